@@ -1,0 +1,4 @@
+#define _GNU_SOURCE
+#include "cagent.h"
+
+int cagent_errno(void) { return errno; }

@@ -1,0 +1,150 @@
+#define _GNU_SOURCE
+#include "clinux.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <spawn.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#ifndef P_PIDFD
+#define P_PIDFD 3
+#endif
+
+int clinux_epoll_create(void) { return epoll_create1(EPOLL_CLOEXEC); }
+
+int clinux_epoll_add(int epoll, int fd, uint64_t token) {
+    struct epoll_event event;
+    memset(&event, 0, sizeof event);
+    event.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
+    event.data.u64 = token;
+    return epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event);
+}
+
+int clinux_epoll_remove(int epoll, int fd) { return epoll_ctl(epoll, EPOLL_CTL_DEL, fd, NULL); }
+
+int clinux_epoll_wait(int epoll, struct clinux_event *events, int capacity) {
+    struct epoll_event raw[64];
+    int count;
+    if (capacity > 64) capacity = 64;
+    do {
+        count = epoll_wait(epoll, raw, capacity, -1);
+    } while (count < 0 && errno == EINTR);
+    for (int i = 0; i < count; i++) {
+        uint32_t bits = raw[i].events, out = 0;
+        // A peer that closed, or an error, is seen by the next read or write: wake both sides.
+        if (bits & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) out |= CLINUX_READABLE;
+        if (bits & (EPOLLOUT | EPOLLHUP | EPOLLERR)) out |= CLINUX_WRITABLE;
+        if (bits & (EPOLLHUP | EPOLLERR)) out |= CLINUX_HANGUP;
+        events[i].token = raw[i].data.u64;
+        events[i].events = out;
+    }
+    return count;
+}
+
+int clinux_pidfd_open(pid_t pid) { return (int)syscall(SYS_pidfd_open, pid, 0); }
+
+int clinux_pidfd_wait(int pidfd, int *status) {
+    siginfo_t info;
+    int result;
+    memset(&info, 0, sizeof info);
+    do {
+        result = waitid((idtype_t)P_PIDFD, (id_t)pidfd, &info, WEXITED);
+    } while (result < 0 && errno == EINTR);
+    if (result < 0) return -1;
+    *status = info.si_code == CLD_EXITED ? info.si_status : -info.si_status;
+    return 0;
+}
+
+int clinux_accept(int fd) { return accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK); }
+
+int clinux_pipe(int ends[2]) { return pipe2(ends, O_CLOEXEC); }
+
+int clinux_set_nonblocking(int fd) {
+    int flags = fcntl(fd, F_GETFL);
+    return flags < 0 ? -1 : fcntl(fd, F_SETFL, flags | O_NONBLOCK);
+}
+
+int clinux_set_pdeathsig(int signal) { return prctl(PR_SET_PDEATHSIG, signal); }
+
+int clinux_set_subreaper(void) { return prctl(PR_SET_CHILD_SUBREAPER, 1); }
+
+int clinux_spawn(pid_t *pid, const char *path, char *const argv[], char *const envp[], const char *directory,
+                 const int stdio[3], int group, int session) {
+    posix_spawn_file_actions_t actions;
+    posix_spawnattr_t attributes;
+    sigset_t none, all;
+    short flags = POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF;
+    int error;
+
+    posix_spawn_file_actions_init(&actions);
+    posix_spawnattr_init(&attributes);
+    sigemptyset(&none);
+    sigfillset(&all);
+    posix_spawnattr_setsigmask(&attributes, &none);
+    posix_spawnattr_setsigdefault(&attributes, &all);
+    if (session) {
+        flags |= POSIX_SPAWN_SETSID;
+    } else if (group) {
+        flags |= POSIX_SPAWN_SETPGROUP;
+        posix_spawnattr_setpgroup(&attributes, 0);
+    }
+    posix_spawnattr_setflags(&attributes, flags);
+    if (directory) posix_spawn_file_actions_addchdir_np(&actions, directory);
+
+    // Lift the three out of the way of 0, 1 and 2 first: they may be each other's targets. The copies lie above every
+    // descriptor that is then closed.
+    int lifted[3] = {-1, -1, -1};
+    error = 0;
+    for (int i = 0; i < 3 && !error; i++) {
+        lifted[i] = fcntl(stdio[i], F_DUPFD_CLOEXEC, 3);
+        if (lifted[i] < 0) error = errno;
+    }
+    for (int i = 0; i < 3 && !error; i++) error = posix_spawn_file_actions_adddup2(&actions, lifted[i], i);
+    if (!error) error = posix_spawn_file_actions_addclosefrom_np(&actions, 3);
+    if (!error) error = posix_spawnp(pid, path, &actions, &attributes, argv, envp);
+    for (int i = 0; i < 3; i++) {
+        if (lifted[i] >= 0) close(lifted[i]);
+    }
+    posix_spawnattr_destroy(&attributes);
+    posix_spawn_file_actions_destroy(&actions);
+    return error;
+}
+
+static volatile int signal_targets[65];
+
+static void forward(int signal) {
+    int saved = errno;
+    unsigned char byte = (unsigned char)signal;
+    // A full pipe already holds an unread signal: losing this one loses nothing.
+    ssize_t written = write(signal_targets[signal], &byte, 1);
+    (void)written;
+    errno = saved;
+}
+
+int clinux_signal_to(int signal, int fd) {
+    struct sigaction action;
+    if (signal < 1 || signal > 64) {
+        errno = EINVAL;
+        return -1;
+    }
+    signal_targets[signal] = fd;
+    memset(&action, 0, sizeof action);
+    action.sa_handler = forward;
+    action.sa_flags = SA_RESTART;
+    sigfillset(&action.sa_mask);
+    return sigaction(signal, &action, NULL);
+}
+
+int clinux_ignore_signal(int signal) {
+    struct sigaction action;
+    memset(&action, 0, sizeof action);
+    action.sa_handler = SIG_IGN;
+    return sigaction(signal, &action, NULL);
+}

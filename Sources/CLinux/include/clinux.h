@@ -1,0 +1,46 @@
+// Linux system calls that the Glibc module does not show to Swift. Every function returns -1 and sets errno on
+// failure, as the call itself does. `_GNU_SOURCE` stays in the .c file, so that this header changes nobody's types.
+#ifndef CLINUX_H
+#define CLINUX_H
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+struct clinux_event {
+    uint64_t token;
+    uint32_t events;
+};
+
+#define CLINUX_READABLE 1u
+#define CLINUX_WRITABLE 2u
+#define CLINUX_HANGUP 4u
+
+/// epoll_create1(EPOLL_CLOEXEC)
+int clinux_epoll_create(void);
+/// Registers `fd` edge-triggered for reading, writing and hang-up under `token`.
+int clinux_epoll_add(int epoll, int fd, uint64_t token);
+int clinux_epoll_remove(int epoll, int fd);
+/// Waits without a time limit; restarts after a signal. Returns the number of events.
+int clinux_epoll_wait(int epoll, struct clinux_event *events, int capacity);
+
+/// pidfd_open(2) (Linux 5.3): readable once the process has ended.
+int clinux_pidfd_open(pid_t pid);
+/// waitid(P_PIDFD): stores the exit code, or the negated signal number, in `status`.
+int clinux_pidfd_wait(int pidfd, int *status);
+/// Non-blocking and close-on-exec from birth.
+int clinux_accept(int fd);
+int clinux_pipe(int ends[2]);
+int clinux_set_nonblocking(int fd);
+int clinux_set_pdeathsig(int signal);
+int clinux_set_subreaper(void);
+
+/// Spawns `path` with close-on-exec semantics: descriptors 0, 1 and 2 are `stdio`, all others are closed; the signal
+/// mask is empty, every signal is at its default; with `group` non-zero the child leads a process group of its own, and
+/// with `session` non-zero a session. Returns 0 or an errno value.
+int clinux_spawn(pid_t *pid, const char *path, char *const argv[], char *const envp[], const char *directory,
+                 const int stdio[3], int group, int session);
+
+/// Installs a handler for `signal` that writes its number as one byte into `fd`.
+int clinux_signal_to(int signal, int fd);
+int clinux_ignore_signal(int signal);
+#endif

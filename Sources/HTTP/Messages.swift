@@ -1,0 +1,63 @@
+/// Header fields in their order; names compare without case.
+public struct HTTPHeaders: Sendable, Equatable, Sequence, ExpressibleByDictionaryLiteral {
+    private var fields: [(name: String, value: String)] = []
+
+    /// Header fields from a literal, in its order.
+    public init(dictionaryLiteral elements: (String, String)...) {
+        fields = elements.map { (name: $0.0, value: $0.1) }
+    }
+
+    /// The first value of a field; assigning replaces every value of that name, `nil` removes them.
+    public subscript(name: String) -> String? {
+        get { fields.first { HTTPHeaders.same($0.name, name) }?.value }
+        set {
+            fields.removeAll { HTTPHeaders.same($0.name, name) }
+            if let newValue { fields.append((name, newValue)) }
+        }
+    }
+
+    /// Adds a field beside others of its name.
+    public mutating func add(_ name: String, _ value: String) { fields.append((name, value)) }
+
+    /// Every value of a field, in order.
+    public func all(_ name: String) -> [String] { fields.filter { HTTPHeaders.same($0.name, name) }.map(\.value) }
+
+    public func makeIterator() -> some IteratorProtocol<(name: String, value: String)> { fields.makeIterator() }
+
+    public static func == (left: HTTPHeaders, right: HTTPHeaders) -> Bool {
+        left.fields.elementsEqual(right.fields) { same($0.name, $1.name) && $0.value == $1.value }
+    }
+
+    private static func same(_ left: String, _ right: String) -> Bool {
+        left.utf8.elementsEqual(right.utf8) { $0 | 0x20 == $1 | 0x20 }
+    }
+}
+
+/// The head of a request.
+public struct HTTPRequest: Sendable, Equatable {
+    public var method: String
+    /// The request target as it stands on the wire: percent-encoded path and query.
+    public var target: String
+    public var headers: HTTPHeaders
+
+    /// A request head.
+    public init(_ method: String, _ target: String, headers: HTTPHeaders = [:]) {
+        self.method = method
+        self.target = target
+        self.headers = headers
+    }
+}
+
+/// The head of a response.
+public struct HTTPResponse: Sendable, Equatable {
+    public var status: Int
+    public var reason: String
+    public var headers: HTTPHeaders
+
+    /// A response head; an empty reason is filled in from the status.
+    public init(_ status: Int, reason: String = "", headers: HTTPHeaders = [:]) {
+        self.status = status
+        self.reason = reason
+        self.headers = headers
+    }
+}

@@ -1,0 +1,3 @@
+import CAgent
+
+exit(0)

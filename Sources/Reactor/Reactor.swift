@@ -1,0 +1,127 @@
+internal import CLinux
+internal import Glibc
+internal import Synchronization
+
+/// The one thread that waits for descriptors: an edge-triggered epoll that sleeps until the kernel has news.
+///
+/// It never runs callers' code: it only marks a descriptor ready and resumes who waits for it. The thread starts with the
+/// first registration and lives as long as the process.
+final class Reactor: Sendable {
+    static let shared = Reactor()
+
+    private let epoll: Int32
+    private let sources = Mutex<(next: UInt64, live: [UInt64: Readiness])>((1, [:]))
+
+    private init() {
+        epoll = clinux_epoll_create()
+        precondition(epoll >= 0, "epoll_create1: \(String(cString: strerror(errno)))")
+        // A peer that closes its end must show as EPIPE at the write, not end the process.
+        _ = clinux_ignore_signal(SIGPIPE)
+        var thread = pthread_t()
+        let error = pthread_create(&thread, nil, { _ in Reactor.shared.run() }, nil)
+        precondition(error == 0, "pthread_create: \(String(cString: strerror(error)))")
+        pthread_detach(thread)
+    }
+
+    /// Starts to watch `descriptor`; the registration ends when the descriptor is closed and `forget` was called.
+    func register(_ descriptor: Int32, _ readiness: Readiness) throws(SystemError) -> UInt64 {
+        let token = sources.withLock { sources in
+            let token = sources.next
+            sources.next += 1
+            sources.live[token] = readiness
+            return token
+        }
+        guard clinux_epoll_add(epoll, descriptor, token) == 0 else {
+            let error = SystemError.last("epoll_ctl descriptor \(descriptor)")
+            forget(token)
+            throw error
+        }
+        return token
+    }
+
+    func forget(_ token: UInt64) {
+        sources.withLock { _ = $0.live.removeValue(forKey: token) }
+    }
+
+    /// Takes the descriptor out of the epoll set; needed where a duplicate of it stays open in another process.
+    func remove(_ descriptor: Int32, _ token: UInt64) {
+        _ = clinux_epoll_remove(epoll, descriptor)
+        forget(token)
+    }
+
+    private func run() -> Never {
+        var events = [clinux_event](repeating: clinux_event(), count: 64)
+        while true {
+            let count = clinux_epoll_wait(epoll, &events, Int32(events.count))
+            precondition(count >= 0, "epoll_wait: \(String(cString: strerror(errno)))")
+            for event in events.prefix(Int(count)) {
+                let readiness = sources.withLock { $0.live[event.token] }
+                if event.events & CLINUX_READABLE != 0 { readiness?.readable.signal() }
+                if event.events & CLINUX_WRITABLE != 0 { readiness?.writable.signal() }
+            }
+        }
+    }
+}
+
+/// What the epoll thread knows about one descriptor.
+struct Readiness: Sendable {
+    let readable = Gate()
+    let writable = Gate()
+}
+
+/// A latch for one waiter: `signal` opens it, a passing waiter closes it again.
+///
+/// An edge that arrives between a call's `EAGAIN` and its wait is kept, so it cannot be missed.
+final class Gate: Sendable {
+    private enum State {
+        case idle
+        case signalled
+        case waiting(CheckedContinuation<Void, Never>)
+        case closed
+    }
+    private let state = Mutex(State.idle)
+
+    func signal() { advance(to: .signalled) }
+
+    /// Lets the present and every later waiter pass.
+    func close() { advance(to: .closed) }
+
+    private func advance(to next: State) {
+        let waiter: CheckedContinuation<Void, Never>? = state.withLock { state in
+            switch state {
+            case .closed: return nil
+            case .idle, .signalled:
+                state = next
+                return nil
+            case .waiting(let continuation):
+                if case .closed = next { state = .closed } else { state = .idle }
+                return continuation
+            }
+        }
+        waiter?.resume()
+    }
+
+    /// Returns at the next signal, at `close`, or when the task is cancelled; the caller tries its call again and checks.
+    func pass() async {
+        await withTaskCancellationHandler {
+            await withCheckedContinuation { continuation in
+                let passNow = state.withLock { state in
+                    switch state {
+                    case .signalled:
+                        state = .idle
+                        return true
+                    case .closed: return true
+                    case .idle:
+                        if Task.isCancelled { return true }
+                        state = .waiting(continuation)
+                        return false
+                    case .waiting: preconditionFailure("two tasks wait for the same side of one descriptor")
+                    }
+                }
+                if passNow { continuation.resume() }
+            }
+        } onCancel: {
+            signal()
+        }
+    }
+}

@@ -1,0 +1,158 @@
+internal import CLinux
+internal import Glibc
+
+/// Where a socket listens or connects: a Unix socket's path, or an IPv4 address (`127.0.0.1`) and a port.
+public enum Endpoint: Hashable, Sendable, CustomStringConvertible {
+    case unix(path: String)
+    case tcp(host: String, port: UInt16)
+
+    public var description: String {
+        switch self {
+        case .unix(let path): "unix:\(path)"
+        case .tcp(let host, let port): "\(host):\(port)"
+        }
+    }
+
+    /// Calls `body` with the socket address in the kernel's form.
+    fileprivate func withAddress<Result>(
+        _ body: (UnsafePointer<sockaddr>, socklen_t) -> Result
+    ) throws(SystemError) -> Result {
+        switch self {
+        case .unix(let path):
+            var address = sockaddr_un()
+            address.sun_family = sa_family_t(AF_UNIX)
+            let bytes = Array(path.utf8)
+            let capacity = MemoryLayout.size(ofValue: address.sun_path)
+            guard bytes.count < capacity, !bytes.contains(0) else {
+                throw SystemError(code: ENAMETOOLONG, attempt: "socket path \(path)")
+            }
+            withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: bytes) }
+            return withUnsafePointer(to: &address) { pointer in
+                pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                    body($0, socklen_t(MemoryLayout<sockaddr_un>.size))
+                }
+            }
+        case .tcp(let host, let port):
+            var address = sockaddr_in()
+            address.sin_family = sa_family_t(AF_INET)
+            address.sin_port = port.bigEndian
+            guard inet_pton(AF_INET, host == "localhost" ? "127.0.0.1" : host, &address.sin_addr) == 1 else {
+                throw SystemError(code: EINVAL, attempt: "address \(host)")
+            }
+            return withUnsafePointer(to: &address) { pointer in
+                pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                    body($0, socklen_t(MemoryLayout<sockaddr_in>.size))
+                }
+            }
+        }
+    }
+
+    fileprivate func socket() throws(SystemError) -> OwnedDescriptor {
+        let domain: Int32
+        switch self {
+        case .unix: domain = AF_UNIX
+        case .tcp: domain = AF_INET
+        }
+        let type = Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue | SOCK_NONBLOCK.rawValue)
+        let raw = Glibc.socket(domain, type, 0)
+        guard raw >= 0 else { throw .last("socket \(self)") }
+        return OwnedDescriptor(raw)
+    }
+}
+
+extension Stream {
+    /// Connects to a listening socket.
+    public static func connect(to endpoint: Endpoint) async throws -> Stream {
+        let owned = try endpoint.socket()
+        let raw = owned.raw
+        let result = try endpoint.withAddress { Glibc.connect(raw, $0, $1) == 0 ? 0 : errno }
+        guard result == 0 || result == EINPROGRESS else {
+            throw SystemError(code: result, attempt: "connect \(endpoint)")
+        }
+        if case .tcp = endpoint { setNoDelay(raw) }
+        let stream = try Stream(owned)
+        if result == EINPROGRESS { try await stream.finishConnecting(endpoint) }
+        return stream
+    }
+
+    /// Two connected streams, for tests and for handing one end to a child.
+    public static func pair() throws -> (Stream, Stream) {
+        var ends: [Int32] = [0, 0]
+        let type = Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue)
+        guard socketpair(AF_UNIX, type, 0, &ends) == 0 else { throw SystemError.last("socketpair") }
+        return (try Stream(OwnedDescriptor(ends[0])), try Stream(OwnedDescriptor(ends[1])))
+    }
+
+    private func finishConnecting(_ endpoint: Endpoint) async throws {
+        try await untilWritable()
+        var error: Int32 = 0
+        var size = socklen_t(MemoryLayout<Int32>.size)
+        try withDescriptor { _ = getsockopt($0, SOL_SOCKET, SO_ERROR, &error, &size) }
+        guard error == 0 else { throw SystemError(code: error, attempt: "connect \(endpoint)") }
+    }
+}
+
+private func setNoDelay(_ descriptor: Int32) {
+    var on: Int32 = 1
+    _ = setsockopt(descriptor, Int32(IPPROTO_TCP), TCP_NODELAY, &on, socklen_t(MemoryLayout<Int32>.size))
+}
+
+/// A listening socket.
+public final class Listener: Sendable {
+    private let stream: Stream
+    /// Where it listens, with the port that the kernel chose when 0 was asked for.
+    public let endpoint: Endpoint
+
+    /// Binds and listens. A Unix socket is created with mode 0600, replacing a dead one at the same path.
+    public init(_ endpoint: Endpoint) throws {
+        let owned = try endpoint.socket()
+        let raw = owned.raw
+        switch endpoint {
+        case .unix(let path):
+            _ = unlink(path)
+        case .tcp:
+            var on: Int32 = 1
+            _ = setsockopt(raw, SOL_SOCKET, SO_REUSEADDR, &on, socklen_t(MemoryLayout<Int32>.size))
+        }
+        guard try endpoint.withAddress({ bind(raw, $0, $1) }) == 0 else { throw SystemError.last("bind \(endpoint)") }
+        if case .unix(let path) = endpoint, chmod(path, 0o600) != 0 { throw SystemError.last("chmod \(path)") }
+        guard listen(raw, 512) == 0 else { throw SystemError.last("listen \(endpoint)") }
+        if case .tcp(let host, _) = endpoint {
+            var bound = sockaddr_in()
+            var size = socklen_t(MemoryLayout<sockaddr_in>.size)
+            let asked = withUnsafeMutablePointer(to: &bound) { pointer in
+                pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { getsockname(raw, $0, &size) }
+            }
+            guard asked == 0 else { throw SystemError.last("getsockname \(endpoint)") }
+            self.endpoint = .tcp(host: host, port: UInt16(bigEndian: bound.sin_port))
+        } else {
+            self.endpoint = endpoint
+        }
+        stream = try Stream(owned)
+    }
+
+    /// The next connection. Running out of descriptors (`EMFILE`) is thrown, not retried in a loop.
+    public func accept() async throws -> Stream {
+        while true {
+            let (raw, failure) = try stream.withDescriptor { descriptor in
+                let raw = clinux_accept(descriptor)
+                return (raw, raw < 0 ? errno : 0)
+            }
+            if raw >= 0 {
+                if case .tcp = endpoint { setNoDelay(raw) }
+                return try Stream(OwnedDescriptor(raw))
+            }
+            switch failure {
+            case EINTR, ECONNABORTED: continue
+            case EAGAIN: try await stream.untilReadable()
+            default: throw SystemError(code: failure, attempt: "accept \(endpoint)")
+            }
+        }
+    }
+
+    /// Stops listening; a pending `accept` fails. A Unix socket's file is removed.
+    public func close() {
+        stream.close()
+        if case .unix(let path) = endpoint { _ = unlink(path) }
+    }
+}
