@@ -1,0 +1,152 @@
+/// A checked `loop.json`: every default filled in, every path absolute and free of `.` and `..`.
+public struct Configuration: Equatable, Sendable {
+    /// The file it came from, as the user named it.
+    public var file: String
+    /// The absolute path of the folder that holds the file: the project.
+    public var directory: String
+    /// The project's name, a DNS label; without the key, the name of the folder.
+    public var project: String
+    /// The cluster, and which contexts may be touched.
+    public var cluster: Cluster
+    /// How changes on disk become batches.
+    public var watch: WatchSettings
+    /// The services in the order of the file; names are unique.
+    public var services: [Service]
+
+    /// The namespace of everything: `cluster.namespace`, else the project's name.
+    public var namespace: String { cluster.namespace ?? project }
+}
+
+/// The `cluster` section.
+public struct Cluster: Equatable, Sendable {
+    /// Who runs the cluster.
+    public enum Provider: String, CaseIterable, Sendable {
+        /// The cluster that is built into loopd.
+        case playground
+        /// Whatever the kubeconfig's context names.
+        case existing
+    }
+
+    /// Context patterns that are allowed when `allowContexts` is not given: clusters on this machine.
+    public static let defaultAllowContexts = [
+        "k3d-*", "kind-*", "colima-*", "minikube", "rancher-desktop", "docker-desktop", "loopd-*",
+    ]
+
+    /// Who runs the cluster; `playground` without the key.
+    public var provider: Provider = .playground
+    /// The kubeconfig's context; `nil` is its current one.
+    public var context: String?
+    /// The namespace; see `Configuration.namespace`.
+    public var namespace: String?
+    /// The absolute path of a kubeconfig; `nil` leaves it to `KUBECONFIG` and `~/.kube/config`.
+    public var kubeconfig: String?
+    /// Patterns (`*` matches any characters) of contexts that may be touched.
+    public var allowContexts: [String] = Cluster.defaultAllowContexts
+    /// The image of the ephemeral container that carries the helper into pods without a shell; `nil` where there is none.
+    public var helperImage: String?
+
+    /// Whether a context may be touched.
+    public func allows(context: String) -> Bool {
+        allowContexts.contains { ContextPattern.matches($0, context) }
+    }
+}
+
+/// The `watch` section.
+public struct WatchSettings: Equatable, Sendable {
+    /// How long it must be quiet before a batch leaves.
+    public var debounce: Duration = .milliseconds(5)
+    /// How long a batch may be held back by further changes.
+    public var maxWait: Duration = .milliseconds(250)
+    /// Patterns in the syntax of `.gitignore`, on top of `.gitignore` and `.loopignore`.
+    public var ignore: [String] = []
+    /// The interval of polling for file systems without inotify; `nil` is no polling.
+    public var poll: Duration?
+}
+
+/// One entry of `services`.
+public struct Service: Equatable, Sendable {
+    /// The service's name, a DNS label.
+    public var name: String
+    /// The absolute path of the folder that the rules' patterns and `manifests` are relative to.
+    public var root: String
+    /// Which pods; `nil` only for a service without rules.
+    public var target: Target?
+    /// The container's name; `nil` is the pod's only one, or the one that `kubectl.kubernetes.io/default-container` names.
+    public var container: String?
+    /// Absolute paths of files and folders that `watch` applies first.
+    public var manifests: [String]
+    /// Names of services that have to be there before this one.
+    public var dependsOn: [String]
+    /// The rules in order: the first that matches a file takes it.
+    public var rules: [Rule]
+}
+
+/// Which pods a service is.
+public enum Target: Equatable, Sendable, CustomStringConvertible {
+    case workload(WorkloadKind, name: String)
+    /// A label selector in the API's own syntax: `app=web,tier!=db`.
+    case selector(String)
+
+    /// As a person writes it: `deployment/web`, `pods with app=web`.
+    public var description: String {
+        switch self {
+        case .workload(let kind, let name): "\(kind.rawValue)/\(name)"
+        case .selector(let selector): "pods with \(selector)"
+        }
+    }
+}
+
+/// The kinds of workload that loopd syncs into.
+public enum WorkloadKind: String, CaseIterable, Sendable {
+    case deployment
+    case statefulset
+    case daemonset
+}
+
+/// One entry of `rules`.
+public struct Rule: Equatable, Sendable {
+    /// Patterns relative to the service's root, without a leading `./`; at least one.
+    public var watch: [String]
+    /// Where matching files go.
+    public var sync: Sync
+    /// What runs after each batch of this rule, in order.
+    public var then: [Step]
+}
+
+/// Where a rule's files go.
+public struct Sync: Equatable, Sendable {
+    /// How files travel.
+    public enum Transport: Equatable, Sendable {
+        /// The first way that works.
+        case automatic
+        /// The helper over exec, or an error: never the slow way.
+        case exec
+        /// `kubectl cp` for each change.
+        case cp
+    }
+
+    /// The absolute folder in the container, free of `.` and `..`, without a trailing slash unless it is `/`.
+    public var to: String
+    /// The folder, relative to the service's root, that is taken off a file's path; `nil` is the pattern's fixed part.
+    public var from: String?
+    /// Whether files in the container that do not exist here are deleted.
+    public var mirror: Bool
+    /// How files travel.
+    public var via: Transport
+}
+
+/// One entry of `then`.
+public enum Step: Equatable, Sendable {
+    /// Runs a program in the container, with its arguments; no shell.
+    case exec([String])
+}
+
+extension Configuration {
+    /// Reads and checks a `loop.json`.
+    ///
+    /// Every problem is in the result, not only the first one, in the order of the file. The configuration is `nil` when
+    /// one of them is an error.
+    public static func load(path: String) -> (Configuration?, [Problem]) {
+        (nil, [Problem(file: path, "not read yet")])
+    }
+}

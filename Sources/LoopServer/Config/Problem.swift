@@ -1,0 +1,43 @@
+public import JSON
+
+/// One thing that is wrong, or doubtful, in `loop.json`.
+public struct Problem: Error, Equatable, Sendable, CustomStringConvertible {
+    /// Whether loopd can work with the file all the same.
+    public enum Severity: String, Sendable {
+        case error
+        case warning
+    }
+
+    /// Whether loopd can work with the file all the same.
+    public var severity: Severity
+    /// The file as the user named it.
+    public var file: String
+    /// Where in the file; `nil` where the file as a whole is meant.
+    public var position: Position?
+    /// The value's place in the tree: `$.services.web.rules[0].sync.to`.
+    public var path: String
+    /// What is wrong, in plain words.
+    public var message: String
+    /// What to do about it.
+    public var hint: String?
+
+    /// A problem by its parts.
+    public init(
+        _ severity: Severity = .error, file: String, position: Position? = nil, path: String = "$", _ message: String,
+        hint: String? = nil
+    ) {
+        self.severity = severity
+        self.file = file
+        self.position = position
+        self.path = path
+        self.message = message
+        self.hint = hint
+    }
+
+    /// One line: `file:line:column: $.path: what is wrong (what to do)`.
+    public var description: String {
+        let place = position.map { "\(file):\($0)" } ?? file
+        let mark = severity == .warning ? "warning: " : ""
+        return "\(place): \(path): \(mark)\(message)" + (hint.map { " (\($0))" } ?? "")
+    }
+}

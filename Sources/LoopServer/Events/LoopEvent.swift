@@ -1,0 +1,124 @@
+/// Something that a person, or a program that reads `--output json`, wants to know about the loop.
+///
+/// File names are shown, not used: bytes that are not UTF-8 are already replaced. The renderers make control characters
+/// visible, so that a name cannot write to the terminal.
+public struct LoopEvent: Equatable, Sendable {
+    /// When it happened.
+    public var time: Timestamp
+    /// The service it is about; `nil` is all of them.
+    public var service: String?
+    /// What happened.
+    public var kind: Kind
+
+    /// An event; the time is now unless it is given.
+    public init(_ kind: Kind, service: String? = nil, time: Timestamp = .now()) {
+        self.time = time
+        self.service = service
+        self.kind = kind
+    }
+
+    /// What happened.
+    public enum Kind: Equatable, Sendable {
+        /// The loop starts on a cluster.
+        case started(project: String, context: String, namespace: String)
+        /// Every folder is watched.
+        case watching(folders: Int, milliseconds: Double)
+        /// Manifests were applied, or found unchanged.
+        case deployed(objects: [String], milliseconds: Double)
+        /// The service's containers are reached.
+        case connected(pods: [String], container: String, way: String)
+        /// Paths in the container that differ and are not loopd's to touch; at most a few, and how many there are.
+        case leftAlone(paths: [String], total: Int)
+        /// A batch is in the containers, and everywhere.
+        case landed(Landed)
+        /// One file of a batch did not land, the others did.
+        case skipped(path: String, reason: String)
+        /// A file below the service's root changed that no rule takes.
+        case unmatched(path: String)
+        /// A transfer that takes long enough to be watched; shown on terminals only.
+        case progress(done: Int64, total: Int64, path: String?)
+        /// Output of a `then` step, without its line end.
+        case output(pod: String, line: String)
+        /// A `then` step is done in one pod.
+        case executed(pod: String, command: [String], exitCode: Int32, milliseconds: Double)
+        /// The set of pods changed: what came and what went.
+        case podsChanged(added: [String], removed: [String])
+        /// Something did not work; the loop goes on.
+        case failed(Failure)
+        /// Something worth a line that is not a failure.
+        case notice(String)
+        /// Only with `--verbose`.
+        case detail(String)
+        /// The loop is over.
+        case stopped
+    }
+
+    /// A batch that is in the containers.
+    public struct Landed: Equatable, Sendable {
+        /// How many files (links and folders too) were written.
+        public var files: Int
+        /// How many were deleted.
+        public var deleted: Int
+        /// How many bytes went over the wire, to one pod.
+        public var bytes: Int64
+        /// In how many pods it landed.
+        public var pods: Int
+        /// Some of the paths, for `--verbose` and for programs.
+        public var paths: [String]
+        /// From the first change on disk to the last pod's acknowledgement.
+        public var milliseconds: Double
+        /// How long each part took.
+        public var legs: Legs
+        /// Whether this is the comparison after a connection, not a save.
+        public var isInitial: Bool
+
+        /// A batch by its parts.
+        public init(
+            files: Int, deleted: Int = 0, bytes: Int64 = 0, pods: Int, paths: [String] = [], milliseconds: Double,
+            legs: Legs = Legs(), isInitial: Bool = false
+        ) {
+            self.files = files
+            self.deleted = deleted
+            self.bytes = bytes
+            self.pods = pods
+            self.paths = paths
+            self.milliseconds = milliseconds
+            self.legs = legs
+            self.isInitial = isInitial
+        }
+    }
+
+    /// The parts of a batch's time, in milliseconds.
+    public struct Legs: Equatable, Sendable {
+        /// From the first change to the decision that the batch is complete.
+        public var detect: Double
+        /// From there until all contents are staged in every pod.
+        public var stage: Double
+        /// From there until every pod has acknowledged.
+        public var commit: Double
+
+        /// Three durations in milliseconds.
+        public init(detect: Double = 0, stage: Double = 0, commit: Double = 0) {
+            self.detect = detect
+            self.stage = stage
+            self.commit = commit
+        }
+    }
+
+    /// Something that did not work.
+    public struct Failure: Equatable, Sendable {
+        /// What did not work, on what, in one line.
+        public var summary: String
+        /// What the system answered; each one line.
+        public var details: [String]
+        /// What to do next.
+        public var nextStep: String?
+
+        /// A failure by its parts.
+        public init(_ summary: String, details: [String] = [], nextStep: String? = nil) {
+            self.summary = summary
+            self.details = details
+            self.nextStep = nextStep
+        }
+    }
+}

@@ -1,0 +1,52 @@
+/// The loop for one `loop.json` on one cluster: what `watch`, `sync` and `status` do.
+public struct Session: Sendable {
+    /// What the command line chose.
+    public struct Options: Equatable, Sendable {
+        /// Names of services; empty is all of them.
+        public var services: [String] = []
+        /// Whether absent or changed manifests are applied first.
+        public var deploy = true
+        /// Whether the lease of another loopd is taken over.
+        public var takeOver = false
+        /// The folder for state that outlives the process: baselines, sockets.
+        public var stateDirectory: String
+        /// The folder with `leash` and the `helper-linux-*` programs.
+        public var programs: String
+
+        /// Everything at its default but the folders.
+        public init(stateDirectory: String, programs: String) {
+            self.stateDirectory = stateDirectory
+            self.programs = programs
+        }
+    }
+
+    private let configuration: Configuration
+    private let options: Options
+
+    /// A session; nothing happens before one of its calls.
+    public init(_ configuration: Configuration, options: Options) {
+        self.configuration = configuration
+        self.options = options
+    }
+
+    /// Watches and syncs until the task is cancelled (`interrupted`), or something makes it impossible to start.
+    ///
+    /// `report` is called in order, never twice at once. Whatever ends the loop was reported as `failed` before.
+    public func watch(report: @escaping @Sendable (LoopEvent) -> Void) async -> Outcome {
+        report(LoopEvent(.failed(.init("watch is not there yet"))))
+        return .failed
+    }
+
+    /// Makes the containers equal to the tree once.
+    public func sync(report: @escaping @Sendable (LoopEvent) -> Void) async -> Outcome {
+        report(LoopEvent(.failed(.init("sync is not there yet"))))
+        return .failed
+    }
+
+    /// What the cluster holds now.
+    ///
+    /// A cluster that cannot be reached is in the report.
+    public func status() async -> (StatusReport, Outcome) {
+        (StatusReport(context: configuration.cluster.context ?? "", namespace: configuration.namespace), .failed)
+    }
+}
