@@ -14,5 +14,11 @@ typedef struct {
 
 void chash_sha256_init(chash_sha256 *hash);
 void chash_sha256_update(chash_sha256 *hash, const void *bytes, size_t count);
+/// Ends the hash, which must not be updated any more.
 void chash_sha256_final(chash_sha256 *hash, uint8_t digest[32]);
+
+/// Makes every hash of this process use plain C from now on (for tests), or the best code for the CPU again.
+void chash_use_portable(int portable);
+/// "sha-ni", "armv8" or "portable".
+const char *chash_implementation(void);
 #endif
