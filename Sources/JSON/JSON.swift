@@ -1,4 +1,6 @@
-/// A JSON value. Objects keep the order of their keys; whole numbers stay exact.
+/// A JSON value.
+///
+/// Objects keep the order of their keys; whole numbers stay exact.
 public enum JSON: Equatable, Sendable {
     case null
     case bool(Bool)
@@ -9,47 +11,22 @@ public enum JSON: Equatable, Sendable {
     case object(JSONObject)
 }
 
-/// A JSON object in the order of its keys. Equality does not look at the order.
-public struct JSONObject: Equatable, Sendable, Sequence {
-    private var entries: [(key: String, value: JSON)] = []
-
-    /// An empty object.
-    public init() {}
-
-    /// The value of a key; assigning `nil` removes the key, assigning to a new key appends it.
-    public subscript(key: String) -> JSON? {
-        get { entries.first { $0.key == key }?.value }
-        set {
-            let index = entries.firstIndex { $0.key == key }
-            switch (index, newValue) {
-            case (let index?, let value?): entries[index].value = value
-            case (let index?, nil): entries.remove(at: index)
-            case (nil, let value?): entries.append((key, value))
-            case (nil, nil): break
-            }
-        }
-    }
-
-    public var keys: [String] { entries.map(\.key) }
-    public var isEmpty: Bool { entries.isEmpty }
-    public var count: Int { entries.count }
-
-    public func makeIterator() -> some IteratorProtocol<(key: String, value: JSON)> { entries.makeIterator() }
-
-    public static func == (left: JSONObject, right: JSONObject) -> Bool {
-        left.count == right.count && left.entries.allSatisfy { right[$0.key] == $0.value }
-    }
-}
-
 extension JSON: ExpressibleByStringLiteral, ExpressibleByIntegerLiteral, ExpressibleByBooleanLiteral,
     ExpressibleByArrayLiteral, ExpressibleByDictionaryLiteral, ExpressibleByNilLiteral, ExpressibleByFloatLiteral
 {
+    /// A string.
     public init(stringLiteral value: String) { self = .string(value) }
+    /// A whole number.
     public init(integerLiteral value: Int64) { self = .integer(value) }
+    /// `true` or `false`.
     public init(booleanLiteral value: Bool) { self = .bool(value) }
+    /// A number.
     public init(floatLiteral value: Double) { self = .double(value) }
+    /// `null`.
     public init(nilLiteral: ()) { self = .null }
+    /// An array.
     public init(arrayLiteral elements: JSON...) { self = .array(elements) }
+    /// An object in the order of the literal; the last one of equal keys holds.
     public init(dictionaryLiteral elements: (String, JSON)...) {
         var object = JSONObject()
         for (key, value) in elements { object[key] = value }
@@ -58,8 +35,9 @@ extension JSON: ExpressibleByStringLiteral, ExpressibleByIntegerLiteral, Express
 }
 
 extension JSON {
-    /// The member of an object; `nil` where this is not an object or has no such key. Assigning to a value that is not an
-    /// object makes it one; assigning `nil` removes the key.
+    /// The member of an object; `nil` where this is not an object or has no such key.
+    ///
+    /// Assigning to a value that is not an object makes it one; assigning `nil` removes the key.
     public subscript(key: String) -> JSON? {
         get { object?[key] }
         set {
@@ -82,10 +60,15 @@ extension JSON {
         return value
     }
 
+    /// The object, where this is one.
     public var object: JSONObject? { if case .object(let object) = self { object } else { nil } }
+    /// The elements, where this is an array.
     public var array: [JSON]? { if case .array(let elements) = self { elements } else { nil } }
+    /// The text, where this is a string.
     public var string: String? { if case .string(let string) = self { string } else { nil } }
+    /// `true` or `false`, where this is one of them.
     public var bool: Bool? { if case .bool(let bool) = self { bool } else { nil } }
+    /// Whether this is `null`.
     public var isNull: Bool { self == .null }
 
     /// A whole number, also when it is written as `3.0`.

@@ -5,11 +5,14 @@ public struct JSONError: Error, Equatable, CustomStringConvertible {
     /// The offset into the text, in bytes.
     public let offset: Int
 
+    /// The reason with its place.
     public var description: String { "\(reason) at byte \(offset)" }
 }
 
 extension JSON {
-    /// Parses one strict JSON text (RFC 8259). Nesting deeper than 512 is an error, as is anything after the value.
+    /// Parses one strict JSON text (RFC 8259).
+    ///
+    /// Nesting deeper than 512 is an error, as is anything after the value. Of a repeated key, the last one holds.
     public init(parsing bytes: [UInt8]) throws(JSONError) {
         var parser = JSONParser(bytes)
         self = try parser.document()
@@ -124,19 +127,29 @@ struct JSONParser {
 
     private mutating func string() throws(JSONError) -> String {
         offset += 1
-        var text: [UInt8] = []
+        let start = offset
+        while let byte = current, byte != UInt8(ascii: "\""), byte != UInt8(ascii: "\\"), byte >= 0x20 { offset += 1 }
+        if current == UInt8(ascii: "\"") {
+            // Nearly every string: no escape, so its bytes are its text.
+            offset += 1
+            return try text(bytes[start..<offset - 1])
+        }
+        var text = Array(bytes[start..<offset])
         while let byte = current {
             offset += 1
             switch byte {
-            case UInt8(ascii: "\""):
-                guard let string = String(validating: text, as: UTF8.self) else { throw error("not UTF-8") }
-                return string
+            case UInt8(ascii: "\""): return try self.text(text[...])
             case UInt8(ascii: "\\"): try escape(into: &text)
             case 0..<0x20: throw error("a control character in a string")
             default: text.append(byte)
             }
         }
         throw error("the string does not end")
+    }
+
+    private func text(_ bytes: ArraySlice<UInt8>) throws(JSONError) -> String {
+        guard let string = String(validating: bytes, as: UTF8.self) else { throw error("not UTF-8") }
+        return string
     }
 
     private mutating func escape(into text: inout [UInt8]) throws(JSONError) {
@@ -168,10 +181,14 @@ struct JSONParser {
     }
 
     private mutating func hex4() throws(JSONError) -> UInt16 {
-        guard offset + 4 <= bytes.count,
-            let code = UInt16(String(decoding: bytes[offset..<offset + 4], as: UTF8.self), radix: 16)
-        else { throw error("four hexadecimal digits should be here") }
-        offset += 4
+        var code: UInt16 = 0
+        for _ in 0..<4 {
+            guard let digit = current.flatMap({ Character(Unicode.Scalar($0)).hexDigitValue }) else {
+                throw error("four hexadecimal digits should be here")
+            }
+            code = code << 4 | UInt16(digit)
+            offset += 1
+        }
         return code
     }
 

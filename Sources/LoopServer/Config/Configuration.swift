@@ -1,3 +1,5 @@
+internal import JSON
+
 /// A checked `loop.json`: every default filled in, every path absolute and free of `.` and `..`.
 public struct Configuration: Equatable, Sendable {
     /// The file it came from, as the user named it.
@@ -12,6 +14,8 @@ public struct Configuration: Equatable, Sendable {
     public var watch: WatchSettings
     /// The services in the order of the file; names are unique.
     public var services: [Service]
+    /// Where values stand that are compared with the disk later, by JSON path.
+    var places: [String: Position] = [:]
 
     /// The namespace of everything: `cluster.namespace`, else the project's name.
     public var namespace: String { cluster.namespace ?? project }
@@ -74,11 +78,11 @@ public struct Service: Equatable, Sendable {
     /// The container's name; `nil` is the pod's only one, or the one that `kubectl.kubernetes.io/default-container` names.
     public var container: String?
     /// Absolute paths of files and folders that `watch` applies first.
-    public var manifests: [String]
+    public var manifests: [String] = []
     /// Names of services that have to be there before this one.
-    public var dependsOn: [String]
+    public var dependsOn: [String] = []
     /// The rules in order: the first that matches a file takes it.
-    public var rules: [Rule]
+    public var rules: [Rule] = []
 }
 
 /// Which pods a service is.
@@ -110,7 +114,7 @@ public struct Rule: Equatable, Sendable {
     /// Where matching files go.
     public var sync: Sync
     /// What runs after each batch of this rule, in order.
-    public var then: [Step]
+    public var then: [Step] = []
 }
 
 /// Where a rule's files go.
@@ -130,23 +134,13 @@ public struct Sync: Equatable, Sendable {
     /// The folder, relative to the service's root, that is taken off a file's path; `nil` is the pattern's fixed part.
     public var from: String?
     /// Whether files in the container that do not exist here are deleted.
-    public var mirror: Bool
+    public var mirror: Bool = false
     /// How files travel.
-    public var via: Transport
+    public var via: Transport = .automatic
 }
 
 /// One entry of `then`.
 public enum Step: Equatable, Sendable {
     /// Runs a program in the container, with its arguments; no shell.
     case exec([String])
-}
-
-extension Configuration {
-    /// Reads and checks a `loop.json`.
-    ///
-    /// Every problem is in the result, not only the first one, in the order of the file. The configuration is `nil` when
-    /// one of them is an error.
-    public static func load(path: String) -> (Configuration?, [Problem]) {
-        (nil, [Problem(file: path, "not read yet")])
-    }
 }

@@ -1,0 +1,44 @@
+/// Every key of `loop.json`, section by section: what the reader accepts and what `loop.schema.json` has to describe.
+struct ConfigurationKeys: Sendable {
+    /// The section's name in messages and in the schema's `$defs`.
+    let section: String
+    /// Keys that mean something.
+    let known: [String]
+    /// Keys of strategies that are planned: refused by name, so that nobody waits for their effect.
+    let later: [String]
+
+    static let root = ConfigurationKeys(
+        section: "loop.json", known: ["$schema", "version", "project", "cluster", "watch", "services"],
+        later: ["registry", "builds", "forward"])
+    static let cluster = ConfigurationKeys(
+        section: "cluster",
+        known: ["provider", "context", "namespace", "kubeconfig", "allowContexts", "helperImage"],
+        later: ["registry"])
+    static let watch = ConfigurationKeys(
+        section: "watch", known: ["debounce", "maxWait", "ignore", "poll"], later: [])
+    static let service = ConfigurationKeys(
+        section: "service",
+        known: ["root", "workload", "selector", "container", "manifests", "dependsOn", "rules"],
+        later: ["host", "dev", "forward", "needs"])
+    static let rule = ConfigurationKeys(
+        section: "rule", known: ["watch", "sync", "then"],
+        later: ["build", "sideload", "image", "deploy", "host", "nix", "needs"])
+    static let sync = ConfigurationKeys(
+        section: "sync", known: ["to", "from", "mirror", "via"], later: [])
+    static let step = ConfigurationKeys(
+        section: "step", known: ["exec"], later: ["restart"])
+
+    /// All sections with keys of their own.
+    static let sections = [root, cluster, watch, service, rule, sync, step]
+    /// Providers that are planned.
+    static let laterProviders = ["k3d", "colima"]
+
+    /// What to say about a key that this section does not have.
+    func hint(for key: String) -> String? {
+        if let near = NearestName.of(key, among: known) { return "did you mean \"\(near)\"?" }
+        if let home = ConfigurationKeys.sections.first(where: { $0.known.contains(key) }) {
+            return "\"\(key)\" belongs in \(home.section)"
+        }
+        return "known here: " + known.joined(separator: ", ")
+    }
+}

@@ -1,0 +1,39 @@
+/// Paths of `loop.json`, by their text alone: what they mean on disk is looked at when they are used.
+enum ProjectPath {
+    /// Why a path cannot be used.
+    enum Failure: Error, Equatable {
+        case absolute
+        case escapes
+    }
+
+    /// A relative path without `.`, empty and `..` parts; empty for the folder itself.
+    ///
+    /// One that leads out is an error.
+    static func relative(_ text: String) -> Result<String, Failure> {
+        guard !text.hasPrefix("/"), text != "~", !text.hasPrefix("~/") else {
+            return .failure(.absolute)
+        }
+        var parts: [Substring] = []
+        for part in text.split(separator: "/") where part != "." {
+            guard part != ".." else { return .failure(.escapes) }
+            parts.append(part)
+        }
+        return .success(parts.joined(separator: "/"))
+    }
+
+    /// An absolute path without `.` and empty parts, and without a trailing slash unless it is `/`.
+    ///
+    /// `nil` when it is not absolute or has a `..`.
+    static func absolute(_ text: String) -> String? {
+        guard text.hasPrefix("/") else { return nil }
+        let parts = text.split(separator: "/").filter { $0 != "." }
+        return parts.contains("..") ? nil : "/" + parts.joined(separator: "/")
+    }
+
+    /// A path below a folder.
+    static func join(_ folder: String, _ path: String) -> String {
+        if path.isEmpty { return folder }
+        if path.hasPrefix("/") { return path }
+        return folder.hasSuffix("/") ? folder + path : folder + "/" + path
+    }
+}

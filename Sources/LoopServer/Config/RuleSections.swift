@@ -1,0 +1,123 @@
+internal import JSON
+
+/// `rules`: what is watched, where it goes, and what runs then.
+extension ConfigurationReader {
+    mutating func rule(_ node: Node) -> Rule? {
+        guard let keys = section(node, .rule) else { return nil }
+        // A rule of a planned strategy has been reported by that key; what is missing beside it is no second problem.
+        let isPlanned = node.value.memberKeys.contains { ConfigurationKeys.rule.later.contains($0) }
+        let watch = patterns(keys["watch"])
+        if keys["watch"] == nil, !isPlanned {
+            error(node, "\"watch\" is missing", hint: "the files of the rule: \"watch\": [\"app/**\"]")
+        }
+        let sync = keys["sync"].flatMap { self.sync($0) }
+        if keys["sync"] == nil, !isPlanned {
+            error(node, "\"sync\" is missing", hint: "where the files go: \"sync\": {\"to\": \"/srv/app\"}")
+        }
+        let then = (elements(keys["then"]) ?? []).compactMap { step($0) }
+        guard let sync else { return nil }
+        return Rule(watch: watch, sync: sync, then: then)
+    }
+
+    private mutating func patterns(_ node: Node?) -> [String] {
+        guard let node, let patterns = elements(node) else { return [] }
+        if patterns.isEmpty { error(node, "no pattern: the rule would never match") }
+        return patterns.compactMap { pattern in
+            note(pattern)
+            return self.pattern(pattern)
+        }
+    }
+
+    private mutating func pattern(_ node: Node) -> String? {
+        guard let text = string(node) else { return nil }
+        if text.hasPrefix("!") {
+            error(node, "\"\(text)\" excludes", hint: "what is not to be synced belongs in watch.ignore or .loopignore")
+            return nil
+        }
+        if text.hasSuffix("/") {
+            error(node, "\"\(text)\" matches no file", hint: "\"\(text)**\" takes everything below")
+            return nil
+        }
+        guard let pattern = relative(node, text, hint: "patterns are relative to the service's root") else {
+            return nil
+        }
+        guard !pattern.isEmpty else {
+            error(node, "\"\(text)\" matches no file", hint: "\"**\" takes everything")
+            return nil
+        }
+        return pattern
+    }
+
+    // MARK: sync
+
+    private mutating func sync(_ node: Node) -> Sync? {
+        guard let keys = section(node, .sync) else { return nil }
+        if keys["to"] == nil {
+            error(node, "\"to\" is missing", hint: "the folder in the container: \"to\": \"/srv/app\"")
+        }
+        let to = keys["to"].flatMap { destination($0) }
+        let mirror = bool(keys["mirror"]) ?? false
+        if mirror, to == "/", let node = keys["mirror"] {
+            error(node, "\"mirror\" on / would delete the container's own files")
+        }
+        let via = choice(keys["via"], ["exec", "cp"])
+        let from = keys["from"].flatMap { base($0) }
+        guard let to else { return nil }
+        return Sync(to: to, from: from, mirror: mirror, via: via == "cp" ? .cp : via == "exec" ? .exec : .automatic)
+    }
+
+    private mutating func destination(_ node: Node) -> String? {
+        guard let text = string(node) else { return nil }
+        guard text.hasPrefix("/") else {
+            error(node, "\"\(text)\" is not absolute", hint: "\"to\" is a folder in the container: \"/\(text)\"?")
+            return nil
+        }
+        guard let path = ProjectPath.absolute(text) else {
+            error(node, "\"\(text)\" has a ..", hint: "write the path that is meant")
+            return nil
+        }
+        let first = path.split(separator: "/").first ?? ""
+        guard !["proc", "sys"].contains(first) else {
+            error(node, "\"\(text)\" belongs to the kernel")
+            return nil
+        }
+        return path
+    }
+
+    private mutating func base(_ node: Node) -> String? {
+        guard let text = string(node) else { return nil }
+        return relative(node, text, hint: "\"from\" is relative to the service's root")
+    }
+
+    // MARK: then
+
+    private mutating func step(_ node: Node) -> Step? {
+        guard let keys = section(node, .step) else { return nil }
+        let isPlanned = node.value.memberKeys.contains { ConfigurationKeys.step.later.contains($0) }
+        guard let exec = keys["exec"] else {
+            if !isPlanned { error(node, "\"exec\" is missing", hint: "{\"exec\": [\"program\", \"argument\"]}") }
+            return nil
+        }
+        if case .string = exec.value.kind {
+            error(exec, "an array should be here, not a string", hint: "there is no shell: [\"program\", \"argument\"]")
+            return nil
+        }
+        guard let elements = elements(exec) else { return nil }
+        let arguments = elements.enumerated().compactMap { argument($0.element, isProgram: $0.offset == 0) }
+        if elements.isEmpty { error(exec, "no program is named") }
+        return arguments.isEmpty ? nil : .exec(arguments)
+    }
+
+    /// An argument may be empty, the program's name may not.
+    private mutating func argument(_ node: Node, isProgram: Bool) -> String? {
+        if !isProgram, case .string("") = node.value.kind { return "" }
+        return string(node)
+    }
+}
+
+extension LocatedJSON {
+    /// The keys of an object, as they stand.
+    var memberKeys: [String] {
+        if case .object(let members) = kind { members.map(\.key) } else { [] }
+    }
+}
