@@ -56,17 +56,10 @@ struct JSON5Source {
     func checkEncoding() throws(LocatedJSONError) {
         guard String(validating: bytes, as: UTF8.self) == nil else { return }
         var good = 0
-        // The longest prefix that is UTF-8, found by halving: a prefix that cuts a character in two is not yet wrong.
-        var bad = bytes.count
-        while bad - good > 1 {
-            let middle = (good + bad) / 2
-            if isPrefixOfUTF8(middle) { good = middle } else { bad = middle }
-        }
+        var decoder = UTF8()
+        var rest = bytes.makeIterator()
+        while case .scalarValue(let scalar) = decoder.decode(&rest) { good += UTF8.width(scalar) }
         throw error("not UTF-8", at: good)
-    }
-
-    private func isPrefixOfUTF8(_ count: Int) -> Bool {
-        (0...min(3, count)).contains { String(validating: bytes[..<(count - $0)], as: UTF8.self) != nil }
     }
 
     /// The character at the present place with its length in bytes.
