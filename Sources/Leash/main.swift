@@ -1,3 +1,12 @@
 import CAgent
 
-exit(0)
+// leash [--grace-ms N] [--hold-fd N] -- program arguments…
+//
+// Runs the program for as long as somebody holds the other end of the pipe on the hold descriptor. By default that is
+// standard input, and the program's own is then /dev/null. A parent's death closes its end whatever it died of, which no
+// handler in the parent and no PR_SET_PDEATHSIG (it fires when the spawning thread ends) can match.
+guard let options = Options(cagent_arguments(), count: Int(cagent_argument_count())) else {
+    complain("usage: leash [--grace-ms N] [--hold-fd N] -- program arguments…")
+    exit(2)
+}
+Leash.run(options)

@@ -1,10 +1,13 @@
-// The libc headers that the helper and the leash use: Embedded Swift has no Glibc module.
+// The libc headers that the helper and the leash use (Embedded Swift has no Glibc module), and thin wrappers of calls
+// that Swift cannot import: variadic ones, macros, and system calls without a libc function. Unless said otherwise a
+// function returns -1 and sets errno, as the call itself does; descriptors are close-on-exec from birth.
 #ifndef CAGENT_H
 #define CAGENT_H
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,4 +18,74 @@
 
 /// The calling thread's errno, which C spells as a macro that Swift cannot import.
 int cagent_errno(void);
+
+// Files (files.c).
+
+struct cagent_status {
+    uint32_t mode, uid, gid;
+    uint64_t device, inode, size, links;
+    int64_t modified, changed;
+};
+
+/// Flags for `cagent_open`, combined with the access mode.
+#define CAGENT_READ 0
+#define CAGENT_WRITE 1
+#define CAGENT_CREATE 2
+#define CAGENT_NOFOLLOW 4
+#define CAGENT_DIRECTORY 8
+/// Only a handle (`O_PATH`).
+#define CAGENT_HANDLE 16
+#define CAGENT_READWRITE 32
+/// Does not wait for the other end of a pipe.
+#define CAGENT_NONBLOCK 64
+
+#define CAGENT_BENEATH 1
+#define CAGENT_IN_ROOT 2
+
+/// openat(2) relative to `directory`, or to the working directory where that is negative.
+int cagent_open(int directory, const char *path, int flags, uint32_t mode);
+/// openat2(2) (Linux 5.6) with RESOLVE_NO_MAGICLINKS and the `CAGENT_BENEATH` or `CAGENT_IN_ROOT` resolution.
+int cagent_open_within(int directory, const char *path, int flags, int resolution);
+/// fstatat(2) of the name itself, never of what a link points at; an empty name is the descriptor itself.
+int cagent_status_at(int directory, const char *name, struct cagent_status *status);
+/// getdents64(2).
+ssize_t cagent_read_folder(int directory, void *buffer, size_t size);
+/// utimensat(2), nanoseconds since 1970; access time stays.
+int cagent_set_modified(int directory, const char *name, int64_t modified);
+/// fchmodat(2), which follows links: only for names that are known not to be one.
+int cagent_set_mode(int directory, const char *name, uint32_t mode);
+/// flock(2), exclusive, waiting.
+int cagent_lock(int fd);
+int cagent_set_nonblocking(int fd);
+int cagent_close_on_exec(int fd);
+
+// Processes (process.c).
+
+/// Forks and executes. The child leads a process group of its own, has an empty signal mask, default signals, `stdio` as
+/// descriptors 0, 1 and 2 and no others, and dies with this process. Returns the pid, or -1 with the errno of the step
+/// that failed, execution included.
+pid_t cagent_spawn(char *const argv[], char *const envp[], const char *directory, const int stdio[3]);
+/// Reaps an ended child (any, for -1) without waiting: its pid, or 0 where none has ended. `code` becomes the exit code,
+/// or the negated number of the signal.
+pid_t cagent_reap(pid_t child, int *code);
+/// Makes orphaned descendants children of this process.
+int cagent_become_subreaper(void);
+/// From now on the number of each of these signals is written, as a byte, to the returned descriptor's other end.
+int cagent_catch_signals(const int *signals, int count);
+/// Ends this process by `signal`, without a core file.
+void cagent_die_by(int signal);
+char **cagent_environment(void);
+
+// The rest (system.c).
+
+/// The command line, as `main` gets it.
+int cagent_argument_count(void);
+char **cagent_arguments(void);
+
+int cagent_pipe(int ends[2]);
+/// Monotonic milliseconds.
+int64_t cagent_now(void);
+uint64_t cagent_random(void);
+/// The machine's name as `uname -m` says, static.
+const char *cagent_machine(void);
 #endif

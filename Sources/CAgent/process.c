@@ -1,0 +1,109 @@
+#define _GNU_SOURCE
+#include "cagent.h"
+
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+
+static int signal_pipe[2] = {-1, -1};
+
+static void note_signal(int signal) {
+    int saved = errno;
+    unsigned char number = (unsigned char)signal;
+    // The pipe does not block: when it is full, the reader has enough to wake up for.
+    ssize_t ignored = write(signal_pipe[1], &number, 1);
+    (void)ignored;
+    errno = saved;
+}
+
+int cagent_catch_signals(const int *signals, int count) {
+    if (cagent_pipe(signal_pipe) < 0) return -1;
+    cagent_set_nonblocking(signal_pipe[0]);
+    cagent_set_nonblocking(signal_pipe[1]);
+    struct sigaction action;
+    memset(&action, 0, sizeof action);
+    action.sa_handler = note_signal;
+    action.sa_flags = SA_RESTART | SA_NOCLDSTOP;
+    for (int i = 0; i < count; i++) {
+        if (sigaction(signals[i], &action, NULL) < 0) return -1;
+    }
+    return signal_pipe[0];
+}
+
+static void reset_signals(void) {
+    for (int number = 1; number < NSIG; number++) signal(number, SIG_DFL);
+    sigset_t none;
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+static void run_child(char *const argv[], char *const envp[], const char *directory, const int stdio[3], int parent) {
+    setpgid(0, 0);
+    // Asked for before the parent is looked at, so that its end cannot fall between the two.
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (getppid() != parent) _exit(127);
+    // Above the standard descriptors first: one of them may be another one's source.
+    int copies[3];
+    for (int i = 0; i < 3; i++) {
+        copies[i] = fcntl(stdio[i], F_DUPFD_CLOEXEC, 3);
+        if (copies[i] < 0) return;
+    }
+    for (int i = 0; i < 3; i++) {
+        if (dup2(copies[i], i) < 0) return;
+    }
+    if (directory && directory[0] && chdir(directory) < 0) return;
+    reset_signals();
+    environ = (char **)envp;
+    execvp(argv[0], argv);
+}
+
+pid_t cagent_spawn(char *const argv[], char *const envp[], const char *directory, const int stdio[3]) {
+    int report[2];
+    if (cagent_pipe(report) < 0) return -1;
+    int parent = getpid();
+    pid_t child = fork();
+    if (child == 0) {
+        run_child(argv, envp, directory, stdio, parent);
+        int failure = errno;
+        ssize_t ignored = write(report[1], &failure, sizeof failure);
+        (void)ignored;
+        _exit(127);
+    }
+    int failure = child < 0 ? errno : 0;
+    close(report[1]);
+    if (child > 0) {
+        // Done on both sides, so that a signal for the group works as soon as either has run.
+        setpgid(child, child);
+        ssize_t got;
+        do {
+            got = read(report[0], &failure, sizeof failure);
+        } while (got < 0 && errno == EINTR);
+        if (got != (ssize_t)sizeof failure) failure = 0;
+        if (failure) waitpid(child, NULL, 0);
+    }
+    close(report[0]);
+    if (failure) errno = failure;
+    return failure ? -1 : child;
+}
+
+pid_t cagent_reap(pid_t child, int *code) {
+    int status;
+    pid_t ended;
+    do {
+        ended = waitpid(child, &status, WNOHANG);
+    } while (ended < 0 && errno == EINTR);
+    if (ended > 0) *code = WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
+    return ended;
+}
+
+int cagent_become_subreaper(void) { return prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); }
+
+void cagent_die_by(int number) {
+    struct rlimit none = {0, 0};
+    setrlimit(RLIMIT_CORE, &none);
+    reset_signals();
+    raise(number);
+    _exit(128 + number);
+}
+
+char **cagent_environment(void) { return environ; }
