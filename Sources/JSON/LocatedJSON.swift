@@ -1,5 +1,5 @@
 /// A place in a text file: line and column count from 1, columns in characters.
-public struct Position: Equatable, Hashable, Sendable, CustomStringConvertible {
+public struct Position: Comparable, Hashable, Sendable, CustomStringConvertible {
     /// The line's number, from 1.
     public let line: Int
     /// The character's number in its line, from 1.
@@ -9,6 +9,11 @@ public struct Position: Equatable, Hashable, Sendable, CustomStringConvertible {
     public init(line: Int, column: Int) {
         self.line = line
         self.column = column
+    }
+
+    /// The order of reading.
+    public static func < (left: Position, right: Position) -> Bool {
+        (left.line, left.column) < (right.line, right.column)
     }
 
     /// As `line:column`.

@@ -1,4 +1,5 @@
 internal import JSON
+public import Watcher
 
 /// A checked `loop.json`: every default filled in, every path absolute and free of `.` and `..`.
 public struct Configuration: Equatable, Sendable {
@@ -109,8 +110,8 @@ public enum WorkloadKind: String, CaseIterable, Sendable {
 
 /// One entry of `rules`.
 public struct Rule: Equatable, Sendable {
-    /// Patterns relative to the service's root, without a leading `./`; at least one.
-    public var watch: [String]
+    /// Patterns relative to the service's root; at least one.
+    public var watch: [Glob]
     /// Where matching files go.
     public var sync: Sync
     /// What runs after each batch of this rule, in order.

@@ -37,13 +37,7 @@ extension Configuration {
         }
         var reader = ConfigurationReader(file: file, directory: directory)
         let configuration = reader.configuration(.init(value: root, path: "$"))
-        let problems = reader.problems.enumerated().sorted { left, right in
-            let places = [left, right].map {
-                ($0.element.position?.line ?? 0, $0.element.position?.column ?? 0, $0.offset)
-            }
-            return places[0] < places[1]
-        }
-        return (reader.hasErrors ? nil : configuration, problems.map(\.element))
+        return (reader.hasErrors ? nil : configuration, Problem.inOrder(reader.problems))
     }
 
     private static func contents(of file: String) -> Result<[UInt8], Problem> {

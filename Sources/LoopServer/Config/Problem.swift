@@ -40,4 +40,13 @@ public struct Problem: Error, Equatable, Sendable, CustomStringConvertible {
         let mark = severity == .warning ? "warning: " : ""
         return "\(place): \(path): \(mark)\(message)" + (hint.map { " (\($0))" } ?? "")
     }
+
+    /// Problems in the order of the file; those without a place first, and of one place in the order they were found.
+    static func inOrder(_ problems: [Problem]) -> [Problem] {
+        let start = Position(line: 0, column: 0)
+        let numbered = problems.enumerated().map {
+            (place: $0.element.position ?? start, number: $0.offset, problem: $0.element)
+        }
+        return numbered.sorted { ($0.place, $0.number) < ($1.place, $1.number) }.map(\.problem)
+    }
 }

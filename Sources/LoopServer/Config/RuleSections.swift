@@ -1,4 +1,5 @@
 internal import JSON
+internal import Watcher
 
 /// `rules`: what is watched, where it goes, and what runs then.
 extension ConfigurationReader {
@@ -19,33 +20,32 @@ extension ConfigurationReader {
         return Rule(watch: watch, sync: sync, then: then)
     }
 
-    private mutating func patterns(_ node: Node?) -> [String] {
+    private mutating func patterns(_ node: Node?) -> [Glob] {
         guard let node, let patterns = elements(node) else { return [] }
         if patterns.isEmpty { error(node, "no pattern: the rule would never match") }
         return patterns.compactMap { pattern in
             note(pattern)
-            return self.pattern(pattern)
+            return glob(pattern)
         }
     }
 
-    private mutating func pattern(_ node: Node) -> String? {
+    private mutating func glob(_ node: Node) -> Glob? {
         guard let text = string(node) else { return nil }
         if text.hasPrefix("!") {
             error(node, "\"\(text)\" excludes", hint: "what is not to be synced belongs in watch.ignore or .loopignore")
             return nil
         }
-        if text.hasSuffix("/") {
-            error(node, "\"\(text)\" matches no file", hint: "\"\(text)**\" takes everything below")
-            return nil
-        }
-        guard let pattern = relative(node, text, hint: "patterns are relative to the service's root") else {
-            return nil
-        }
-        guard !pattern.isEmpty else {
+        guard let path = relative(node, text, hint: "patterns are relative to the service's root") else { return nil }
+        guard !path.isEmpty else {
             error(node, "\"\(text)\" matches no file", hint: "\"**\" takes everything")
             return nil
         }
-        return pattern
+        do {
+            return try Glob(text)
+        } catch let failure {
+            error(node, "\"\(text)\" is no pattern: \(failure.reason)")
+            return nil
+        }
     }
 
     // MARK: sync
