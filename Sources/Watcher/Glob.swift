@@ -50,7 +50,7 @@ public struct Glob: Hashable, Sendable, CustomStringConvertible {
 
     /// Whether a path, relative to the glob's base, matches.
     public func matches(_ path: RelativePath) -> Bool {
-        let components = path.components
+        let components = path.components[...]
         return alternatives.contains { $0.matches(components) }
     }
 

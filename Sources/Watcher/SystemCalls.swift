@@ -11,9 +11,10 @@ func monotonicNow() -> UInt64 {
 }
 
 /// Reads a small file wholly; nil when it is not there, is no regular file or is larger than `limit`.
-func contents(of path: [UInt8], limit: Int = 1 << 20) -> [UInt8]? {
+func contents(of path: [UInt8], followLinks: Bool = true, limit: Int = 1 << 20) -> [UInt8]? {
     // Non-blocking, because a pipe of this name would otherwise hold the thread for ever.
-    let descriptor = path.withCString { open($0, O_RDONLY | O_CLOEXEC | O_NONBLOCK) }
+    let flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK | (followLinks ? 0 : O_NOFOLLOW)
+    let descriptor = path.withCString { open($0, flags) }
     guard descriptor >= 0 else { return nil }
     defer { close(descriptor) }
     var result: [UInt8] = []
@@ -26,6 +27,23 @@ func contents(of path: [UInt8], limit: Int = 1 << 20) -> [UInt8]? {
         result += chunk[..<count]
     }
     return nil
+}
+
+/// The path without links, `.` and `..`; nil when it does not lead anywhere.
+func realPath(_ path: String) -> [UInt8]? {
+    guard let resolved = realpath(path, nil) else { return nil }
+    defer { free(resolved) }
+    return Array(UnsafeBufferPointer(start: resolved, count: strlen(resolved)).map { UInt8(bitPattern: $0) })
+}
+
+/// The path from `/` without doubled slashes and `.`; what it names need not exist.
+func absolutePath(_ path: String) -> [UInt8] {
+    var names: [ArraySlice<UInt8>] = []
+    if path.utf8.first != slash, let current = realPath(".") { names = current.split(separator: slash) }
+    for name in Array(path.utf8).split(separator: slash) where !name.elementsEqual(".".utf8) {
+        if name.elementsEqual("..".utf8) { _ = names.popLast() } else { names.append(name) }
+    }
+    return names.flatMap { [slash] + $0 }
 }
 
 extension [UInt8] {

@@ -103,26 +103,26 @@ struct PathPattern: Sendable, Equatable {
     let parts: [Part]
 
     /// Whether the whole path matches. A `**` at the end stands for at least one component, elsewhere for none or more.
-    func matches(_ components: [ArraySlice<UInt8>]) -> Bool {
+    func matches(_ components: ArraySlice<ArraySlice<UInt8>>) -> Bool {
         var part = 0
-        var index = 0
+        var index = components.startIndex
         var star: (part: Int, index: Int)?
         while true {
             if part < parts.count, case .anyDepth = parts[part] {
                 part += 1
-                if part == parts.count { return index < components.count }
+                if part == parts.count { return index < components.endIndex }
                 star = (part, index)
                 continue
             }
-            if index == components.count, part == parts.count { return true }
-            if index < components.count, part < parts.count, case .name(let pattern) = parts[part],
+            if index == components.endIndex, part == parts.count { return true }
+            if index < components.endIndex, part < parts.count, case .name(let pattern) = parts[part],
                 pattern.matches(components[index])
             {
                 part += 1
                 index += 1
                 continue
             }
-            guard let last = star, last.index < components.count else { return false }
+            guard let last = star, last.index < components.endIndex else { return false }
             star = (last.part, last.index + 1)
             part = last.part
             index = last.index + 1
