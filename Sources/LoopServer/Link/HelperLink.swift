@@ -1,0 +1,223 @@
+internal import Synchronization
+internal import Wire
+
+/// A live connection to a helper: many requests at once over one channel.
+///
+/// Nothing counts as done before its answer: when the connection ends, every pending request fails with
+/// `LinkError.disconnected`, and the next connection compares trees again.
+final class HelperLink: Sendable {
+    private struct State {
+        var streams: [UInt32: LinkStream] = [:]
+        var nextStream: UInt32 = 1
+        var ending: LinkError?
+        var unanswered = 0
+        var tasks: [Task<Void, Never>] = []
+        var onEnd: [@Sendable () -> Void] = []
+    }
+
+    /// What the helper said of itself.
+    let welcome: Welcome
+    /// Who writes: see `Hello.generation`.
+    let generation: UInt64
+    private let channel: any HelperChannel
+    private let outbox = Outbox()
+    private let state = Mutex(State())
+
+    private init(_ channel: any HelperChannel, welcome: Welcome, generation: UInt64) {
+        self.channel = channel
+        self.welcome = welcome
+        self.generation = generation
+    }
+
+    /// Greets the helper at the other end and starts to read, write and ping.
+    ///
+    /// `leading` are bytes that were already read from the channel. The heartbeat is one ping each `heartbeat` seconds;
+    /// two without an answer end the connection.
+    static func open(
+        _ channel: any HelperChannel, generation: UInt64, heartbeat: UInt16 = 20, leading: [UInt8] = []
+    ) async throws -> HelperLink {
+        var decoder = FrameDecoder()
+        decoder.feed(leading)
+        try await channel.send(Frame(.hello(Hello(generation: generation, heartbeatSeconds: heartbeat))).encoded)
+        let first = try await firstFrame(&decoder, channel)
+        switch first.message {
+        case .welcome(let welcome):
+            guard welcome.version == WireProtocol.version else {
+                throw LinkError.versionMismatch(theirs: welcome.version)
+            }
+            let link = HelperLink(channel, welcome: welcome, generation: generation)
+            link.start(decoder, heartbeat: .seconds(Int(heartbeat)))
+            return link
+        case .failure(let failure): throw LinkError.refused(failure)
+        default: throw LinkError.protocolViolation("\(first.message.type) instead of a welcome")
+        }
+    }
+
+    private static func firstFrame(
+        _ decoder: inout FrameDecoder, _ channel: any HelperChannel
+    ) async throws -> Frame {
+        while true {
+            do throws(WireError) {
+                if let frame = try decoder.next() { return frame }
+            } catch {
+                throw LinkError.protocolViolation("\(error)")
+            }
+            let bytes = try await channel.receive()
+            guard !bytes.isEmpty else { throw LinkError.disconnected("the helper ended at once") }
+            decoder.feed(bytes)
+        }
+    }
+
+    /// Whether the connection still stands.
+    var isOpen: Bool { state.withLock { $0.ending == nil } }
+
+    /// Calls `body` once when the connection has ended, at once if it has already.
+    func whenEnded(_ body: @escaping @Sendable () -> Void) {
+        let now = state.withLock { state in
+            if state.ending != nil { return true }
+            state.onEnd.append(body)
+            return false
+        }
+        if now { body() }
+    }
+
+    /// Starts a request on a stream of its own.
+    func begin(_ message: Message) throws -> LinkStream {
+        let stream = try state.withLock { state in
+            if let ending = state.ending { throw ending }
+            let stream = LinkStream(id: state.nextStream)
+            // Stream 0 is the connection's own; numbers come round after four thousand million requests.
+            state.nextStream = state.nextStream == .max ? 1 : state.nextStream + 1
+            state.streams[stream.id] = stream
+            return stream
+        }
+        send(message, on: stream)
+        return stream
+    }
+
+    /// Sends a further message of a request.
+    func send(_ message: Message, on stream: LinkStream) {
+        outbox.append(Frame(message, on: stream.id))
+    }
+
+    /// Sends a message that is not answered.
+    func send(_ message: Message) {
+        outbox.append(Frame(message))
+    }
+
+    /// Waits until the link has taken most of what was sent.
+    func waitForRoom() async { await outbox.waitForRoom() }
+
+    /// Forgets a request whose last answer has come.
+    func finish(_ stream: LinkStream) {
+        state.withLock { _ = $0.streams.removeValue(forKey: stream.id) }
+    }
+
+    /// Says goodbye, so that the helper cleans up, and waits at most `limit` for it to have done so.
+    func end(removingHelper: Bool = false, limit: Duration = .milliseconds(500)) async {
+        guard isOpen else { return }
+        send(removingHelper ? .removeSelf : .bye)
+        let ended = Task { await untilEnded() }
+        let deadline = Task {
+            // The helper's last word may never come: leaving takes no longer than this.
+            try await Task.sleep(for: limit)
+            drop("closed")
+        }
+        await ended.value
+        deadline.cancel()
+    }
+
+    /// Drops the connection now.
+    func drop(_ reason: String) {
+        fail(.disconnected(reason))
+    }
+
+    private func untilEnded() async {
+        await withCheckedContinuation { continuation in whenEnded { continuation.resume() } }
+    }
+
+    private func start(_ decoder: consuming FrameDecoder, heartbeat: Duration) {
+        let decoder = decoder
+        let tasks = [
+            Task { await self.read(decoder) },
+            Task { await self.write() },
+            Task { await self.beat(every: heartbeat) },
+        ]
+        let ended = state.withLock { state in
+            state.tasks = tasks
+            return state.ending != nil
+        }
+        if ended { for task in tasks { task.cancel() } }
+    }
+
+    private func read(_ initial: FrameDecoder) async {
+        var decoder = initial
+        do {
+            while true {
+                while let frame = try decoder.next() { try handle(frame) }
+                let bytes = try await channel.receive()
+                guard !bytes.isEmpty else { throw LinkError.disconnected("the helper has ended") }
+                decoder.feed(bytes)
+            }
+        } catch let error as LinkError {
+            fail(error)
+        } catch let error as WireError {
+            fail(.protocolViolation("\(error)"))
+        } catch {
+            fail(.disconnected("\(error)"))
+        }
+    }
+
+    private func handle(_ frame: Frame) throws {
+        guard frame.stream == WireProtocol.connectionStream else {
+            // Answers to a request that was given up are dropped.
+            try state.withLock { $0.streams[frame.stream] }?.deliver(frame.message)
+            return
+        }
+        switch frame.message {
+        case .ping(let number): send(.pong(number))
+        case .pong: state.withLock { $0.unanswered = 0 }
+        case .failure(let failure) where failure.operation != .removeSelf: throw LinkError.refused(failure)
+        case .bye, .failure: throw LinkError.disconnected("closed")
+        default: throw LinkError.protocolViolation("\(frame.message.type) on the connection's stream")
+        }
+    }
+
+    private func write() async {
+        while let bytes = await outbox.take() {
+            do { try await channel.send(bytes) } catch { return fail(.disconnected("\(error)")) }
+        }
+    }
+
+    private func beat(every interval: Duration) async {
+        var number: UInt64 = 0
+        // A silent link gives no end of file: only a missing answer tells (`Task.sleep` throws when the link ends).
+        while (try? await Task.sleep(for: interval)) != nil {
+            let missed = state.withLock { state in
+                state.unanswered += 1
+                return state.unanswered - 1
+            }
+            if missed >= 2 { return fail(.disconnected("no answer to two pings")) }
+            number += 1
+            send(.ping(number))
+        }
+    }
+
+    private func fail(_ error: LinkError) {
+        let ended = state.withLock { state -> State? in
+            guard state.ending == nil else { return nil }
+            state.ending = error
+            let ended = state
+            state.streams = [:]
+            state.tasks = []
+            state.onEnd = []
+            return ended
+        }
+        guard let ended else { return }
+        channel.close()
+        outbox.close()
+        for stream in ended.streams.values { stream.end(error) }
+        for task in ended.tasks { task.cancel() }
+        for body in ended.onEnd { body() }
+    }
+}
