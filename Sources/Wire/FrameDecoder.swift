@@ -2,7 +2,7 @@
 ///
 /// It holds what was fed and not yet taken, and never more on a peer's word: a length only says how long to wait. The
 /// bytes of `data` are handed on in pieces as they come.
-public struct FrameDecoder {
+public struct FrameDecoder: Sendable {
     private var buffer: [UInt8] = []
     private var start = 0
     /// The stream, and how many bytes of its `data` frame are still to come.

@@ -1,0 +1,82 @@
+internal import Glibc
+internal import Watcher
+
+/// What a local path is, as far as it matters in a container.
+struct LocalEntry: Equatable, Sendable {
+    enum Kind: Equatable, Sendable {
+        case file(size: Int64)
+        case folder
+        case link(target: [UInt8])
+    }
+
+    let kind: Kind
+    /// Permission bits.
+    let mode: UInt32
+    /// Nanoseconds since 1970.
+    let modified: Int64
+    /// Inode and change time: as long as these stay, so did the content.
+    let identity: Identity
+
+    struct Identity: Equatable, Sendable {
+        let inode: UInt64
+        let device: UInt64
+        /// Nanoseconds since 1970.
+        let changed: Int64
+    }
+
+    /// Sockets, pipes and devices are nothing that travels.
+    init?(_ status: stat, target: @autoclosure () -> [UInt8]?) {
+        switch status.st_mode & S_IFMT {
+        case S_IFREG: kind = .file(size: Int64(status.st_size))
+        case S_IFDIR: kind = .folder
+        case S_IFLNK:
+            guard let target = target() else { return nil }
+            kind = .link(target: target)
+        default: return nil
+        }
+        mode = status.st_mode & 0o7777
+        modified = nanoseconds(status.st_mtim)
+        identity = Identity(
+            inode: UInt64(status.st_ino), device: UInt64(status.st_dev), changed: nanoseconds(status.st_ctim))
+    }
+
+    var isFolder: Bool { kind == .folder }
+
+    /// Whether both are regular files with the same bytes as far as the disk's bookkeeping says.
+    func hasContent(of other: LocalEntry) -> Bool {
+        guard case .file = kind else { return kind == other.kind }
+        return kind == other.kind && modified == other.modified && identity == other.identity
+    }
+}
+
+/// A timestamp of the kernel as one number.
+func nanoseconds(_ time: timespec) -> Int64 { Int64(time.tv_sec) &* 1_000_000_000 &+ Int64(time.tv_nsec) }
+
+/// The project's folder as the engine reads it.
+struct LocalTree: Sendable {
+    /// The absolute path of the project's folder.
+    let root: String
+
+    /// The absolute path of something below, as bytes for the kernel, with its terminating zero.
+    func systemPath(_ path: RelativePath) -> [CChar] {
+        let joined = path.isRoot ? Array(root.utf8) : Array(root.utf8) + [UInt8(ascii: "/")] + path.bytes
+        return joined.map { CChar(bitPattern: $0) } + [0]
+    }
+
+    /// What is there now; `nil` when there is nothing, or nothing that travels.
+    func entry(_ path: RelativePath) -> LocalEntry? {
+        let name = systemPath(path)
+        var status = stat()
+        guard lstat(name, &status) == 0 else { return nil }
+        return LocalEntry(status, target: LocalTree.target(name))
+    }
+
+    private static func target(_ name: [CChar]) -> [UInt8]? {
+        var count = 0
+        let target = [UInt8](unsafeUninitializedCapacity: Int(PATH_MAX)) { buffer, used in
+            count = buffer.withMemoryRebound(to: CChar.self) { readlink(name, $0.baseAddress, $0.count) }
+            used = max(0, count)
+        }
+        return count > 0 ? target : nil
+    }
+}

@@ -1,0 +1,88 @@
+internal import Watcher
+
+/// A place in the containers of one service: a destination, by its number in `ServicePlan.destinations`, and the path below.
+struct Place: Hashable, Sendable {
+    let destination: Int
+    let path: RelativePath
+}
+
+/// What a rule makes of a local path.
+struct Placement: Equatable, Sendable {
+    let place: Place
+    /// The number of the rule, for its `then` steps.
+    let rule: Int
+}
+
+/// A folder in the container that rules write into. Rules with the same folder share it.
+struct Destination: Equatable, Sendable {
+    /// The absolute path in the container.
+    let path: String
+    /// Whether what exists only in the container is deleted.
+    var mirror: Bool
+}
+
+/// A service's rules in the form that decides about paths: a pure function of `loop.json`.
+///
+/// Local paths are relative to the project's folder, which is what is watched.
+struct ServicePlan: Sendable {
+    private struct Pattern {
+        let glob: Glob
+        /// What is taken off a path, relative to the service's root.
+        let base: RelativePath
+    }
+
+    let service: Service
+    let destinations: [Destination]
+    /// The service's root, relative to the project's folder.
+    let root: RelativePath
+    private let rules: [(patterns: [Pattern], destination: Int)]
+
+    /// Prepares a service of a project. Throws when a pattern is not a pattern, which the configuration has checked.
+    init(_ service: Service, project: String) throws {
+        self.service = service
+        root = ServicePlan.relative(service.root, to: project)
+        var destinations: [Destination] = []
+        rules = try service.rules.map { rule in
+            let patterns = try rule.watch.map { text in
+                let glob = try Glob(text)
+                return Pattern(glob: glob, base: rule.sync.from.map { RelativePath($0) } ?? glob.fixedPart)
+            }
+            let known = destinations.firstIndex { $0.path == rule.sync.to }
+            if let known {
+                destinations[known].mirror = destinations[known].mirror || rule.sync.mirror
+            } else {
+                destinations.append(Destination(path: rule.sync.to, mirror: rule.sync.mirror))
+            }
+            return (patterns, known ?? destinations.count - 1)
+        }
+        self.destinations = destinations
+    }
+
+    /// Where a local path goes: the first rule that matches takes it. The destination itself is nobody's to place.
+    func placement(of local: RelativePath) -> Placement? {
+        guard let path = local.relative(to: root), !path.isRoot else { return nil }
+        for (number, rule) in rules.enumerated() {
+            for pattern in rule.patterns where pattern.glob.matches(path) {
+                guard let below = path.relative(to: pattern.base), !below.isRoot else { continue }
+                return Placement(place: Place(destination: rule.destination, path: below), rule: number)
+            }
+        }
+        return nil
+    }
+
+    /// Whether a local path lies in the service's folder, so that it should be named when no rule takes it.
+    func isNear(_ local: RelativePath) -> Bool { local.isInside(root) }
+
+    /// The local folders below which files can match, none inside another.
+    var bases: [RelativePath] {
+        let all = Set(rules.flatMap { $0.patterns.map { root.appending($0.glob.fixedPart.bytes) } })
+        return all.filter { base in !all.contains { $0 != base && base.isInside($0) } }.sorted()
+    }
+
+    /// The `then` steps of a rule.
+    func steps(of rule: Int) -> [Step] { service.rules[rule].then }
+
+    private static func relative(_ path: String, to project: String) -> RelativePath {
+        RelativePath(path).relative(to: RelativePath(project)) ?? .root
+    }
+}
