@@ -36,6 +36,9 @@ public struct ChangeSet: Sendable, Equatable {
         paths.contains(path) || Self.lies(path, in: rescan)
     }
 
+    /// Whether `path` lies in a subtree that is to be compared wholly.
+    public func isRescanned(_ path: RelativePath) -> Bool { Self.lies(path, in: rescan) }
+
     /// Adds a later batch, so that one look at the disk serves both. More than 65,536 paths become a rescan of the root.
     public mutating func merge(_ later: ChangeSet) {
         firstEvent = min(firstEvent, later.firstEvent)

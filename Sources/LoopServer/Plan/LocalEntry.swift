@@ -72,11 +72,11 @@ struct LocalTree: Sendable {
     }
 
     private static func target(_ name: [CChar]) -> [UInt8]? {
-        var count = 0
         let target = [UInt8](unsafeUninitializedCapacity: Int(PATH_MAX)) { buffer, used in
-            count = buffer.withMemoryRebound(to: CChar.self) { readlink(name, $0.baseAddress, $0.count) }
-            used = max(0, count)
+            used = buffer.withMemoryRebound(to: CChar.self) { buffer in
+                buffer.baseAddress.map { max(0, readlink(name, $0, buffer.count)) } ?? 0
+            }
         }
-        return count > 0 ? target : nil
+        return target.isEmpty ? nil : target
     }
 }

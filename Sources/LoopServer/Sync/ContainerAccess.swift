@@ -1,0 +1,37 @@
+internal import Wire
+internal import Watcher
+
+/// A way into one container: the helper's protocol, or `kubectl cp`.
+///
+/// Destinations are named by their number in `ServicePlan.destinations`. When a call throws `LinkError.refused`, only that
+/// request failed; any other `LinkError` means that the way is lost and everything has to be compared again on the next one.
+protocol ContainerAccess: Sendable {
+    /// The way in words: `helper in /tmp`, `kubectl cp`.
+    var description: String { get }
+    /// Whether calls can still succeed.
+    var isOpen: Bool { get }
+    /// Calls `body` once when the way is lost.
+    func whenEnded(_ body: @escaping @Sendable () -> Void)
+
+    /// Prepares a destination; called once for each, before anything else about it.
+    func open(_ destination: Destination, number: Int) async throws -> Opened
+    /// What lies in the destination, or at `paths` only; `nil` where this way cannot tell.
+    func list(destination: Int, paths: [RelativePath]?) async throws -> [RelativePath: Entry]?
+    /// The hashes of files; those that cannot be read are missing.
+    func digests(destination: Int, of paths: [RelativePath]) async throws -> [RelativePath: SHA256Digest]
+    /// Brings content close to its place and returns its hash as the far end has it on disk.
+    func stage(
+        destination: Int, stage: UInt32, path: RelativePath, from file: LocalFile, progress: (Int64) -> Void
+    ) async throws -> SHA256Digest
+    /// Gives up staged content.
+    func abandon(destination: Int, stage: UInt32)
+    /// Applies a batch; the results are in its order.
+    func commit(destination: Int, _ operations: [FileOperation]) async throws -> [OperationResult]
+    /// Runs a program in the container.
+    func run(_ arguments: [String], output: (ProgramOutput) -> Void) async throws -> ProgramExit
+
+    /// Leaves cleanly, within half a second.
+    func end() async
+    /// Drops the way now.
+    func drop()
+}

@@ -1,0 +1,90 @@
+internal import Synchronization
+internal import Watcher
+internal import Wire
+
+/// The way through a helper.
+final class LinkAccess: ContainerAccess {
+    private let link: HelperLink
+    /// The container's root as the helper sees it: `/proc/7/root`, or empty for its own.
+    private let root: String
+    private let removesHelper: Bool
+    private let numbers = Mutex<[Int: UInt32]>([:])
+    let description: String
+
+    /// A way by an open link. `removesHelper` is for helpers that loopd put there.
+    init(_ link: HelperLink, root: String, removesHelper: Bool, description: String) {
+        self.link = link
+        self.root = root
+        self.removesHelper = removesHelper
+        self.description = description
+    }
+
+    var isOpen: Bool { link.isOpen }
+
+    func whenEnded(_ body: @escaping @Sendable () -> Void) { link.whenEnded(body) }
+
+    func open(_ destination: Destination, number: Int) async throws -> Opened {
+        let request = Open(
+            path: Array(destination.path.utf8), root: Array(root.utf8), generation: link.generation)
+        let opened = try await link.open(request)
+        numbers.withLock { $0[number] = opened.destination }
+        return opened
+    }
+
+    func list(destination: Int, paths: [RelativePath]?) async throws -> [RelativePath: Entry]? {
+        if let paths, paths.isEmpty { return [:] }
+        let request = List(
+            destination: try number(destination), paths: (paths ?? []).map(\.bytes), isRecursive: paths == nil)
+        var entries: [RelativePath: Entry] = [:]
+        try await link.list(request) { entry in
+            if entry.kind != .absent { entries[RelativePath(bytes: entry.path)] = entry }
+        } failed: { _ in
+            // A folder that cannot be read there is compared as if it were empty: writing into it will say why.
+        }
+        return entries
+    }
+
+    func digests(destination: Int, of paths: [RelativePath]) async throws -> [RelativePath: SHA256Digest] {
+        var digests: [RelativePath: SHA256Digest] = [:]
+        try await link.digests(destination: try number(destination), of: paths.map(\.bytes)) { digest in
+            digests[RelativePath(bytes: digest.path)] = SHA256Digest(digest.sha256)
+        } failed: { _ in
+            // Unreadable there: not equal, so it is written.
+        }
+        return digests
+    }
+
+    func stage(
+        destination: Int, stage: UInt32, path: RelativePath, from file: LocalFile, progress: (Int64) -> Void
+    ) async throws -> SHA256Digest {
+        let request = Stage(
+            destination: try number(destination), stage: stage, sizeHint: UInt64(file.size), path: path.bytes)
+        let staged = try await link.stage(request, from: file, progress: progress)
+        guard let digest = SHA256Digest(staged.sha256) else { throw LinkError.protocolViolation("a short hash") }
+        return digest
+    }
+
+    func abandon(destination: Int, stage: UInt32) {
+        guard let number = try? number(destination) else { return }
+        link.send(.abandon(Abandon(destination: number, stage: stage)))
+    }
+
+    func commit(destination: Int, _ operations: [FileOperation]) async throws -> [OperationResult] {
+        try await link.commit(destination: try number(destination), operations)
+    }
+
+    func run(_ arguments: [String], output: (ProgramOutput) -> Void) async throws -> ProgramExit {
+        try await link.run(Exec(arguments: arguments.map { Array($0.utf8) }), output: output)
+    }
+
+    func end() async { await link.end(removingHelper: removesHelper) }
+
+    func drop() { link.drop("dropped") }
+
+    private func number(_ destination: Int) throws -> UInt32 {
+        guard let number = numbers.withLock({ $0[destination] }) else {
+            throw LinkError.protocolViolation("destination \(destination) is not open")
+        }
+        return number
+    }
+}

@@ -1,0 +1,159 @@
+internal import Watcher
+
+/// What a change asks of every container that holds an earlier state.
+enum Need: Sendable, Equatable {
+    /// Mode or modification time only: the content is the same.
+    case metadata
+    /// Whatever the index says: content, a folder, a link, or nothing.
+    case everything
+
+    /// The stronger one of two.
+    func joined(_ other: Need?) -> Need { other == .everything ? .everything : self }
+}
+
+/// What one look at the disk found.
+struct Findings: Sendable {
+    /// Places that changed, and what that asks for.
+    var changed: [Place: Need] = [:]
+    /// Places where a file took a folder's place or the reverse.
+    var replaced: Set<Place> = []
+    /// The rules whose files changed.
+    var rules: Set<Int> = []
+    /// Local paths near the service that no rule takes.
+    var unmatched: [RelativePath] = []
+}
+
+/// What the containers of one service should hold: the local tree as of the last look at it, seen through the rules.
+///
+/// It is the only place that decides what changed: a watcher's event just names where to look.
+struct SourceIndex: Sendable {
+    /// Something local that has a place in the containers.
+    struct Item: Sendable {
+        let local: RelativePath
+        let rule: Int
+        var entry: LocalEntry
+        /// The hash of the content that `entry` stands for, once it was read.
+        var digest: SHA256Digest?
+    }
+
+    let plan: ServicePlan
+    let tree: LocalTree
+    private(set) var items: [Place: Item] = [:]
+    /// Places that were once here and are gone, with the serial number of their going: what a container that has not heard
+    /// of it yet must delete.
+    private(set) var gone: [Place: UInt64] = [:]
+    /// The serial number of the latest entry of `gone`.
+    private(set) var serial: UInt64 = 0
+
+    init(plan: ServicePlan, tree: LocalTree, gone: [Place: UInt64] = [:], serial: UInt64 = 0) {
+        self.plan = plan
+        self.tree = tree
+        self.gone = gone
+        self.serial = serial
+    }
+
+    /// Looks at the places that a change set names.
+    mutating func look(at changes: ChangeSet, rules: IgnoreRules) -> Findings {
+        var findings = Findings()
+        for path in changes.paths { look(at: path, &findings) }
+        guard !changes.rescan.isEmpty else { return findings }
+        var seen: Set<RelativePath> = []
+        for subtree in changes.rescan { walk(subtree, rules: rules, &seen, &findings) }
+        dropAll(except: seen, &findings) { local in changes.isRescanned(local) }
+        return findings
+    }
+
+    /// Looks at one path again.
+    mutating func look(at path: RelativePath, _ findings: inout Findings) {
+        guard let placement = plan.placement(of: path) else {
+            if plan.isNear(path), !path.isRoot, tree.entry(path)?.isFolder == false { findings.unmatched.append(path) }
+            return
+        }
+        if let entry = tree.entry(path) {
+            take(path, placement, entry, &findings)
+        } else {
+            let wasFolder = items[placement.place]?.entry.isFolder == true
+            drop(placement.place, &findings)
+            // A folder that went away took with it what was below, whether or not each has an event of its own.
+            if wasFolder { dropAll(except: [], &findings) { $0.isInside(path) } }
+        }
+    }
+
+    /// Notes the hash of content that was read, unless the item has changed since.
+    mutating func learn(_ digest: SHA256Digest, of place: Place, as entry: LocalEntry) {
+        if items[place]?.entry.hasContent(of: entry) == true { items[place]?.digest = digest }
+    }
+
+    /// Looks at everything in a subtree that a rule could take.
+    private mutating func walk(
+        _ subtree: RelativePath, rules: IgnoreRules, _ seen: inout Set<RelativePath>, _ findings: inout Findings
+    ) {
+        if !subtree.isRoot, let entry = tree.entry(subtree), let placement = plan.placement(of: subtree) {
+            seen.insert(subtree)
+            take(subtree, placement, entry, &findings)
+        }
+        for base in plan.bases {
+            guard let start = SourceIndex.overlap(subtree, base) else { continue }
+            TreeScan.walk(tree.root, at: start, rules: rules) { found in
+                // The walk's own stat lacks the change time that tells one content from another.
+                if let placement = plan.placement(of: found.path), let entry = tree.entry(found.path) {
+                    seen.insert(found.path)
+                    take(found.path, placement, entry, &findings)
+                }
+                return true
+            }
+        }
+    }
+
+    private mutating func take(
+        _ local: RelativePath, _ placement: Placement, _ entry: LocalEntry, _ findings: inout Findings
+    ) {
+        let place = placement.place
+        let old = items[place]
+        if let old, old.entry == entry { return }
+        gone[place] = nil
+        var item = Item(local: local, rule: placement.rule, entry: entry)
+        var need = Need.everything
+        if let old {
+            if old.entry.isFolder != entry.isFolder { findings.replaced.insert(place) }
+            if let digest = sameContent(old, item) {
+                item.digest = digest
+                need = .metadata
+            }
+        }
+        items[place] = item
+        // A folder's own time changes with every file in it: nothing to tell a container.
+        if let old, entry.isFolder, old.entry.isFolder, old.entry.mode == entry.mode { return }
+        findings.changed[place] = need.joined(findings.changed[place])
+        findings.rules.insert(placement.rule)
+    }
+
+    /// The hash of both items' content where they are files with the same bytes. A file is read for that only when its hash
+    /// is known and its size is the same: else it travels anyhow, and is read then.
+    private func sameContent(_ old: Item, _ new: Item) -> SHA256Digest? {
+        guard case .file = new.entry.kind, old.entry.kind == new.entry.kind, let digest = old.digest else { return nil }
+        let now = try? LocalFile.digest(of: new.local, in: tree, expected: new.entry)
+        return now == digest ? digest : nil
+    }
+
+    private mutating func drop(_ place: Place, _ findings: inout Findings) {
+        guard let item = items.removeValue(forKey: place) else { return }
+        serial += 1
+        gone[place] = serial
+        findings.changed[place] = .everything
+        findings.rules.insert(item.rule)
+    }
+
+    private mutating func dropAll(
+        except seen: Set<RelativePath>, _ findings: inout Findings, where isMeant: (RelativePath) -> Bool
+    ) {
+        let vanished = items.filter { !seen.contains($0.value.local) && isMeant($0.value.local) }
+        for place in vanished.keys { drop(place, &findings) }
+    }
+
+    /// Where a walk for both a changed subtree and a rule's base has to start.
+    private static func overlap(_ subtree: RelativePath, _ base: RelativePath) -> RelativePath? {
+        if subtree.isInside(base) { return subtree }
+        return base.isInside(subtree) ? base : nil
+    }
+}
