@@ -117,7 +117,7 @@ public final class Stream: Sendable {
     }
 
     /// Waits for the next readiness to read, for callers that make their own call on the descriptor.
-    func untilReadable() async throws { try await wait(after: EAGAIN, for: readiness.readable, "wait") }
+    public func untilReadable() async throws { try await wait(after: EAGAIN, for: readiness.readable, "wait") }
 
     /// Waits for the next readiness to write.
     func untilWritable() async throws { try await wait(after: EAGAIN, for: readiness.writable, "wait") }

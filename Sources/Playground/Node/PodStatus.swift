@@ -1,0 +1,1 @@
+enum PodStatus { static let address = "127.0.0.1" }
