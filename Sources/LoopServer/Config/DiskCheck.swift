@@ -52,7 +52,7 @@ extension Configuration {
             }
         }
         guard let rules = try? IgnoreRules(root: directory, patterns: watch.ignore) else { return [] }
-        TreeScan.walk(directory, rules: rules) { entry in
+        TreeScan.walk(rules: rules) { entry in
             for index in patterns.indices where !patterns[index].hasMatched {
                 patterns[index].hasMatched = patterns[index].matches(entry.path)
             }

@@ -19,7 +19,6 @@ struct LocalEntry: Equatable, Sendable {
 
     struct Identity: Equatable, Sendable {
         let inode: UInt64
-        let device: UInt64
         /// Nanoseconds since 1970.
         let changed: Int64
     }
@@ -36,8 +35,20 @@ struct LocalEntry: Equatable, Sendable {
         }
         mode = status.st_mode & 0o7777
         modified = nanoseconds(status.st_mtim)
-        identity = Identity(
-            inode: UInt64(status.st_ino), device: UInt64(status.st_dev), changed: nanoseconds(status.st_ctim))
+        identity = Identity(inode: UInt64(status.st_ino), changed: nanoseconds(status.st_ctim))
+    }
+
+    /// What a walk found; `nil` for what does not travel.
+    init?(_ found: TreeEntry) {
+        switch found.kind {
+        case .file: kind = .file(size: found.size)
+        case .directory: kind = .folder
+        case .link: kind = .link(target: found.target ?? [])
+        case .other: return nil
+        }
+        mode = UInt32(found.mode)
+        modified = found.modified
+        identity = Identity(inode: found.inode, changed: found.changed)
     }
 
     var isFolder: Bool { kind == .folder }

@@ -37,15 +37,14 @@ struct ServicePlan: Sendable {
     let root: RelativePath
     private let rules: [(patterns: [Pattern], destination: Int)]
 
-    /// Prepares a service of a project. Throws when a pattern is not a pattern, which the configuration has checked.
-    init(_ service: Service, project: String) throws {
+    /// Prepares a service of the project in the folder `project`.
+    init(_ service: Service, project: String) {
         self.service = service
         root = ServicePlan.relative(service.root, to: project)
         var destinations: [Destination] = []
-        rules = try service.rules.map { rule in
-            let patterns = try rule.watch.map { text in
-                let glob = try Glob(text)
-                return Pattern(glob: glob, base: rule.sync.from.map { RelativePath($0) } ?? glob.fixedPart)
+        rules = service.rules.map { rule in
+            let patterns = rule.watch.map { glob in
+                Pattern(glob: glob, base: rule.sync.from.map { RelativePath($0) } ?? glob.fixedPart)
             }
             let known = destinations.firstIndex { $0.path == rule.sync.to }
             if let known {

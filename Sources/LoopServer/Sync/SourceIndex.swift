@@ -94,9 +94,8 @@ struct SourceIndex: Sendable {
         }
         for base in plan.bases {
             guard let start = SourceIndex.overlap(subtree, base) else { continue }
-            TreeScan.walk(tree.root, at: start, rules: rules) { found in
-                // The walk's own stat lacks the change time that tells one content from another.
-                if let placement = plan.placement(of: found.path), let entry = tree.entry(found.path) {
+            TreeScan.walk(at: start, rules: rules) { found in
+                if let placement = plan.placement(of: found.path), let entry = LocalEntry(found) {
                     seen.insert(found.path)
                     take(found.path, placement, entry, &findings)
                 }
