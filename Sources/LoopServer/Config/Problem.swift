@@ -38,7 +38,7 @@ public struct Problem: Error, Equatable, Sendable, CustomStringConvertible {
     public var description: String {
         let place = position.map { "\(file):\($0)" } ?? file
         let mark = severity == .warning ? "warning: " : ""
-        return "\(place): \(path): \(mark)\(message)" + (hint.map { " (\($0))" } ?? "")
+        return Printable.text("\(place): \(path): \(mark)\(message)" + (hint.map { " (\($0))" } ?? ""))
     }
 
     /// Problems in the order of the file; those without a place first, and of one place in the order they were found.

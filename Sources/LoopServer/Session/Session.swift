@@ -10,11 +10,11 @@ public struct Session: Sendable {
         public var takeOver = false
         /// The folder for state that outlives the process: baselines, sockets.
         public var stateDirectory: String
-        /// The folder with `leash` and the `helper-linux-*` programs.
-        public var programs: String
+        /// The leash and the helpers.
+        public var programs: Programs
 
         /// Everything at its default but the folders.
-        public init(stateDirectory: String, programs: String) {
+        public init(stateDirectory: String, programs: Programs) {
             self.stateDirectory = stateDirectory
             self.programs = programs
         }

@@ -1,0 +1,92 @@
+public import JSON
+
+extension LoopEvent {
+    /// The event as one JSON object, the form of `--output json`.
+    ///
+    /// `time` and `event` are always there, `service` where it is about one; the other keys belong to the kind of event.
+    /// Keys are added in later versions, never renamed or removed. Durations are in milliseconds.
+    public var json: JSON {
+        var object = JSONObject()
+        object["time"] = .string(time.rfc3339)
+        object["event"] = .string(name)
+        object["service"] = service.map(JSON.string)
+        for (key, value) in fields { object[key] = value }
+        return .object(object)
+    }
+
+    /// The kind's name in JSON.
+    var name: String {
+        switch kind {
+        case .started: "started"
+        case .watching: "watching"
+        case .deployed: "deployed"
+        case .connected: "connected"
+        case .leftAlone: "leftAlone"
+        case .landed: "landed"
+        case .skipped: "skipped"
+        case .unmatched: "unmatched"
+        case .progress: "progress"
+        case .output: "output"
+        case .executed: "executed"
+        case .podsChanged: "podsChanged"
+        case .failed: "failed"
+        case .notice: "notice"
+        case .detail: "detail"
+        case .stopped: "stopped"
+        }
+    }
+
+    private var fields: [(String, JSON?)] {
+        switch kind {
+        case .started(let project, let context, let namespace):
+            [("project", .string(project)), ("context", .string(context)), ("namespace", .string(namespace))]
+        case .watching(let folders, let milliseconds):
+            [("folders", .integer(Int64(folders))), ("milliseconds", number(milliseconds))]
+        case .deployed(let objects, let milliseconds):
+            [("objects", strings(objects)), ("milliseconds", number(milliseconds))]
+        case .connected(let pods, let container, let way):
+            [("pods", strings(pods)), ("container", .string(container)), ("way", .string(way))]
+        case .leftAlone(let paths, let total): [("paths", strings(paths)), ("total", .integer(Int64(total)))]
+        case .landed(let landed): fields(of: landed)
+        case .skipped(let path, let reason): [("path", .string(path)), ("reason", .string(reason))]
+        case .unmatched(let path): [("path", .string(path))]
+        case .progress(let done, let total, let path):
+            [("done", .integer(done)), ("total", .integer(total)), ("path", path.map(JSON.string))]
+        case .output(let pod, let line): [("pod", .string(pod)), ("line", .string(line))]
+        case .executed(let pod, let command, let exitCode, let milliseconds):
+            [
+                ("pod", .string(pod)), ("command", strings(command)), ("exitCode", .integer(Int64(exitCode))),
+                ("milliseconds", number(milliseconds)),
+            ]
+        case .podsChanged(let added, let removed): [("added", strings(added)), ("removed", strings(removed))]
+        case .failed(let failure):
+            [
+                ("summary", .string(failure.summary)), ("details", strings(failure.details)),
+                ("nextStep", failure.nextStep.map(JSON.string)),
+            ]
+        case .notice(let text), .detail(let text): [("text", .string(text))]
+        case .stopped: []
+        }
+    }
+
+    private func fields(of landed: Landed) -> [(String, JSON?)] {
+        [
+            ("files", .integer(Int64(landed.files))), ("deleted", .integer(Int64(landed.deleted))),
+            ("bytes", .integer(landed.bytes)), ("pods", .integer(Int64(landed.pods))), ("paths", strings(landed.paths)),
+            ("milliseconds", number(landed.milliseconds)),
+            (
+                "legs",
+                [
+                    "detect": number(landed.legs.detect), "stage": number(landed.legs.stage),
+                    "commit": number(landed.legs.commit),
+                ]
+            ),
+            ("initial", .bool(landed.isInitial)),
+        ]
+    }
+
+    private func strings(_ strings: [String]) -> JSON { .array(strings.map(JSON.string)) }
+
+    /// Milliseconds to the microsecond: more digits would only be noise.
+    private func number(_ milliseconds: Double) -> JSON { .double((milliseconds * 1000).rounded() / 1000) }
+}
