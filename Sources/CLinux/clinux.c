@@ -41,7 +41,7 @@ int clinux_epoll_wait(int epoll, struct clinux_event *events, int capacity) {
         // A peer that closed, or an error, is seen by the next read or write: wake both sides.
         if (bits & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) out |= CLINUX_READABLE;
         if (bits & (EPOLLOUT | EPOLLHUP | EPOLLERR)) out |= CLINUX_WRITABLE;
-        if (bits & (EPOLLHUP | EPOLLERR)) out |= CLINUX_HANGUP;
+        if (bits & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) out |= CLINUX_HANGUP;
         events[i].token = raw[i].data.u64;
         events[i].events = out;
     }

@@ -56,6 +56,8 @@ final class Reactor: Sendable {
             precondition(count >= 0, "epoll_wait: \(String(cString: strerror(errno)))")
             for event in events.prefix(Int(count)) {
                 let readiness = sources.withLock { $0.live[event.token] }
+                // Before the gate, so that whoever passes it sees the mark.
+                if event.events & CLINUX_HANGUP != 0 { readiness?.markHungUp() }
                 if event.events & CLINUX_READABLE != 0 { readiness?.readable.signal() }
                 if event.events & CLINUX_WRITABLE != 0 { readiness?.writable.signal() }
             }
@@ -64,7 +66,24 @@ final class Reactor: Sendable {
 }
 
 /// What the epoll thread knows about one descriptor.
-struct Readiness: Sendable {
+final class Readiness: Sendable {
     let readable = Gate()
     let writable = Gate()
+    let hangup = Gate()
+    private let hungUp = Atomic(false)
+
+    /// Whether the peer has ended its sending direction, or the whole connection: this never turns back.
+    var isHungUp: Bool { hungUp.load(ordering: .acquiring) }
+
+    func markHungUp() {
+        hungUp.store(true, ordering: .releasing)
+        hangup.close()
+    }
+
+    /// Lets every waiter pass, now and later.
+    func close() {
+        readable.close()
+        writable.close()
+        hangup.close()
+    }
 }
