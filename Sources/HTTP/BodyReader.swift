@@ -30,8 +30,11 @@ struct BodyReader: Sendable {
     }
 
     /// A response's framing.
-    static func response(_ response: HTTPResponse, minor: Int, toMethod method: String) throws(HTTPError) -> BodyReader {
-        if method == "HEAD" || response.status < 200 || response.status == 204 || response.status == 304 { return .none }
+    static func response(_ response: HTTPResponse, minor: Int, toMethod method: String) throws(HTTPError) -> BodyReader
+    {
+        if method == "HEAD" || response.status < 200 || response.status == 204 || response.status == 304 {
+            return .none
+        }
         return try framing(response.headers, minor: minor) ?? BodyReader(.untilClose)
     }
 

@@ -168,7 +168,8 @@ public final class HTTPClient: Sendable {
 
     fileprivate func keep(_ input: InputBuffer) {
         // Bytes that nobody asked for would be taken for the next response.
-        let isKept = input.count == 0 && !input.stream.isHungUp
+        let isKept =
+            input.count == 0 && !input.stream.isHungUp
             && idle.withLock { idle in
                 guard idle.count < HTTPClient.keptConnections else { return false }
                 idle.append(input)

@@ -115,11 +115,14 @@ public final class HTTPExchange: Sendable {
     /// Sends bytes of the body at once; no bytes send nothing.
     public func write(_ chunk: [UInt8]) async throws {
         try await writing { outgoing in
-            guard case .streaming(let isChunked) = outgoing.phase else { throw HTTPError.misuse("a body before its head") }
+            guard case .streaming(let isChunked) = outgoing.phase else {
+                throw HTTPError.misuse("a body before its head")
+            }
             if chunk.isEmpty || request.method == "HEAD" { return }
             outgoing.phase = .broken
             if isChunked {
-                try await stream.write(Array("\(String(chunk.count, radix: 16))\r\n".utf8), then: chunk, then: [0x0D, 0x0A])
+                try await stream.write(
+                    Array("\(String(chunk.count, radix: 16))\r\n".utf8), then: chunk, then: [0x0D, 0x0A])
             } else {
                 try await stream.write(chunk)
             }

@@ -50,7 +50,7 @@ struct InputBuffer: Sendable {
             bytes = []
             return all
         }
-        let taken = Array(bytes[start..<min(bytes.count, start + limit)])
+        let taken = Array(bytes[start..<start + min(count, limit)])
         start += taken.count
         return taken
     }
@@ -91,7 +91,9 @@ struct InputBuffer: Sendable {
             scan.offset = count
             return nil
         }
-        guard end > scan.lineStart, self[end - 1] == 0x0D else { throw .malformed("a line feed without carriage return") }
+        guard end > scan.lineStart, self[end - 1] == 0x0D else {
+            throw .malformed("a line feed without carriage return")
+        }
         scan.offset = end + 1
         return end + 1
     }

@@ -125,7 +125,8 @@ enum WebSocketMask {
             payload.withUnsafeBytes { source in
                 if let from = source.baseAddress, let to = buffer.baseAddress {
                     apply(
-                        mask, phase: position, from: from + range.lowerBound, to: UnsafeMutableRawPointer(to + head.count),
+                        mask, phase: position, from: from + range.lowerBound,
+                        to: UnsafeMutableRawPointer(to + head.count),
                         count: range.count)
                 }
             }
