@@ -19,6 +19,9 @@ struct Destination: Equatable, Sendable {
     let path: String
     /// Whether what exists only in the container is deleted.
     var mirror: Bool
+    /// Whether the whole folder is listed to compare it, so that what is only there can be named or deleted. Of a folder
+    /// that rules only put single files into, or of the whole file system, just their places are looked at.
+    var isListedWhole: Bool
 }
 
 /// A service's rules in the form that decides about paths: a pure function of `loop.json`.
@@ -47,10 +50,14 @@ struct ServicePlan: Sendable {
                 Pattern(glob: glob, base: rule.sync.from.map { RelativePath($0) } ?? glob.fixedPart)
             }
             let known = destinations.firstIndex { $0.path == rule.sync.to }
+            let takesAll = rule.sync.to != "/" && rule.watch.contains { $0.pattern.hasSuffix("**") }
             if let known {
                 destinations[known].mirror = destinations[known].mirror || rule.sync.mirror
+                destinations[known].isListedWhole = destinations[known].isListedWhole || takesAll
             } else {
-                destinations.append(Destination(path: rule.sync.to, mirror: rule.sync.mirror))
+                destinations.append(
+                    Destination(
+                        path: rule.sync.to, mirror: rule.sync.mirror, isListedWhole: takesAll || rule.sync.mirror))
             }
             return (patterns, known ?? destinations.count - 1)
         }

@@ -79,6 +79,13 @@ struct SourceIndex: Sendable {
         }
     }
 
+    /// Notes that something an earlier run saw is not here any more.
+    mutating func forget(_ place: Place) {
+        guard items[place] == nil, gone[place] == nil else { return }
+        serial += 1
+        gone[place] = serial
+    }
+
     /// Notes the hash of content that was read, unless the item has changed since.
     mutating func learn(_ digest: SHA256Digest, of place: Place, as entry: LocalEntry) {
         if items[place]?.entry.hasContent(of: entry) == true { items[place]?.digest = digest }

@@ -1,0 +1,28 @@
+/// One run of one container: a restarted container is another instance, because its file system is new.
+struct ContainerInstance: Hashable, Sendable {
+    /// The pod's uid and the container's id.
+    struct ID: Hashable, Sendable, CustomStringConvertible {
+        let podUID: String
+        let containerID: String
+
+        var description: String { "\(podUID)/\(containerID)" }
+    }
+
+    let id: ID
+    let namespace: String
+    let pod: String
+    let container: String
+    /// The node that it runs on.
+    let node: String
+
+    static func == (left: ContainerInstance, right: ContainerInstance) -> Bool { left.id == right.id }
+
+    func hash(into hasher: inout Hasher) { hasher.combine(id) }
+}
+
+/// Finds a way into containers.
+protocol ContainerConnector: Sendable {
+    /// Opens the best way into a running container. Throws when there is none; the lane tries again as long as the
+    /// container runs.
+    func connect(to instance: ContainerInstance) async throws -> any ContainerAccess
+}

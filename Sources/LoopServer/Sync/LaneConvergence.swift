@@ -1,0 +1,100 @@
+internal import Reactor
+internal import Watcher
+internal import Wire
+
+/// The comparison of trees at the beginning of every connection.
+extension ServiceLane {
+    /// Compares a container with the index and makes it equal.
+    func converge(_ replica: Replica, _ access: any ContainerAccess) async throws {
+        let started = monotonicNow()
+        // From here on changes are collected: what the comparison does not see yet comes as work after it.
+        replica.isListening = true
+        var work = Replica.Work()
+        var leftAlone: [String] = []
+        for (number, destination) in plan.destinations.enumerated() {
+            guard try await open(destination, number, replica, access) else { continue }
+            let diff = try await difference(destination, number, replica, access)
+            for (path, need) in diff.needs { work.needs[Place(destination: number, path: path)] = need }
+            work.replaced.formUnion(diff.replaced.map { Place(destination: number, path: $0) })
+            leftAlone += diff.leftAlone.map { "\(destination.path)/\($0)" }
+        }
+        let ticket = Ticket(
+            firstEvent: started, settled: started, rules: rules(of: work.needs), waiting: [replica.instance.id],
+            isInitial: true)
+        work.tickets = [ticket]
+        tellLeftAlone(leftAlone)
+        try await apply(work, to: replica, access)
+        replica.isConverged = true
+        report(.connected(pods: [replica.instance.pod], container: replica.instance.container, way: access.description))
+        replica.gate.signal()
+    }
+
+    private func rules(of needs: [Place: Need]) -> Set<Int> {
+        Set(needs.keys.compactMap { index.items[$0]?.rule })
+    }
+
+    /// Prepares a destination; false when it cannot be written, which is reported.
+    private func open(
+        _ destination: Destination, _ number: Int, _ replica: Replica, _ access: any ContainerAccess
+    ) async throws -> Bool {
+        do {
+            let opened = try await access.open(destination, number: number)
+            guard opened.obstacle != 0 else { return true }
+            report(.failed(Obstacle.destination(destination.path, opened, pod: replica.instance.pod)))
+        } catch LinkError.refused(let failure) {
+            report(.failed(Obstacle.refusal(failure, path: destination.path, pod: replica.instance.pod)))
+        }
+        replica.blocked.insert(number)
+        return false
+    }
+
+    private func difference(
+        _ destination: Destination, _ number: Int, _ replica: Replica, _ access: any ContainerAccess
+    ) async throws -> TreeDiff {
+        let gone = Set(
+            index.gone.lazy.filter { $0.key.destination == number && $0.value > replica.toldSerial }.map(\.key.path))
+        let asked: [RelativePath]? =
+            destination.isListedWhole ? nil : Array(gone) + wanted(number).keys
+        guard let present = try await access.list(destination: number, paths: asked) else {
+            // This way cannot look: everything is sent.
+            return TreeDiff(wanted: wanted(number), present: [:], gone: [], ours: { _ in true }, mirror: false)
+        }
+        // The index may have moved on while the container was listed: what is newer than the listing only makes more work.
+        var diff = TreeDiff(
+            wanted: wanted(number), present: present, gone: gone,
+            ours: { journal.hasWritten(Place(destination: number, path: $0)) }, mirror: destination.mirror)
+        let unequal = try await unequalContent(diff.doubtful, number, access)
+        for path in unequal { diff.needs[path] = Need.everything }
+        return diff
+    }
+
+    private func wanted(_ destination: Int) -> [RelativePath: LocalEntry] {
+        var wanted: [RelativePath: LocalEntry] = [:]
+        for (place, item) in index.items where place.destination == destination { wanted[place.path] = item.entry }
+        return wanted
+    }
+
+    /// Those of the files whose content differs from the local one's. Local files are read here where their hash is not
+    /// known yet, away from the cooperative pool, because they can be large.
+    private func unequalContent(
+        _ paths: [RelativePath], _ destination: Int, _ access: any ContainerAccess
+    ) async throws -> [RelativePath] {
+        guard !paths.isEmpty else { return [] }
+        async let theirs = access.digests(destination: destination, of: paths)
+        let unknown = paths.compactMap { path -> (Place, SourceIndex.Item)? in
+            let place = Place(destination: destination, path: path)
+            guard let item = index.items[place], item.digest == nil else { return nil }
+            return (place, item)
+        }
+        let tree = tree
+        let read = try await offPool {
+            unknown.map { ($0.0, $0.1.entry, try? LocalFile.digest(of: $0.1.local, in: tree, expected: $0.1.entry)) }
+        }
+        for case (let place, let entry, let digest?) in read { index.learn(digest, of: place, as: entry) }
+        let remote = try await theirs
+        return paths.filter { path in
+            guard let ours = index.items[Place(destination: destination, path: path)]?.digest else { return true }
+            return remote[path] != ours
+        }
+    }
+}

@@ -1,0 +1,218 @@
+internal import Glibc
+internal import Reactor
+internal import Watcher
+internal import Wire
+
+/// One service: brings what changes on disk into all of its containers, in order.
+///
+/// It replays nothing. The index says what should be there; each container has a set of places that differ, filled by
+/// changes on disk and, on every new connection, by a comparison of the trees. A failure keeps the set, or makes the next
+/// comparison find it again.
+actor ServiceLane {
+    let plan: ServicePlan
+    let tree: LocalTree
+    let connector: any ContainerConnector
+    let ignore: IgnoreRules
+    private let emit: @Sendable (LoopEvent) -> Void
+    var index: SourceIndex
+    var journal: Journal
+    var replicas: [ContainerInstance.ID: Replica] = [:]
+    private var reportedUnmatched: Set<RelativePath> = []
+    private var hasToldLeftAlone = false
+    /// How often in a row a file changed while it was read.
+    var restless: [RelativePath: Int] = [:]
+    private var changeWaiters: [CheckedContinuation<Void, Never>] = []
+
+    /// A lane that has looked at nothing yet; `journal` holds what earlier runs remembered.
+    init(
+        _ plan: ServicePlan, tree: LocalTree, connector: any ContainerConnector, ignore: IgnoreRules,
+        journal: consuming sending Journal, emit: @escaping @Sendable (LoopEvent) -> Void
+    ) {
+        self.plan = plan
+        self.tree = tree
+        self.connector = connector
+        self.ignore = ignore
+        self.emit = emit
+        index = SourceIndex(plan: plan, tree: tree, gone: journal.gone, serial: journal.serial)
+        self.journal = journal
+    }
+
+    /// Looks at the whole tree for the first time. What earlier runs saw and is not there now counts as removed.
+    func survey() {
+        _ = index.look(at: ChangeSet(paths: [], rescan: [.root]), rules: ignore)
+        let vanished = journal.seen.filter { index.items[$0] == nil }
+        for place in vanished { index.forget(place) }
+        journal.note(Array(index.items.keys) + vanished, in: index)
+    }
+
+    // MARK: - Changes on disk
+
+    /// Takes a batch: looks at the disk, and tells every container what it lacks now.
+    func settle(_ changes: ChangeSet) {
+        let settled = monotonicNow()
+        let findings = index.look(at: changes, rules: ignore)
+        for path in findings.unmatched where reportedUnmatched.insert(path).inserted {
+            report(.unmatched(path: "\(path)"))
+        }
+        guard !findings.changed.isEmpty else { return }
+        for path in changes.paths { restless[path] = nil }
+        journal.note(findings.changed.keys, in: index)
+        let reached = replicas.values.filter { $0.isListening }
+        let ticket = Ticket(
+            firstEvent: changes.firstEvent, settled: settled, rules: findings.rules,
+            waiting: Set(reached.map { $0.instance.id }), isInitial: false)
+        for replica in reached {
+            replica.work.merge(findings.changed, findings.replaced)
+            replica.work.tickets.append(ticket)
+            replica.gate.signal()
+        }
+    }
+
+    /// Starts to send a file whose write has just finished, so that only the commit waits for quiet.
+    func prepare(_ path: RelativePath) {
+        guard let placement = plan.placement(of: path), let entry = tree.entry(path), case .file = entry.kind else {
+            return
+        }
+        let place = placement.place
+        if let known = index.items[place], known.entry.hasContent(of: entry), known.digest != nil { return }
+        for replica in replicas.values where replica.isConverged && !replica.blocked.contains(place.destination) {
+            guard let access = replica.access else { continue }
+            if let old = replica.early[place] { abandon(old, place, replica) }
+            let stage = replica.nextStage()
+            let tree = tree
+            let content = Task {
+                try await ServiceLane.send(path, entry, from: tree, to: place, stage: stage, access)
+            }
+            replica.early[place] = Replica.Early(entry: entry, stage: stage, content: content)
+        }
+    }
+
+    private func abandon(_ early: Replica.Early, _ place: Place, _ replica: Replica) {
+        early.content.cancel()
+        replica.access?.abandon(destination: place.destination, stage: early.stage)
+    }
+
+    // MARK: - Containers
+
+    /// Takes the present set of containers: new ones are connected and compared, others are given up.
+    func setInstances(_ instances: [ContainerInstance]) {
+        let present = Set(instances.map(\.id))
+        for (id, replica) in replicas where !present.contains(id) {
+            replica.task?.cancel()
+            replica.disconnect()
+            replicas[id] = nil
+        }
+        for instance in instances where replicas[instance.id] == nil {
+            let replica = Replica(instance)
+            replica.toldSerial = journal.toldSerial(instance.id)
+            replicas[instance.id] = replica
+            replica.task = Task { await self.drive(instance.id) }
+        }
+        changed()
+    }
+
+    /// Returns once every present container has been compared and has everything, and there is at least one.
+    func untilConverged() async {
+        while replicas.isEmpty || !replicas.values.allSatisfy({ $0.isConverged && $0.work.needs.isEmpty }) {
+            if Task.isCancelled { return }
+            await withCheckedContinuation { changeWaiters.append($0) }
+        }
+    }
+
+    /// Leaves every container cleanly.
+    func end() async {
+        let replicas = replicas.values.map { ($0.task, $0.access) }
+        self.replicas = [:]
+        for (task, _) in replicas { task?.cancel() }
+        await withTaskGroup(of: Void.self) { group in
+            for (_, access) in replicas { group.addTask { await access?.end() } }
+        }
+        changed()
+    }
+
+    private func changed() {
+        let waiters = changeWaiters
+        changeWaiters = []
+        for waiter in waiters { waiter.resume() }
+    }
+
+    /// Connects to a container, compares, and then delivers what changes, until the container is gone.
+    private func drive(_ id: ContainerInstance.ID) async {
+        var backoff = Backoff()
+        var lastFailure = ""
+        while !Task.isCancelled, let replica = replicas[id] {
+            do {
+                let access = try await connector.connect(to: replica.instance)
+                guard !Task.isCancelled, replicas[id] === replica else { return access.drop() }
+                replica.access = access
+                let gate = replica.gate
+                access.whenEnded { gate.signal() }
+                try await converge(replica, access)
+                backoff.reset()
+                lastFailure = ""
+                try await deliver(replica, access)
+            } catch {
+                replica.disconnect()
+                changed()
+                guard !Task.isCancelled, replicas[id] != nil else { return }
+                let failure = "\(error)"
+                if failure != lastFailure { report(ServiceLane.failure(error, pod: replica.instance.pod)) }
+                lastFailure = failure
+                try? await Task.sleep(for: backoff.next())
+            }
+        }
+    }
+
+    private func deliver(_ replica: Replica, _ access: any ContainerAccess) async throws {
+        while true {
+            await replica.gate.pass()
+            try Task.checkCancellation()
+            guard access.isOpen else { throw LinkError.disconnected("the container or the way to it is gone") }
+            while !replica.work.needs.isEmpty {
+                let work = replica.takeWork()
+                try await apply(work, to: replica, access)
+            }
+            changed()
+        }
+    }
+
+    func report(_ kind: LoopEvent.Kind) { emit(LoopEvent(kind, service: plan.service.name)) }
+
+    /// Reports what exists only in the container, once.
+    func tellLeftAlone(_ paths: [String]) {
+        guard !hasToldLeftAlone, !paths.isEmpty else { return }
+        hasToldLeftAlone = true
+        report(.leftAlone(paths: Array(paths.prefix(5)), total: paths.count))
+    }
+
+    private static func failure(_ error: any Error, pod: String) -> LoopEvent.Kind {
+        if let failure = error as? LoopFailure { return .failed(failure.failure) }
+        return .failed(LoopEvent.Failure("\(pod): \(error)", nextStep: nil))
+    }
+
+    /// Sends one file and checks that the container's disk has the same bytes.
+    static func send(
+        _ path: RelativePath, _ entry: LocalEntry, from tree: LocalTree, to place: Place, stage: UInt32,
+        _ access: any ContainerAccess, progress: (Int64) -> Void = { _ in }
+    ) async throws -> SHA256Digest {
+        let file = try LocalFile(path, in: tree, expected: entry)
+        let digest = try await access.stage(
+            destination: place.destination, stage: stage, path: place.path, from: file, progress: progress)
+        guard digest == file.digest else {
+            throw LinkError.protocolViolation("\(path) has another hash in the container than here")
+        }
+        return digest
+    }
+}
+
+/// A failure that is already said in full.
+struct LoopFailure: Error {
+    let failure: LoopEvent.Failure
+}
+
+/// Nanoseconds of `CLOCK_MONOTONIC`, the clock of the watcher's events.
+func monotonicNow() -> UInt64 {
+    var now = timespec()
+    clock_gettime(CLOCK_MONOTONIC, &now)
+    return UInt64(now.tv_sec) &* 1_000_000_000 &+ UInt64(now.tv_nsec)
+}
