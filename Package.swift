@@ -55,7 +55,8 @@ let package = Package(
         .target(
             name: "Playground", dependencies: ["HTTP", "JSON", "Reactor", "CHash", "CLinux"],
             swiftSettings: strict),
-        .executableTarget(name: "loopd", dependencies: ["LoopServer", "Playground"], swiftSettings: strict),
+        .executableTarget(
+            name: "loopd", dependencies: ["LoopServer", "Playground", "JSON", "Reactor", "Wire"], swiftSettings: strict),
 
         .testTarget(name: "WatcherTests", dependencies: ["Watcher"], swiftSettings: strict),
         .testTarget(name: "WireTests", dependencies: ["Wire"], swiftSettings: strict),
@@ -68,6 +69,8 @@ let package = Package(
             swiftSettings: strict),
         .testTarget(
             name: "PlaygroundTests", dependencies: ["Playground", "HTTP", "JSON", "Reactor"], swiftSettings: strict),
+        .testTarget(
+            name: "LoopdTests", dependencies: ["loopd", "LoopServer", "JSON", "Reactor"], swiftSettings: strict),
         .testTarget(
             name: "EndToEndTests", dependencies: ["loopd", "JSON", "Reactor", "HTTP"], swiftSettings: strict),
     ]

@@ -5,12 +5,13 @@ extension Configuration {
     /// What `loop.json` names and the disk does not have: missing folders and manifests are errors, a pattern that
     /// matches nothing now is a warning.
     public func problemsOnDisk() -> [Problem] {
-        let missing = missingPaths()
+        let missing = missingOnDisk()
         let roots = services.filter { isFolder($0.root) }
         return Problem.inOrder(missing + (roots.isEmpty ? [] : unmatchedPatterns(of: roots)))
     }
 
-    private func missingPaths() -> [Problem] {
+    /// The folders and manifests that `loop.json` names and the disk does not have.
+    public func missingOnDisk() -> [Problem] {
         var problems: [Problem] = []
         for service in services {
             let path = "$.services.\(service.name)"

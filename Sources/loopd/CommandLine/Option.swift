@@ -1,0 +1,56 @@
+/// Every option of every command: parsing, help and completions all come from this table.
+enum Option: String, CaseIterable {
+    case file
+    case context
+    case namespace
+    case kubeconfig
+    case output
+    case verbose
+    case noColor = "no-color"
+    case noDeploy = "no-deploy"
+    case takeOver = "take-over"
+    case help
+
+    /// As it is written: `--file`.
+    var long: String { "--\(rawValue)" }
+
+    /// The one-letter form, where there is one.
+    var short: String? {
+        switch self {
+        case .file: "-f"
+        case .namespace: "-n"
+        case .output: "-o"
+        case .verbose: "-v"
+        case .help: "-h"
+        default: nil
+        }
+    }
+
+    /// What the value is called in help; `nil` for an option without one.
+    var value: String? {
+        switch self {
+        case .file, .kubeconfig: "PATH"
+        case .context, .namespace: "NAME"
+        case .output: "text|json"
+        default: nil
+        }
+    }
+
+    /// The words that the value may be; empty for any text.
+    var choices: [String] { self == .output ? ["text", "json"] : [] }
+
+    var summary: String {
+        switch self {
+        case .file: "the loop.json, or its folder (default: ./loop.json)"
+        case .context: "the kubeconfig's context to use, instead of loop.json's"
+        case .namespace: "the namespace to use, instead of loop.json's"
+        case .kubeconfig: "the kubeconfig to use, instead of loop.json's or KUBECONFIG"
+        case .output: "lines for people, or JSON for programs"
+        case .verbose: "paths, timings and what loopd decides"
+        case .noColor: "no colours (also: NO_COLOR=1, or a pipe)"
+        case .noDeploy: "leave manifests alone: do not create the namespace, apply nothing"
+        case .takeOver: "take a workload over that another loopd holds"
+        case .help: "what this command does"
+        }
+    }
+}

@@ -1,0 +1,71 @@
+internal import Glibc
+internal import JSON
+internal import LoopServer
+internal import Reactor
+
+/// `loopd watch` and `loopd sync`: the loop with its events on the terminal.
+enum LoopCommand {
+    static func run(_ invocation: Invocation, _ console: Console) async -> Outcome {
+        // Before anything that a signal would have to clean up.
+        guard let signals = try? Signals([SIGINT, SIGTERM, SIGHUP]) else {
+            console.complain("signals cannot be caught")
+            return .failed
+        }
+        let work = Task { await loop(invocation, console) }
+        let interruption = Task { await cancel(work, at: signals) }
+        let outcome = await work.value
+        interruption.cancel()
+        return outcome
+    }
+
+    /// Cancels the loop at the first signal.
+    ///
+    /// The second one, or a second without an end, ends the process: whatever the loop was waiting for, Ctrl-C works,
+    /// and the leash ends what loopd has started.
+    private static func cancel(_ work: Task<Outcome, Never>, at signals: Signals) async {
+        guard (try? await signals.next()) != nil, !Task.isCancelled else { return }
+        work.cancel()
+        await withTaskGroup { group in
+            group.addTask { _ = try? await signals.next() }
+            group.addTask { try? await Task.sleep(for: .milliseconds(950)) }
+            await group.next()
+            if !Task.isCancelled { _exit(Outcome.interrupted.rawValue) }
+            group.cancelAll()
+        }
+    }
+
+    private static func loop(_ invocation: Invocation, _ console: Console) async -> Outcome {
+        do throws(Target.Stop) {
+            let target = try Target.load(invocation, console)
+            let missing = target.configuration.missingOnDisk()
+            guard missing.isEmpty else {
+                console.complain(missing.map { ProblemText.line($0, usesColour: false) })
+                return .usage
+            }
+            if target.isPlayground {
+                let outcome = await PlaygroundCommands.ensureRunning(target.playground, invocation, console)
+                guard outcome == .done else { return Task.isCancelled ? .interrupted : outcome }
+            }
+            let report = reporter(target, invocation, console)
+            let session = target.session(invocation)
+            return await invocation.command == .watch ? session.watch(report: report) : session.sync(report: report)
+        } catch {
+            return error.outcome
+        }
+    }
+
+    private static func reporter(
+        _ target: Target, _ invocation: Invocation, _ console: Console
+    ) -> @Sendable (LoopEvent) -> Void {
+        if invocation.isJSON { return { console.show($0.json.text) } }
+        let all = target.configuration.services.map(\.name)
+        let shown = invocation.arguments.isEmpty ? all : all.filter(invocation.arguments.contains)
+        let renderer = TextRenderer(
+            services: shown, usesColour: console.usesColour, isVerbose: invocation.flags.contains(.verbose))
+        return { event in
+            let rendering = renderer.render(event)
+            console.show(rendering.lines)
+            if let line = rendering.transient { console.showTransient(line) }
+        }
+    }
+}

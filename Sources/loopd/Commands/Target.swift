@@ -1,0 +1,66 @@
+internal import LoopServer
+
+/// The loop.json and the cluster that a command works on, with the command line's choices applied.
+struct Target {
+    var configuration: Configuration
+    let playground: PlaygroundProcess
+
+    /// Reads what the command line names; problems are shown, and the outcome is thrown as the exit code.
+    static func load(_ invocation: Invocation, _ console: Console) throws(Stop) -> Target {
+        let (loaded, problems) = Configuration.load(path: invocation.values[.file] ?? Configuration.defaultFile)
+        console.complain(problems.map { ProblemText.line($0, usesColour: false) })
+        guard let loaded else { throw Stop(outcome: .usage) }
+        let overrides = try overrides(invocation, console)
+        var target = Target(configuration: loaded.overridden(by: overrides), playground: PlaygroundProcess.standard())
+        target.leadToPlayground()
+        try target.checkServices(invocation.arguments, console)
+        return target
+    }
+
+    /// Why a command ends early; whatever it is was shown.
+    struct Stop: Error {
+        let outcome: Outcome
+    }
+
+    var isPlayground: Bool { configuration.cluster.provider == .playground }
+
+    private mutating func leadToPlayground() {
+        guard isPlayground else { return }
+        configuration.cluster.kubeconfig = playground.kubeconfig
+        configuration.cluster.context = PlaygroundProcess.context
+        // The file may allow other contexts only, but it did choose the playground by name.
+        configuration.cluster.allowContexts.append(PlaygroundProcess.context)
+    }
+
+    static func overrides(_ invocation: Invocation, _ console: Console) throws(Stop) -> Overrides {
+        var overrides = Overrides()
+        overrides.context = invocation.values[.context]
+        overrides.kubeconfig = invocation.values[.kubeconfig].map(StateDirectory.absolute)
+        overrides.namespace = invocation.values[.namespace]
+        if let namespace = overrides.namespace, !Configuration.isNamespace(namespace) {
+            console.complain("--namespace: \"\(namespace)\" is not a name that Kubernetes accepts")
+            throw Stop(outcome: .usage)
+        }
+        return overrides
+    }
+
+    private func checkServices(_ names: [String], _ console: Console) throws(Stop) {
+        let known = configuration.services.map(\.name)
+        for name in names where !known.contains(name) {
+            let near = NearestName.of(name, among: known)
+            console.complain(
+                "\(configuration.file) has no service \"\(name)\"",
+                hint: near.map { "did you mean \"\($0)\"?" } ?? "services: \(known.joined(separator: ", "))")
+            throw Stop(outcome: .usage)
+        }
+    }
+
+    /// The session for this target.
+    func session(_ invocation: Invocation) -> Session {
+        var options = Session.Options(stateDirectory: StateDirectory.path(), programs: Programs.find())
+        options.services = invocation.arguments
+        options.deploy = !invocation.flags.contains(.noDeploy)
+        options.takeOver = invocation.flags.contains(.takeOver)
+        return Session(configuration, options: options)
+    }
+}

@@ -1,0 +1,50 @@
+internal import Glibc
+internal import LoopServer
+
+/// The program: parse, call, print, exit code.
+@main
+enum Loopd {
+    static func main() async {
+        let invocation: Invocation
+        do {
+            invocation = try Invocation(parsing: Array(Swift.CommandLine.arguments.dropFirst()))
+        } catch {
+            Console(noColour: true).complain(error.message, hint: error.hint)
+            exit(Outcome.usage.rawValue)
+        }
+        let console = Console(noColour: invocation.flags.contains(.noColor))
+        exit(await run(invocation, console).rawValue)
+    }
+
+    private static func run(_ invocation: Invocation, _ console: Console) async -> Outcome {
+        switch invocation.command {
+        case .help: return help(invocation, console)
+        case .completion: return completion(invocation, console)
+        case .version: return VersionCommand.run(invocation, console)
+        case .check: return CheckCommand.run(invocation, console)
+        case .env: return EnvCommand.run(invocation, console)
+        case .status: return await StatusCommand.run(invocation, console)
+        case .watch, .sync: return await LoopCommand.run(invocation, console)
+        case .up: return await PlaygroundCommands.up(invocation, console)
+        case .down: return await PlaygroundCommands.down(invocation, console)
+        case .playgroundServe: return await PlaygroundCommands.serve(console)
+        }
+    }
+
+    private static func help(_ invocation: Invocation, _ console: Console) -> Outcome {
+        let command = invocation.arguments.first.flatMap(Command.init(rawValue:))
+        console.show(command.map(HelpText.command) ?? HelpText.overview())
+        return .done
+    }
+
+    private static func completion(_ invocation: Invocation, _ console: Console) -> Outcome {
+        let word = invocation.arguments.first ?? ""
+        guard word == Command.servicesWord else {
+            console.show(Completions.script(for: word))
+            return .done
+        }
+        let (configuration, _) = Configuration.load(path: Configuration.defaultFile)
+        console.show(configuration?.services.map(\.name) ?? [])
+        return .done
+    }
+}

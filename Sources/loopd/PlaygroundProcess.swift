@@ -1,0 +1,100 @@
+internal import Glibc
+internal import Reactor
+
+/// The playground's process and its files, seen from outside.
+///
+/// Whoever runs the playground holds a lock on a file; so a playground that was killed is never taken for a running one,
+/// and two can never run on the same state.
+struct PlaygroundProcess: Sendable {
+    /// The kubeconfig's context that leads to the playground.
+    static let context = "loopd-playground"
+
+    /// The folder of its state.
+    let directory: String
+
+    static func standard() -> PlaygroundProcess { PlaygroundProcess(directory: "\(StateDirectory.path())/playground") }
+
+    var kubeconfig: String { "\(directory)/kubeconfig" }
+    /// What it printed since it was started.
+    var log: String { "\(directory).log" }
+    private var lockFile: String { "\(directory).lock" }
+
+    // MARK: Whether it runs
+
+    /// Whether a process holds the playground.
+    var isRunning: Bool { pid != nil }
+
+    /// The process that holds the playground.
+    var pid: Int32? {
+        let raw = open(lockFile, O_RDONLY | O_CLOEXEC)
+        guard raw >= 0 else { return nil }
+        let file = OwnedDescriptor(raw)
+        guard flock(file.raw, LOCK_SH | LOCK_NB) != 0, errno == EWOULDBLOCK else { return nil }
+        var bytes = [UInt8](repeating: 0, count: 16)
+        let count = read(file.raw, &bytes, bytes.count)
+        let text = String(decoding: bytes.prefix(max(0, count)).prefix { $0 != 0x0A }, as: UTF8.self)
+        return Int32(text)
+    }
+
+    /// Makes this process the one that holds the playground; `nil` when another one does.
+    ///
+    /// It holds it until the result goes away or the process ends.
+    func hold() throws -> OwnedDescriptor? {
+        while true {
+            let raw = open(lockFile, O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
+            guard raw >= 0 else { throw SystemError.last("open \(lockFile)") }
+            let file = OwnedDescriptor(raw)
+            guard flock(file.raw, LOCK_EX | LOCK_NB) == 0 else {
+                guard errno == EWOULDBLOCK else { throw SystemError.last("lock \(lockFile)") }
+                return nil
+            }
+            // Between open and lock, `down` may have removed this very file: a lock on it would hold nothing.
+            guard isLockFile(file.raw) else { continue }
+            let text = Array("\(getpid())\n".utf8)
+            guard ftruncate(file.raw, 0) == 0, write(file.raw, text, text.count) == text.count else {
+                throw SystemError.last("write \(lockFile)")
+            }
+            return file
+        }
+    }
+
+    private func isLockFile(_ descriptor: Int32) -> Bool {
+        var mine = stat()
+        var there = stat()
+        return fstat(descriptor, &mine) == 0 && stat(lockFile, &there) == 0 && mine.st_ino == there.st_ino
+    }
+
+    // MARK: Stopping
+
+    /// Asks the process to end and waits until it has; one that takes longer than `grace` is killed.
+    func stop(grace: Duration) async throws {
+        guard let pid else { return }
+        guard kill(pid, SIGTERM) == 0 || errno == ESRCH else { throw SystemError.last("stop process \(pid)") }
+        let lockFile = lockFile
+        await withTaskGroup { group in
+            group.addTask {
+                // The kernel drops the lock when the process ends, however it ends.
+                _ = try? await offPool {
+                    let raw = open(lockFile, O_RDONLY | O_CLOEXEC)
+                    guard raw >= 0 else { return }
+                    let file = OwnedDescriptor(raw)
+                    while flock(file.raw, LOCK_SH) != 0, errno == EINTR {}
+                }
+                return true
+            }
+            group.addTask {
+                try? await Task.sleep(for: grace)
+                return false
+            }
+            // The wait for the lock cannot be cancelled, but the kill ends it.
+            if await group.next() == false { kill(pid, SIGKILL) }
+            group.cancelAll()
+        }
+    }
+
+    /// Removes what belongs to no playground once it is gone.
+    func removeFiles() {
+        unlink(log)
+        unlink(lockFile)
+    }
+}
