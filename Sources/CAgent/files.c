@@ -15,6 +15,7 @@ static int open_flags(int flags) {
     if (flags & CAGENT_WRITE) native |= O_WRONLY;
     if (flags & CAGENT_READWRITE) native |= O_RDWR;
     if (flags & CAGENT_CREATE) native |= O_CREAT;
+    if (flags & CAGENT_EXCLUSIVE) native |= O_EXCL;
     if (flags & CAGENT_NOFOLLOW) native |= O_NOFOLLOW;
     if (flags & CAGENT_DIRECTORY) native |= O_DIRECTORY;
     if (flags & CAGENT_HANDLE) native |= O_PATH;
@@ -63,15 +64,27 @@ ssize_t cagent_read_folder(int directory, void *buffer, size_t size) {
     return syscall(SYS_getdents64, directory, buffer, size);
 }
 
-int cagent_set_modified(int directory, const char *name, int64_t modified) {
+static void split_time(int64_t modified, struct timespec times[2]) {
     int64_t seconds = modified / 1000000000, rest = modified % 1000000000;
     // A time before 1970 has nanoseconds that count forward all the same.
     if (rest < 0) {
         rest += 1000000000;
         seconds -= 1;
     }
-    struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, {.tv_sec = seconds, .tv_nsec = rest}};
+    times[0] = (struct timespec){.tv_nsec = UTIME_OMIT};
+    times[1] = (struct timespec){.tv_sec = seconds, .tv_nsec = rest};
+}
+
+int cagent_set_modified(int directory, const char *name, int64_t modified) {
+    struct timespec times[2];
+    split_time(modified, times);
     return utimensat(directory, name, times, AT_SYMLINK_NOFOLLOW);
+}
+
+int cagent_set_modified_of(int fd, int64_t modified) {
+    struct timespec times[2];
+    split_time(modified, times);
+    return futimens(fd, times);
 }
 
 int cagent_set_mode(int directory, const char *name, uint32_t mode) {
@@ -92,3 +105,13 @@ int cagent_set_nonblocking(int fd) {
 }
 
 int cagent_close_on_exec(int fd) { return fcntl(fd, F_SETFD, FD_CLOEXEC); }
+
+int cagent_set_owner(int directory, const char *name, uint32_t uid, uint32_t gid) {
+    return fchownat(directory, name, uid, gid, AT_SYMLINK_NOFOLLOW);
+}
+
+int cagent_remove(int directory, const char *name, int folder) {
+    return unlinkat(directory, name, folder ? AT_REMOVEDIR : 0);
+}
+
+void cagent_unlock(int fd) { flock(fd, LOCK_UN); }

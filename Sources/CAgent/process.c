@@ -96,6 +96,8 @@ pid_t cagent_reap(pid_t child, int *code) {
     return ended;
 }
 
+void cagent_ignore_signal(int number) { signal(number, SIG_IGN); }
+
 int cagent_become_subreaper(void) { return prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); }
 
 void cagent_die_by(int number) {

@@ -20,6 +20,9 @@ public enum FlowWindow {
             return taken
         }
 
+        /// Returns credit that was taken and not used.
+        public mutating func giveBack(_ bytes: Int) { credit += bytes }
+
         /// Adds what the receiver granted; more than 2 GB of open credit is an error.
         public mutating func grant(_ bytes: UInt32) throws(WireError) {
             guard credit + Int(bytes) <= Int(Int32.max) else { throw .windowExceeded }

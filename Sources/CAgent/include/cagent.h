@@ -38,6 +38,8 @@ struct cagent_status {
 #define CAGENT_READWRITE 32
 /// Does not wait for the other end of a pipe.
 #define CAGENT_NONBLOCK 64
+/// Fails with EEXIST where something is there.
+#define CAGENT_EXCLUSIVE 128
 
 #define CAGENT_BENEATH 1
 #define CAGENT_IN_ROOT 2
@@ -52,10 +54,16 @@ int cagent_status_at(int directory, const char *name, struct cagent_status *stat
 ssize_t cagent_read_folder(int directory, void *buffer, size_t size);
 /// utimensat(2), nanoseconds since 1970; access time stays.
 int cagent_set_modified(int directory, const char *name, int64_t modified);
+int cagent_set_modified_of(int fd, int64_t modified);
 /// fchmodat(2), which follows links: only for names that are known not to be one.
 int cagent_set_mode(int directory, const char *name, uint32_t mode);
+/// fchownat(2) of the name itself.
+int cagent_set_owner(int directory, const char *name, uint32_t uid, uint32_t gid);
+/// unlinkat(2), `folder` for AT_REMOVEDIR.
+int cagent_remove(int directory, const char *name, int folder);
 /// flock(2), exclusive, waiting.
 int cagent_lock(int fd);
+void cagent_unlock(int fd);
 int cagent_set_nonblocking(int fd);
 int cagent_close_on_exec(int fd);
 
@@ -72,6 +80,7 @@ pid_t cagent_reap(pid_t child, int *code);
 int cagent_become_subreaper(void);
 /// From now on the number of each of these signals is written, as a byte, to the returned descriptor's other end.
 int cagent_catch_signals(const int *signals, int count);
+void cagent_ignore_signal(int signal);
 /// Ends this process by `signal`, without a core file.
 void cagent_die_by(int signal);
 char **cagent_environment(void);

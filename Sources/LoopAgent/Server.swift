@@ -1,0 +1,150 @@
+import CAgent
+
+/// One session with a host over standard input and output: a single thread that waits for descriptors with `poll`.
+struct Server {
+    /// How long a host may take to say hello.
+    private static let patience: Int64 = 30_000
+
+    let resolver: Resolver
+    let token = cagent_random()
+    var output = OutputQueue()
+    var targets: [UInt32: Target] = [:]
+    var incoming: [UInt32: Incoming] = [:]
+    var commits: [UInt32: [FileOperation]] = [:]
+    var listings: [Listing] = []
+    var digestings: [Digesting] = []
+    var programs: [Program] = []
+    var hasGreeted = false
+    var isEnding = false
+    var exitCode: Int32 = 0
+    /// How long the host may be silent: two heartbeats, and half a one for the way.
+    var silence = Server.patience
+
+    private var decoder = FrameDecoder()
+    private var buffer = Bytes(repeating: 0, count: 64 << 10)
+    private var lastLife = cagent_now()
+
+    init(walkOnly: Bool) {
+        resolver = Resolver(walkOnly: walkOnly)
+    }
+
+    /// Serves one session; returns the exit code.
+    static func serve(walkOnly: Bool) -> Int32 {
+        var server = Server(walkOnly: walkOnly)
+        return server.run()
+    }
+
+    private mutating func run() -> Int32 {
+        let caught: [Int32] = [SIGCHLD, SIGTERM, SIGINT, SIGHUP]
+        let signals = cagent_catch_signals(caught, Int32(caught.count))
+        cagent_ignore_signal(SIGPIPE)
+        guard signals >= 0, cagent_set_nonblocking(0) == 0, cagent_set_nonblocking(1) == 0 else { return 1 }
+        while !isEnding {
+            do {
+                try turn(signals)
+            } catch {
+                // Nobody reads any more: the files are all that is left to put in order.
+                isEnding = true
+            }
+        }
+        finish()
+        return exitCode
+    }
+
+    private mutating func turn(_ signals: Int32) throws(SystemFailure) {
+        let isBusy = !output.isFull && (!listings.isEmpty || !digestings.isEmpty)
+        var watched = [
+            pollfd(fd: output.isFull ? -1 : 0, events: Int16(POLLIN), revents: 0),
+            pollfd(fd: output.pending > 0 ? 1 : -1, events: Int16(POLLOUT), revents: 0),
+            pollfd(fd: signals, events: Int16(POLLIN), revents: 0),
+        ]
+        if !output.isFull {
+            for program in programs {
+                let pipes = program.readable
+                watched.append(pollfd(fd: pipes.output, events: Int16(POLLIN), revents: 0))
+                watched.append(pollfd(fd: pipes.error, events: Int16(POLLIN), revents: 0))
+            }
+        }
+        let left = lastLife + silence - cagent_now()
+        guard left > 0 else {
+            isEnding = true
+            return
+        }
+        _ = poll(&watched, nfds_t(watched.count), isBusy ? 0 : Int32(min(left, 3_600_000)))
+        if watched[2].revents != 0 { takeSignals(signals) }
+        if watched[0].revents != 0 { try receive() }
+        advance()
+        if try output.flush() { lastLife = cagent_now() }
+    }
+
+    private mutating func takeSignals(_ pipe: Int32) {
+        var number: UInt8 = 0
+        while read(pipe, &number, 1) == 1 {
+            if Int32(number) != SIGCHLD { isEnding = true }
+        }
+        for program in programs {
+            var code: Int32 = 0
+            if cagent_reap(program.pid, &code) == program.pid { program.ended(code) }
+        }
+    }
+
+    private mutating func receive() throws(SystemFailure) {
+        let count = read(0, &buffer, buffer.count)
+        if count < 0 {
+            let code = cagent_errno()
+            guard code == EAGAIN || code == EINTR else { throw SystemFailure(code: code) }
+            return
+        }
+        guard count > 0 else {
+            isEnding = true
+            return
+        }
+        lastLife = cagent_now()
+        buffer.withUnsafeBytes { decoder.feed(UnsafeRawBufferPointer(rebasing: $0[..<count])) }
+        do {
+            while !isEnding, let frame = try decoder.next() { try handle(frame) }
+        } catch {
+            refuse(EPROTO, "not a frame of this protocol")
+        }
+    }
+
+    /// Ends a session that makes no sense, saying why.
+    mutating func refuse(_ code: Int32, _ reason: StaticString) {
+        output.send(.failure(Failure(.session, SystemFailure(code, reason), path: [])))
+        isEnding = true
+        exitCode = 3
+    }
+
+    private mutating func advance() {
+        // One after the other: listings of a tree profit from each other's caches, not from each other's company.
+        if let listing = listings.first, !output.isFull, !listing.advance(&output) { listings.removeFirst() }
+        if let digesting = digestings.first, !output.isFull, !digesting.advance(&output, &buffer) {
+            digestings.removeFirst()
+        }
+        var running: [Program] = []
+        for program in programs where program.advance(&output, &buffer) { running.append(program) }
+        programs = running
+    }
+
+    /// Ends programs, removes what is staged, and sends what is still to be said to a host that still listens.
+    private mutating func finish() {
+        for content in incoming.values { content.abandon() }
+        for target in targets.values { target.end() }
+        for program in programs { program.signal(SIGTERM) }
+        var deadline = cagent_now() + 300
+        while !programs.isEmpty, cagent_now() < deadline {
+            programs = programs.filter { program in
+                var code: Int32 = 0
+                return cagent_reap(program.pid, &code) == 0
+            }
+            if !programs.isEmpty { _ = poll(nil, 0, 10) }
+        }
+        for program in programs { program.signal(SIGKILL) }
+        deadline = cagent_now() + 1000
+        while output.pending > 0, cagent_now() < deadline {
+            var watched = pollfd(fd: 1, events: Int16(POLLOUT), revents: 0)
+            _ = poll(&watched, 1, 100)
+            guard (try? output.flush()) != nil else { return }
+        }
+    }
+}

@@ -1,0 +1,164 @@
+import CAgent
+
+/// Content that is on disk and waits for its commit.
+struct StagedFile {
+    let name: Bytes
+    let size: UInt64
+}
+
+/// Where a path is: the folder that its last name is in, opened, and that name.
+struct Location: ~Copyable {
+    let folder: Descriptor
+    let name: Bytes
+}
+
+/// An open destination.
+final class Target {
+    let number: UInt32
+    /// The destination; for a single file the folder that it is in.
+    let folder: Int32
+    /// The name of a single file.
+    let single: Bytes?
+    let generation: UInt64
+    let resolver: Resolver
+    private(set) var place: StagingPlace?
+    private(set) var isSameMount = false
+    private(set) var placePath: Bytes = []
+    var staged: [UInt32: StagedFile] = [:]
+
+    private let path: Bytes
+    private let writer: Writer
+    private let usesParent: Bool
+
+    /// Takes the resolved destination.
+    init(
+        _ number: UInt32, folder: consuming Descriptor, single: Bytes?, isRoot: Bool, request: Open, token: UInt64,
+        resolver: Resolver
+    ) {
+        self.number = number
+        self.folder = folder.release()
+        self.single = single
+        self.resolver = resolver
+        generation = request.generation
+        path = request.root + request.path
+        writer = Writer(generation: request.generation, token: token)
+        // Nothing is above the root.
+        usesParent = !isRoot
+    }
+
+    deinit {
+        close(folder)
+    }
+
+    /// The folder that a path's last name is in, and that name; missing folders on the way are made on demand.
+    func locate(_ path: Bytes, making: Bool = false) throws(SystemFailure) -> Location {
+        if let single {
+            guard path.isEmpty else { throw SystemFailure(ENOTDIR, "the destination is a single file") }
+            return Location(folder: try resolver.resolve([], .beneath, of: folder), name: single)
+        }
+        try Target.check(path)
+        guard let slash = path.lastIndex(of: UInt8(ascii: "/")) else {
+            return Location(folder: try resolver.resolve([], .beneath, of: folder), name: path)
+        }
+        let above = Array(path[..<slash])
+        let name = Array(path[(slash + 1)...])
+        do {
+            return Location(folder: try resolver.resolve(above, .beneath, of: folder), name: name)
+        } catch {
+            guard making, error.code == ENOENT else { throw error }
+        }
+        let missing = try locate(above, making: true)
+        let made = missing.name.withCString { mkdirat(missing.folder.raw, $0, 0o755) }
+        guard made == 0 || cagent_errno() == EEXIST else { throw .last() }
+        return Location(folder: try resolver.resolve(above, .beneath, of: folder), name: name)
+    }
+
+    /// The staging place, made if there is none.
+    ///
+    /// It lies beside the destination, where no watcher of the destination sees it, or in it where the destination is a
+    /// mount of its own or its parent cannot be written.
+    func prepare() throws(SystemFailure) -> StagingPlace {
+        if let place { return place }
+        var refusal: SystemFailure?
+        if usesParent, let parent = try? Descriptor(cagent_open(folder, "..", CAGENT_HANDLE | CAGENT_DIRECTORY, 0)) {
+            do {
+                if let found = try use(shortName, in: single == nil ? parent.raw : folder) { return found }
+            } catch {
+                // A newer writer is the answer, wherever it stages.
+                guard error.code != ESTALE else { throw error }
+                refusal = error
+            }
+        }
+        if single == nil {
+            if let found = try use(Bytes(".loopd"), in: folder) { return found }
+        } else if let temporary = try? Descriptor(cagent_open(-1, "/tmp", CAGENT_HANDLE | CAGENT_DIRECTORY, 0)) {
+            // A file that is a mount cannot be renamed over anyhow: any place will do.
+            let found = try StagingPlace(shortName, in: temporary.raw, for: writer)
+            placePath = Bytes("/tmp/") + shortName
+            place = found
+            return found
+        }
+        throw refusal ?? SystemFailure(code: EXDEV)
+    }
+
+    private func use(_ name: Bytes, in parent: Int32) throws(SystemFailure) -> StagingPlace? {
+        let candidate = try StagingPlace(name, in: parent, for: writer)
+        do {
+            guard try candidate.reaches(folder) else {
+                candidate.remove()
+                return nil
+            }
+        } catch {
+            candidate.remove()
+            throw error
+        }
+        isSameMount = true
+        let inside = name == Bytes(".loopd")
+        placePath = (inside ? path : Target.parent(of: path)) + [UInt8(ascii: "/")] + name
+        place = candidate
+        return candidate
+    }
+
+    /// Removes what is staged here, and the staging place.
+    func end() {
+        place?.remove()
+        place = nil
+    }
+
+    func forget(_ stage: UInt32) {
+        guard let file = staged.removeValue(forKey: stage), let place else { return }
+        file.name.withCString { _ = cagent_remove(place.folder, $0, 0) }
+    }
+
+    /// Short, and the same for every helper that opens this destination.
+    private var shortName: Bytes {
+        var hash = RunningHash()
+        path.withUnsafeBytes { hash.update($0) }
+        return Bytes(".loopd-") + Array(hash.finish()[..<6]).hexadecimal
+    }
+
+    /// Whether a name is one of loopd's own, which listings pass over.
+    static func isOwn(_ name: Bytes) -> Bool { name == Bytes(".loopd") || name.hasPrefix(Bytes(".loopd-")) }
+
+    private static func parent(of path: Bytes) -> Bytes {
+        var end = path.count
+        while end > 1, path[end - 1] == UInt8(ascii: "/") { end -= 1 }
+        guard let slash = path[..<end].lastIndex(of: UInt8(ascii: "/")) else { return [] }
+        return Array(path[..<slash])
+    }
+
+    /// Refuses what no tree listing can have named.
+    private static func check(_ path: Bytes) throws(SystemFailure) {
+        var start = 0
+        for end in 0...path.count where end == path.count || path[end] == UInt8(ascii: "/") {
+            let name = path[start..<end]
+            if name.isEmpty || name == [46] || name == [46, 46] || name.contains(0) {
+                throw SystemFailure(EINVAL, "not a path below the destination")
+            }
+            start = end + 1
+        }
+        guard !isOwn(Array(path[..<(path.firstIndex(of: UInt8(ascii: "/")) ?? path.count)])) else {
+            throw SystemFailure(EINVAL, "a name that is kept for staging")
+        }
+    }
+}
