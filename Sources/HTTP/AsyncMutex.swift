@@ -16,7 +16,9 @@ final class AsyncMutex<Value: Sendable>: Sendable {
         state = Mutex(State(value: value))
     }
 
-    /// Runs `body` with the value. A task that is cancelled while it waits throws `CancellationError` and leaves the queue.
+    /// Runs `body` with the value.
+    ///
+    /// A task that is cancelled while it waits throws `CancellationError` and leaves the queue.
     func withLock<Result>(_ body: (inout Value) async throws -> Result) async throws -> Result {
         var value = try await take()
         defer { give(value) }

@@ -23,8 +23,10 @@ struct BodyReader: Sendable {
     /// Whether the body's end is the connection's end.
     var endsWithConnection: Bool { if case .untilClose = state { true } else { false } }
 
-    /// A request's framing. Whatever two parties could read differently is refused: both length and transfer encoding, more
-    /// than one length, any transfer encoding but `chunked`, and that in HTTP/1.0.
+    /// A request's framing.
+    ///
+    /// Whatever two parties could read differently is refused: both length and transfer encoding, more than one length,
+    /// any transfer encoding but `chunked`, and that in HTTP/1.0.
     static func request(_ headers: HTTPHeaders, minor: Int) throws(HTTPError) -> BodyReader {
         try framing(headers, minor: minor) ?? .none
     }

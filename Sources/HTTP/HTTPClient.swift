@@ -16,8 +16,10 @@ public final class HTTPClient: Sendable {
     private let headers: HTTPHeaders
     private let idle = Mutex<[InputBuffer]>([])
 
-    /// A client of `endpoint`. `basePath` is put before every target; `headers` go with every request that does not set
-    /// them itself, `Host: localhost` among them unless another is given.
+    /// A client of `endpoint`.
+    ///
+    /// `basePath` is put before every target; `headers` go with every request that does not set them itself, `Host:
+    /// localhost` among them unless another is given.
     public init(endpoint: Endpoint, basePath: String = "", headers: HTTPHeaders = [:]) {
         self.endpoint = endpoint
         self.basePath = basePath.hasSuffix("/") ? String(basePath.dropLast()) : basePath
@@ -179,7 +181,9 @@ public final class HTTPClient: Sendable {
     }
 }
 
-/// A response whose body is still arriving. One task at a time reads.
+/// A response whose body is still arriving.
+///
+/// One task at a time reads.
 public final class HTTPResponseBody: Sendable {
     private struct Incoming {
         var input: InputBuffer
@@ -208,7 +212,9 @@ public final class HTTPResponseBody: Sendable {
         close()
     }
 
-    /// The next bytes of the body as they arrive; an empty array is its end. A body that is cut off throws.
+    /// The next bytes of the body as they arrive; an empty array is its end.
+    ///
+    /// A body that is cut off throws.
     public func read() async throws -> [UInt8] {
         try await incoming.withLock { incoming in
             if incoming.framing.isDone { return [] }

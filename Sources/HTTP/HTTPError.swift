@@ -1,4 +1,6 @@
-/// What went wrong in an exchange of HTTP or WebSocket messages. Failed system calls stay `SystemError`s.
+/// What went wrong in an exchange of HTTP or WebSocket messages.
+///
+/// Failed system calls stay `SystemError`s.
 public enum HTTPError: Error, Equatable, Sendable, CustomStringConvertible {
     /// The peer sent something that the protocol does not allow, or that is refused because it is ambiguous.
     case malformed(String)
@@ -11,6 +13,7 @@ public enum HTTPError: Error, Equatable, Sendable, CustomStringConvertible {
     /// The caller asked for something that cannot be sent or is out of order.
     case misuse(String)
 
+    /// One line for people.
     public var description: String {
         switch self {
         case .malformed(let what): "malformed message: \(what)"
@@ -35,6 +38,7 @@ public struct UpgradeRefused: Error, Sendable, CustomStringConvertible {
         self.body = body
     }
 
+    /// One line for people.
     public var description: String {
         "upgrade refused: \(response.status) \(response.reason) \(String(decoding: body, as: UTF8.self))"
     }

@@ -1,7 +1,9 @@
 public import Reactor
 internal import Synchronization
 
-/// One request and its response, on the server's side. One task reads the body while another one may write.
+/// One request and its response, on the server's side.
+///
+/// One task reads the body while another one may write.
 ///
 /// The handler's task is cancelled when the client goes away, unless the connection was handed over.
 public final class HTTPExchange: Sendable {
@@ -77,7 +79,9 @@ public final class HTTPExchange: Sendable {
         }
     }
 
-    /// Sends the whole response. Its length is filled in; a HEAD request gets the head alone.
+    /// Sends the whole response.
+    ///
+    /// Its length is filled in; a HEAD request gets the head alone.
     public func respond(_ response: HTTPResponse, body: [UInt8] = []) async throws {
         let hasBody = response.status >= 200 && response.status != 204 && response.status != 304
         guard hasBody || body.isEmpty else { throw HTTPError.misuse("a body with status \(response.status)") }
@@ -166,8 +170,9 @@ public final class HTTPExchange: Sendable {
         return WebSocket(input, isServer: true, negotiatedProtocol: name, limit: limit)
     }
 
-    /// Sends a head (101, usually) and hands the connection over: its stream, and bytes that arrived already. The stream is
-    /// the caller's from then on, beyond the handler's end.
+    /// Sends a head (101, usually) and hands the connection over: its stream, and bytes that arrived already.
+    ///
+    /// The stream is the caller's from then on, beyond the handler's end.
     public func takeOver(_ response: HTTPResponse) async throws -> (stream: Stream, leftover: [UInt8]) {
         var input = try await handOver(response)
         return (input.stream, input.take(upTo: .max))
@@ -210,8 +215,10 @@ public final class HTTPExchange: Sendable {
         return try HeadWriter.response(response)
     }
 
-    /// Ends the exchange after its handler: a 500 where there is no response, the rest of the request's body skipped where
-    /// it is short. Returns what the next request is read from; `nil` where the connection has to end.
+    /// Ends the exchange after its handler: a 500 where there is no response, the rest of the request's body skipped
+    /// where it is short.
+    ///
+    /// Returns what the next request is read from; `nil` where the connection has to end.
     func conclude() async throws -> InputBuffer? {
         if try await outgoing.withLock({ $0.phase }) == .waiting {
             try await respond(HTTPResponse(500), body: Array("the handler gave no response\n".utf8))

@@ -11,7 +11,9 @@ public final class HTTPServer: Sendable {
     private let handler: @Sendable (HTTPExchange) async -> Void
     private let isStopped = Flag()
 
-    /// A server that calls `handler` for every request. A handler that returns without having answered gives a 500.
+    /// A server that calls `handler` for every request.
+    ///
+    /// A handler that returns without having answered gives a 500.
     ///
     /// A client that has begun a head must end it within `headTimeout`; between two requests it may wait for ever.
     public init(

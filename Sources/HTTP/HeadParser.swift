@@ -29,7 +29,9 @@ enum HeadParser {
         return (HTTPResponse(status, reason: reason, headers: try fields(lines.dropFirst())), minor)
     }
 
-    /// The lines before the empty one. There is at least one.
+    /// The lines before the empty one.
+    ///
+    /// There is at least one.
     private static func lines(of head: [UInt8]) throws(HTTPError) -> [ArraySlice<UInt8>] {
         var lines: [ArraySlice<UInt8>] = []
         var start = 0
@@ -91,7 +93,9 @@ enum HeadParser {
     }
 }
 
-/// Puts heads into bytes. What would break out of its place (a line feed in a value) is refused.
+/// Puts heads into bytes.
+///
+/// What would break out of its place (a line feed in a value) is refused.
 enum HeadWriter {
     static func request(_ request: HTTPRequest, target: String) throws(HTTPError) -> [UInt8] {
         guard HeadParser.isToken(request.method.utf8) else { throw .misuse("method \(request.method)") }

@@ -55,7 +55,9 @@ struct InputBuffer: Sendable {
         return taken
     }
 
-    /// Takes exactly `number` bytes. What is not here yet goes from the kernel straight into the result.
+    /// Takes exactly `number` bytes.
+    ///
+    /// What is not here yet goes from the kernel straight into the result.
     mutating func take(exactly number: Int, of what: String) async throws -> [UInt8] {
         if count >= number { return take(upTo: number) }
         var taken = [UInt8](unsafeUninitializedCapacity: number) { buffer, initialized in
@@ -84,8 +86,9 @@ struct InputBuffer: Sendable {
         fileprivate var lineStart = 0
     }
 
-    /// The number of bytes up to and including the next line's CR LF, or `nil` when it is not all there. A line feed
-    /// without its carriage return is refused: two parties that disagree about it see different messages.
+    /// The number of bytes up to and including the next line's CR LF, or `nil` when it is not all there.
+    ///
+    /// A line feed without its carriage return is refused: two parties that disagree about it see different messages.
     func line(_ scan: inout Scan) throws(HTTPError) -> Int? {
         guard let end = nextLineFeed(from: scan.offset) else {
             scan.offset = count

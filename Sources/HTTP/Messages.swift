@@ -22,8 +22,10 @@ public struct HTTPHeaders: Sendable, Equatable, Sequence, ExpressibleByDictionar
     /// Every value of a field, in order.
     public func all(_ name: String) -> [String] { fields.filter { HTTPHeaders.same($0.name, name) }.map(\.value) }
 
+    /// The fields in their order.
     public func makeIterator() -> some IteratorProtocol<(name: String, value: String)> { fields.makeIterator() }
 
+    /// The same fields in the same order.
     public static func == (left: HTTPHeaders, right: HTTPHeaders) -> Bool {
         left.fields.elementsEqual(right.fields) { same($0.name, $1.name) && $0.value == $1.value }
     }
@@ -35,9 +37,11 @@ public struct HTTPHeaders: Sendable, Equatable, Sequence, ExpressibleByDictionar
 
 /// The head of a request.
 public struct HTTPRequest: Sendable, Equatable {
+    /// The method, in capitals: methods compare with case.
     public var method: String
     /// The request target as it stands on the wire: percent-encoded path and query.
     public var target: String
+    /// The header fields.
     public var headers: HTTPHeaders
 
     /// A request head.
@@ -50,8 +54,11 @@ public struct HTTPRequest: Sendable, Equatable {
 
 /// The head of a response.
 public struct HTTPResponse: Sendable, Equatable {
+    /// The status code.
     public var status: Int
+    /// The reason phrase, for people.
     public var reason: String
+    /// The header fields.
     public var headers: HTTPHeaders
 
     /// A response head; an empty reason is filled in from the status.

@@ -11,8 +11,9 @@ public enum PercentEncoding {
         items.map { encode(query: $0.0) + "=" + encode(query: $0.1) }.joined(separator: "&")
     }
 
-    /// Decodes `%XX`; with `plusIsSpace`, as in a query, also `+`. A `%` that no two digits follow stays as it is, and bytes
-    /// that are not UTF-8 are replaced.
+    /// Decodes `%XX`; with `plusIsSpace`, as in a query, also `+`.
+    ///
+    /// A `%` that no two digits follow stays as it is, and bytes that are not UTF-8 are replaced.
     public static func decode(_ text: some StringProtocol, plusIsSpace: Bool = false) -> String {
         let bytes = Array(text.utf8)
         var out: [UInt8] = []

@@ -80,8 +80,9 @@ public final class WebSocket: Sendable {
         stream.close()
     }
 
-    /// The next message; `nil` when the connection is closed, by a close frame or by its end between two frames. Pings are
-    /// answered meanwhile. A peer that breaks the protocol is told so and the connection closed.
+    /// The next message; `nil` when the connection is closed, by a close frame or by its end between two frames.
+    ///
+    /// Pings are answered meanwhile. A peer that breaks the protocol is told so and the connection closed.
     public func receive() async throws -> Message? {
         try await incoming.withLock { incoming in
             if ending.withLock({ $0 != nil }) { return nil }
@@ -100,7 +101,9 @@ public final class WebSocket: Sendable {
         }
     }
 
-    /// Sends a binary message, written to the kernel when this returns. Any task may send at any time.
+    /// Sends a binary message, written to the kernel when this returns.
+    ///
+    /// Any task may send at any time.
     public func send(binary payload: [UInt8]) async throws { try await send(.binary, nil, payload) }
 
     /// Sends a binary message of one byte and then the payload, as Kubernetes' channel protocols want it.
@@ -249,8 +252,10 @@ public final class WebSocket: Sendable {
     }
 }
 
-/// Masks for a client's frames, seeded by the system once. Masking keeps scripts in browsers from forging other protocols
-/// for careless proxies; here nobody else chooses payloads, so a fresh system call for each frame would buy nothing.
+/// Masks for a client's frames, seeded by the system once.
+///
+/// Masking keeps scripts in browsers from forging other protocols for careless proxies; here nobody else chooses
+/// payloads, so a fresh system call for each frame would buy nothing.
 private struct MaskSequence: Sendable {
     private var state = UInt64.random(in: .min ... .max)
 

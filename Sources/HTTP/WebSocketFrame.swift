@@ -84,8 +84,10 @@ struct WebSocketFrameHead: Equatable {
 
 /// The exclusive-or that clients put over their payloads.
 enum WebSocketMask {
-    /// Writes `source` under `mask` to `target`, 8 bytes at a time; `phase` is the position of the first byte in the frame's
-    /// payload. Both may be the same memory.
+    /// Writes `source` under `mask` to `target`, 8 bytes at a time; `phase` is the position of the first byte in the
+    /// frame's payload.
+    ///
+    /// Both may be the same memory.
     static func apply(
         _ mask: UInt32, phase: Int, from source: UnsafeRawPointer, to target: UnsafeMutableRawPointer, count: Int
     ) {
@@ -114,7 +116,9 @@ enum WebSocketMask {
         }
     }
 
-    /// `head`, then `payload[range]` under the mask. `position` is where the range begins in the frame's payload.
+    /// `head`, then `payload[range]` under the mask.
+    ///
+    /// `position` is where the range begins in the frame's payload.
     static func piece(
         _ head: [UInt8], _ payload: [UInt8], _ range: Range<Int>, mask: UInt32, position: Int
     ) -> [UInt8] {

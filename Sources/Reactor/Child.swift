@@ -19,6 +19,7 @@ public enum ExitStatus: Equatable, Sendable, CustomStringConvertible {
         }
     }
 
+    /// The status in words.
     public var description: String {
         switch self {
         case .exited(let code): "exit code \(code)"
@@ -27,8 +28,10 @@ public enum ExitStatus: Equatable, Sendable, CustomStringConvertible {
     }
 }
 
-/// What a child starts with. Nothing is inherited but what is named here: every other descriptor is closed, the signal
-/// mask is empty and every signal is at its default.
+/// What a child starts with.
+///
+/// Nothing is inherited but what is named here: every other descriptor is closed, the signal mask is empty and every
+/// signal is at its default.
 public struct Launch: Sendable {
     /// What one of the three standard descriptors is connected to.
     public enum Stdio: Sendable {
@@ -58,9 +61,13 @@ public struct Launch: Sendable {
     public var environment: [String: String]?
     /// The working directory; `nil` is the parent's.
     public var directory: String?
+    /// What the child reads.
     public var standardInput: Stdio = .null
+    /// Where the child prints.
     public var standardOutput: Stdio = .pipe
+    /// Where the child prints errors.
     public var standardError: Stdio = .pipe
+    /// Whose signals the child gets.
     public var grouping: Grouping = .group
 
     /// A launch of `arguments[0]` with the remaining arguments.
@@ -71,15 +78,18 @@ public struct Launch: Sendable {
     }
 }
 
-/// A running child process. It is reaped as soon as it ends, whether or not anyone waits; it is not killed when this object
-/// goes away.
+/// A running child process.
+///
+/// It is reaped as soon as it ends, whether or not anyone waits; it is not killed when this object goes away.
 public final class Child: Sendable {
     private enum State {
         case running([CheckedContinuation<ExitStatus, Never>])
         case ended(ExitStatus)
     }
 
-    /// The process id. It may be reused once `wait()` has returned.
+    /// The process id.
+    ///
+    /// It may be reused once `wait()` has returned.
     public let pid: Int32
     /// The parent's end of the child's standard input, where `.pipe` was asked for.
     public let standardInput: Stream?
@@ -87,21 +97,28 @@ public final class Child: Sendable {
     public let standardOutput: Stream?
     /// The parent's end of the child's standard error, where `.pipe` was asked for.
     public let standardError: Stream?
+    private let leadsGroup: Bool
     private let state = Mutex(State.running([]))
+    private let endsGroup = Atomic(false)
 
-    private init(pid: Int32, input: Stream?, output: Stream?, error: Stream?) {
+    private init(pid: Int32, leadsGroup: Bool, input: Stream?, output: Stream?, error: Stream?) {
         self.pid = pid
+        self.leadsGroup = leadsGroup
         standardInput = input
         standardOutput = output
         standardError = error
     }
 
-    /// Starts a process. Throws `SystemError` when the program does not exist (`ENOENT`) or cannot be started.
+    /// Starts a process.
+    ///
+    /// Throws `SystemError` when the program does not exist (`ENOENT`) or cannot be started.
     public static func spawn(_ launch: Launch) async throws -> Child {
         try await offPool { try start(launch) }
     }
 
-    /// How the process ended, waiting for it. Pipes may still hold output, and grandchildren may hold pipes open.
+    /// How the process ended, waiting for it.
+    ///
+    /// Pipes may still hold output, and grandchildren may hold pipes open.
     public func wait() async -> ExitStatus {
         await withCheckedContinuation { continuation in
             let ended: ExitStatus? = state.withLock { state in
@@ -116,13 +133,18 @@ public final class Child: Sendable {
         }
     }
 
-    /// Sends a signal to the process, or to its whole group; does nothing once the process has ended.
+    /// Sends a signal to the process, or to the whole group that it leads; does nothing once the process has ended.
     public func signal(_ signal: Int32, toGroup: Bool = false) {
         state.withLock { state in
             // Under the lock, because the pid is only ours until the process is reaped.
             guard case .running = state else { return }
-            _ = kill(toGroup ? -pid : pid, signal)
+            _ = kill(toGroup && leadsGroup ? -pid : pid, signal)
         }
+    }
+
+    /// From now on, whatever is left of the group when its leader ends gets SIGKILL.
+    func endGroupWithLeader() {
+        endsGroup.store(leadsGroup, ordering: .releasing)
     }
 
     private static func start(_ launch: Launch) throws -> Child {
@@ -140,8 +162,17 @@ public final class Child: Sendable {
             [input.child.raw, output.child.raw, error.child.raw],
             launch.grouping == .group ? 1 : 0, launch.grouping == .session ? 1 : 0)
         guard failure == 0 else { throw SystemError(code: failure, attempt: "start \(program)") }
-        let child = Child(pid: pid, input: input.parent, output: output.parent, error: error.parent)
-        try child.reapWhenEnded()
+        let child = Child(
+            pid: pid, leadsGroup: launch.grouping != .inherit, input: input.parent, output: output.parent,
+            error: error.parent)
+        do {
+            try child.reapWhenEnded()
+        } catch {
+            // Out of descriptors: without one nobody would ever learn of its end.
+            kill(pid, SIGKILL)
+            waitpid(pid, nil, 0)
+            throw error
+        }
         return child
     }
 
@@ -160,6 +191,8 @@ public final class Child: Sendable {
         var code: Int32 = 0
         let waiters = state.withLock { state -> [CheckedContinuation<ExitStatus, Never>] in
             guard case .running(let waiters) = state else { return [] }
+            // The dead leader still holds the group's number: a moment later it could be someone else's.
+            if endsGroup.load(ordering: .acquiring) { kill(-pid, SIGKILL) }
             let reaped = try? stream.withDescriptor { clinux_pidfd_wait($0, &code) }
             // ECHILD: someone else in this process reaped it; its code is lost.
             state = .ended(reaped == 0 ? (code < 0 ? .signalled(-code) : .exited(code)) : .exited(-1))
@@ -194,9 +227,9 @@ private struct Plumbing: ~Copyable {
         case .pipe:
             var ends: [Int32] = [-1, -1]
             guard clinux_pipe(&ends) == 0 else { throw SystemError.last("pipe") }
-            let (its, mine) = number == 0 ? (ends[0], ends[1]) : (ends[1], ends[0])
-            let parent = try Stream(OwnedDescriptor(mine))
-            return Plumbing(its, parent)
+            let its = OwnedDescriptor(number == 0 ? ends[0] : ends[1])
+            let parent = try Stream(OwnedDescriptor(number == 0 ? ends[1] : ends[0]))
+            return Plumbing(its.release(), parent)
         }
     }
 

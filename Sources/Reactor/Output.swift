@@ -2,8 +2,11 @@ internal import Glibc
 
 /// What a finished program printed, and how it ended.
 public struct Output: Sendable {
+    /// How it ended.
     public let status: ExitStatus
+    /// What it printed, up to the limit.
     public let standardOutput: [UInt8]
+    /// What it printed as errors, up to the limit.
     public let standardError: [UInt8]
 
     /// Standard output as text; bytes that are not UTF-8 are replaced.
@@ -26,12 +29,15 @@ extension Child {
         launch.standardError = .pipe
         let child = try await spawn(launch)
         return try await withTaskCancellationHandler {
-            async let fed: Void = feed(input, to: child.standardInput)
-            async let out = collect(child.standardOutput, limit: limit)
-            async let err = collect(child.standardError, limit: limit)
+            let feeding = Task { await feed(input, to: child.standardInput) }
+            let out = Task { await collect(child.standardOutput, limit: limit) }
+            let err = Task { await collect(child.standardError, limit: limit) }
             let status = await child.wait()
-            let output = Output(status: status, standardOutput: await out, standardError: await err)
-            await fed
+            // A process that the program left behind may hold the pipes open for ever: what is in them now is all.
+            for collecting in [out, err] { collecting.cancel() }
+            feeding.cancel()
+            let output = Output(status: status, standardOutput: await out.value, standardError: await err.value)
+            await feeding.value
             try Task.checkCancellation()
             return output
         } onCancel: {
@@ -40,7 +46,10 @@ extension Child {
     }
 
     /// Ends the process group: SIGTERM, then SIGKILL after `grace`; returns when the process has ended.
+    ///
+    /// What is left of the group when its leader ends gets SIGKILL then.
     public func terminate(grace: Duration) async {
+        endGroupWithLeader()
         signal(SIGTERM, toGroup: true)
         let deadline = Task {
             // The only wait by the clock here: how long the program may take to end by itself.
@@ -59,8 +68,15 @@ extension Child {
 
     private static func collect(_ stream: Stream?, limit: Int) async -> [UInt8] {
         var bytes: [UInt8] = []
-        while let chunk = try? await stream?.read(), !chunk.isEmpty {
+        // Cancelled when the program has ended; what it wrote last is in the pipe then. No pipe holds more than 1 MiB, and
+        // a process that it left behind may go on writing.
+        while !Task.isCancelled, let chunk = try? await stream?.read(), !chunk.isEmpty {
             bytes += chunk.prefix(limit - bytes.count)
+        }
+        var rest = 1 << 20
+        while rest > 0, let chunk = try? stream?.readNow(), !chunk.isEmpty {
+            bytes += chunk.prefix(limit - bytes.count)
+            rest -= chunk.count
         }
         return bytes
     }

@@ -2,7 +2,9 @@ import Glibc
 
 /// One owner for one file descriptor: closed when the value ends, unless `release()` gave it away.
 public struct OwnedDescriptor: ~Copyable, Sendable {
-    /// The descriptor's number. It is valid while this value lives.
+    /// The descriptor's number.
+    ///
+    /// It is valid while this value lives.
     public let raw: Int32
 
     /// Takes ownership of an open descriptor.

@@ -8,7 +8,9 @@ public struct Signals: Sendable {
     private let stream: Stream
     private let writeEnd: Int32
 
-    /// Starts to catch `signals`. The handler writes one byte into a pipe; several pending equal signals may show as one.
+    /// Starts to catch `signals`.
+    ///
+    /// The handler writes one byte into a pipe; several pending equal signals may show as one.
     public init(_ signals: [Int32]) throws {
         var ends: [Int32] = [0, 0]
         guard clinux_pipe(&ends) == 0, clinux_set_nonblocking(ends[1]) == 0 else { throw SystemError.last("pipe") }

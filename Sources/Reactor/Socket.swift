@@ -6,6 +6,7 @@ public enum Endpoint: Hashable, Sendable, CustomStringConvertible {
     case unix(path: String)
     case tcp(host: String, port: UInt16)
 
+    /// The endpoint as people write it.
     public var description: String {
         switch self {
         case .unix(let path): "unix:\(path)"
@@ -45,6 +46,19 @@ public enum Endpoint: Hashable, Sendable, CustomStringConvertible {
                 }
             }
         }
+    }
+
+    /// Makes place for a listener: a socket's file outlives its process. A live one, or another kind of file, stays.
+    fileprivate func removeDeadSocket(_ path: String) throws(SystemError) {
+        var about = stat()
+        guard lstat(path, &about) == 0 else { return }
+        let probe = try socket()
+        let raw = probe.raw
+        let result = try withAddress { Glibc.connect(raw, $0, $1) == 0 ? 0 : errno }
+        guard about.st_mode & S_IFMT == S_IFSOCK, result == ECONNREFUSED else {
+            throw SystemError(code: EADDRINUSE, attempt: "listen \(self)")
+        }
+        _ = unlink(path)
     }
 
     fileprivate func socket() throws(SystemError) -> OwnedDescriptor {
@@ -103,13 +117,15 @@ public final class Listener: Sendable {
     /// Where it listens, with the port that the kernel chose when 0 was asked for.
     public let endpoint: Endpoint
 
-    /// Binds and listens. A Unix socket is created with mode 0600, replacing a dead one at the same path.
+    /// Binds and listens.
+    ///
+    /// A Unix socket is created with mode 0600, replacing a dead one at the same path.
     public init(_ endpoint: Endpoint) throws {
         let owned = try endpoint.socket()
         let raw = owned.raw
         switch endpoint {
         case .unix(let path):
-            _ = unlink(path)
+            try endpoint.removeDeadSocket(path)
         case .tcp:
             var on: Int32 = 1
             _ = setsockopt(raw, SOL_SOCKET, SO_REUSEADDR, &on, socklen_t(MemoryLayout<Int32>.size))
@@ -131,7 +147,9 @@ public final class Listener: Sendable {
         stream = try Stream(owned)
     }
 
-    /// The next connection. Running out of descriptors (`EMFILE`) is thrown, not retried in a loop.
+    /// The next connection.
+    ///
+    /// Running out of descriptors (`EMFILE`) is thrown, not retried in a loop.
     public func accept() async throws -> Stream {
         while true {
             let (raw, failure) = try stream.withDescriptor { descriptor in
@@ -150,7 +168,9 @@ public final class Listener: Sendable {
         }
     }
 
-    /// Stops listening; a pending `accept` fails. A Unix socket's file is removed.
+    /// Stops listening; a pending `accept` fails.
+    ///
+    /// A Unix socket's file is removed.
     public func close() {
         stream.close()
         if case .unix(let path) = endpoint { _ = unlink(path) }

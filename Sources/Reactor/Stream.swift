@@ -55,8 +55,10 @@ public final class Stream: Sendable {
         }
     }
 
-    /// Reads what is there into `bytes` from index `start` on, at most to its end, waiting for the first byte; 0 is the end
-    /// of the stream. For large transfers: no other buffer is between the kernel and the array.
+    /// Reads what is there into `bytes` from index `start` on, at most to its end, waiting for the first byte; 0 is the
+    /// end of the stream.
+    ///
+    /// For large transfers: no other buffer is between the kernel and the array.
     public func read(into bytes: inout [UInt8], at start: Int) async throws -> Int {
         while true {
             try await passIfDrained()
@@ -212,11 +214,14 @@ public final class Stream: Sendable {
         _ = Glibc.close(descriptor)
     }
 
-    /// Whether the peer has ended its sending direction, or the whole connection. Bytes may still be there to read.
+    /// Whether the peer has ended its sending direction, or the whole connection.
+    ///
+    /// Bytes may still be there to read.
     public var isHungUp: Bool { readiness.isHungUp }
 
-    /// Returns when the peer has ended its sending direction, this stream is closed, or the task is cancelled. One task at
-    /// a time; others may read and write meanwhile.
+    /// Returns when the peer has ended its sending direction, this stream is closed, or the task is cancelled.
+    ///
+    /// One task at a time; others may read and write meanwhile.
     public func untilHungUp() async {
         // In a loop, because an earlier waiter's cancellation may have left the gate open.
         while !readiness.isHungUp, !Task.isCancelled, !state.withLock({ $0.isClosed }) {
@@ -237,8 +242,10 @@ public final class Stream: Sendable {
         if endsShort { isDrained.store(got > 0 && got < wanted, ordering: .relaxed) }
     }
 
-    /// Waits for news where the last read took everything. One edge may have announced both those bytes and the end of the
-    /// stream, and no other edge follows the end: after a hang-up the kernel is always asked.
+    /// Waits for news where the last read took everything.
+    ///
+    /// One edge may have announced both those bytes and the end of the stream, and no other edge follows the end: after
+    /// a hang-up the kernel is always asked.
     private func passIfDrained() async throws {
         guard isDrained.load(ordering: .relaxed), !readiness.isHungUp else { return }
         try await wait(after: EAGAIN, for: readiness.readable, "read")

@@ -13,10 +13,13 @@ public struct SystemError: Error, Equatable, CustomStringConvertible {
         self.attempt = attempt
     }
 
-    /// The calling thread's `errno` as an error. Read it right after the call, before anything else can change it.
+    /// The calling thread's `errno` as an error.
+    ///
+    /// Read it right after the call, before anything else can change it.
     public static func last(_ attempt: String) -> SystemError {
         SystemError(code: errno, attempt: attempt)
     }
 
+    /// What was tried and the system's words for why it failed.
     public var description: String { "\(attempt): \(String(cString: strerror(code)))" }
 }

@@ -2,8 +2,9 @@ import HTTP
 import Reactor
 import Testing
 
-/// Random and mutated messages must give errors or answers, never a crash or a hang. The seed is printed; put it into
-/// `seed` to repeat a run.
+/// Random and mutated messages must give errors or answers, never a crash or a hang.
+///
+/// The seed is printed; put it into `seed` to repeat a run.
 @Suite("Fuzzing", .timeLimit(.minutes(2)))
 struct FuzzTests {
     private static let seed = UInt64.random(in: .min ... .max)
