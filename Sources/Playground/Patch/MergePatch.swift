@@ -1,0 +1,13 @@
+internal import JSON
+
+/// A JSON merge patch (RFC 7386).
+enum MergePatch {
+    static func apply(_ patch: JSON, to target: JSON) -> JSON {
+        guard let changes = patch.object else { return patch }
+        var result = target.object ?? JSONObject()
+        for (key, value) in changes {
+            result[key] = value.isNull ? nil : apply(value, to: result[key] ?? .null)
+        }
+        return .object(result)
+    }
+}
