@@ -85,7 +85,8 @@ enum StrategicMerge {
         var kept: [JSON] = []
         for element in patch {
             guard let name = element[key] else {
-                throw StatusError.badRequest("map: \(GoFormat.map(element)) does not contain declared merge key: \(key)")
+                throw StatusError.badRequest(
+                    "map: \(GoFormat.map(element)) does not contain declared merge key: \(key)")
             }
             if element["$patch"] == "delete" {
                 merged.removeAll { $0[key] == name }

@@ -18,7 +18,7 @@ final class ObjectStore: Sendable {
         var objects: [ResourceKind: [Key: JSON]] = [:]
         var version: UInt64
         var histories: [ResourceKind: EventHistory] = [:]
-        var watchers: [ResourceKind: [UInt64: AsyncStream<Void>.Continuation]] = [:]
+        var watchers: [ResourceKind: [UInt64: AsyncStream<StoredEvents.Wake>.Continuation]] = [:]
         var nextWatcher: UInt64 = 1
         let files: ObjectFiles
     }
@@ -186,7 +186,7 @@ final class ObjectStore: Sendable {
             }
             let id = state.nextWatcher
             state.nextWatcher += 1
-            let (wakes, wake) = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))
+            let (wakes, wake) = AsyncStream.makeStream(of: StoredEvents.Wake.self, bufferingPolicy: .bufferingNewest(1))
             state.watchers[kind, default: [:]][id] = wake
             wake.onTermination = { [weak self] _ in self?.forget(kind, id) }
             return StoredEvents(
@@ -198,12 +198,14 @@ final class ObjectStore: Sendable {
     /// The version of the latest change.
     var currentVersion: UInt64 { state.withLock { $0.version } }
 
-    /// The changes of a kind after a version; throws 410 where some are forgotten.
-    func changes(of kind: ResourceKind, after version: UInt64) throws -> [StoredEvent] {
+    /// The changes of a kind after a version, and the version up to which they are all.
+    ///
+    /// Throws 410 where some are forgotten.
+    func changes(of kind: ResourceKind, after version: UInt64) throws -> (events: [StoredEvent], upTo: UInt64) {
         try state.withLock { state in
-            guard let history = state.histories[kind] else { return [] }
+            guard let history = state.histories[kind] else { return ([], state.version) }
             guard version >= history.forgotten else { throw StatusError.expired(version, oldest: history.forgotten) }
-            return history.events(after: version)
+            return (history.events(after: version), state.version)
         }
     }
 
@@ -233,7 +235,7 @@ final class ObjectStore: Sendable {
         state.histories[
             kind, default: EventHistory(limit: historyLimit, forgotten: state.files.firstVersion)
         ].append(StoredEvent(type: type, object: object, previous: previous))
-        for wake in (state.watchers[kind] ?? [:]).values { wake.yield() }
+        for wake in (state.watchers[kind] ?? [:]).values { wake.yield(.changed) }
         return object
     }
 

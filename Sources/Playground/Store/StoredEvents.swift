@@ -56,13 +56,27 @@ struct EventHistory {
 ///
 /// It ends when its task is cancelled, and throws 410 when the reader fell too far behind. One reader at a time.
 struct StoredEvents: AsyncSequence, Sendable {
+    /// Why a reader that waits is woken.
+    enum Wake: Sendable {
+        case changed
+        case tick
+    }
+
+    /// What a reader finds.
+    enum Step: Sendable {
+        case change(StoredEvent)
+        /// Someone asked for a sign of life: nothing changed up to this version.
+        case tick(UInt64)
+        case end
+    }
+
     let store: ObjectStore
     let kind: ResourceKind
     let namespace: String?
     let initial: [StoredEvent]
     let after: UInt64
-    let wakes: AsyncStream<Void>
-    let wake: AsyncStream<Void>.Continuation
+    let wakes: AsyncStream<Wake>
+    let wake: AsyncStream<Wake>.Continuation
 
     /// The version at which the initial objects, if any, are complete.
     var resourceVersion: UInt64 { after }
@@ -73,6 +87,9 @@ struct StoredEvents: AsyncSequence, Sendable {
     /// Ends the sequence for its reader, also while that waits.
     func stop() { wake.finish() }
 
+    /// Makes a reader that uses `step()` return once, also without a change.
+    func tick() { wake.yield(.tick) }
+
     func makeAsyncIterator() -> Iterator {
         Iterator(events: self, pending: initial[...], cursor: after, wakes: wakes.makeAsyncIterator())
     }
@@ -82,17 +99,33 @@ struct StoredEvents: AsyncSequence, Sendable {
         let events: StoredEvents
         var pending: ArraySlice<StoredEvent>
         var cursor: UInt64
-        var wakes: AsyncStream<Void>.Iterator
+        var wakes: AsyncStream<Wake>.Iterator
 
         mutating func next() async throws -> StoredEvent? {
             while true {
-                if let event = pending.popFirst() { return event }
-                for change in try events.store.changes(of: events.kind, after: cursor) {
+                switch try await step() {
+                case .change(let event): return event
+                case .tick: continue
+                case .end: return nil
+                }
+            }
+        }
+
+        mutating func step() async throws -> Step {
+            while true {
+                if let event = pending.popFirst() { return .change(event) }
+                let (changes, version) = try events.store.changes(of: events.kind, after: cursor)
+                for change in changes {
                     cursor = change.resourceVersion
                     let namespace = change.object.at("metadata", "namespace")?.string
                     if events.namespace == nil || events.namespace == namespace { pending.append(change) }
                 }
-                if pending.isEmpty, await wakes.next(isolation: #isolation) == nil { return nil }
+                guard pending.isEmpty else { continue }
+                switch await wakes.next(isolation: #isolation) {
+                case .changed?: continue
+                case .tick?: return .tick(version)
+                case nil: return .end
+                }
             }
         }
     }

@@ -1,0 +1,53 @@
+/// A kind that clients know and the playground does not serve: it is refused by name.
+struct RefusedKind: Sendable, Equatable {
+    let group: String
+    let kind: String
+    let plural: String
+    var version = "v1"
+    var shortNames: [String] = []
+    var isNamespaced = true
+
+    var refusal: StatusError {
+        StatusError(
+            code: 501, reason: "NotImplemented",
+            message: "the playground does not serve \(kind) objects yet; it serves "
+                + ResourceKind.served.map(\.kind).joined(separator: ", "))
+    }
+
+    static let all: [RefusedKind] = [
+        RefusedKind(group: "", kind: "Endpoints", plural: "endpoints", shortNames: ["ep"]),
+        RefusedKind(group: "", kind: "LimitRange", plural: "limitranges", shortNames: ["limits"]),
+        RefusedKind(
+            group: "", kind: "PersistentVolumeClaim", plural: "persistentvolumeclaims", shortNames: ["pvc"]),
+        RefusedKind(
+            group: "", kind: "PersistentVolume", plural: "persistentvolumes", shortNames: ["pv"], isNamespaced: false),
+        RefusedKind(group: "", kind: "PodTemplate", plural: "podtemplates"),
+        RefusedKind(group: "", kind: "ReplicationController", plural: "replicationcontrollers", shortNames: ["rc"]),
+        RefusedKind(group: "", kind: "ResourceQuota", plural: "resourcequotas", shortNames: ["quota"]),
+        RefusedKind(group: "", kind: "Service", plural: "services", shortNames: ["svc"]),
+        RefusedKind(group: "apps", kind: "ControllerRevision", plural: "controllerrevisions"),
+        RefusedKind(group: "apps", kind: "DaemonSet", plural: "daemonsets", shortNames: ["ds"]),
+        RefusedKind(group: "apps", kind: "StatefulSet", plural: "statefulsets", shortNames: ["sts"]),
+        RefusedKind(
+            group: "autoscaling", kind: "HorizontalPodAutoscaler", plural: "horizontalpodautoscalers", version: "v2",
+            shortNames: ["hpa"]),
+        RefusedKind(group: "batch", kind: "CronJob", plural: "cronjobs", shortNames: ["cj"]),
+        RefusedKind(group: "batch", kind: "Job", plural: "jobs"),
+        RefusedKind(group: "coordination.k8s.io", kind: "Lease", plural: "leases"),
+        RefusedKind(group: "discovery.k8s.io", kind: "EndpointSlice", plural: "endpointslices"),
+        RefusedKind(group: "networking.k8s.io", kind: "Ingress", plural: "ingresses", shortNames: ["ing"]),
+        RefusedKind(
+            group: "networking.k8s.io", kind: "NetworkPolicy", plural: "networkpolicies", shortNames: ["netpol"]),
+        RefusedKind(group: "policy", kind: "PodDisruptionBudget", plural: "poddisruptionbudgets", shortNames: ["pdb"]),
+        RefusedKind(
+            group: "rbac.authorization.k8s.io", kind: "ClusterRole", plural: "clusterroles", isNamespaced: false),
+        RefusedKind(
+            group: "rbac.authorization.k8s.io", kind: "ClusterRoleBinding", plural: "clusterrolebindings",
+            isNamespaced: false),
+        RefusedKind(group: "rbac.authorization.k8s.io", kind: "Role", plural: "roles"),
+        RefusedKind(group: "rbac.authorization.k8s.io", kind: "RoleBinding", plural: "rolebindings"),
+        RefusedKind(
+            group: "storage.k8s.io", kind: "StorageClass", plural: "storageclasses", shortNames: ["sc"],
+            isNamespaced: false),
+    ]
+}

@@ -1,0 +1,164 @@
+internal import JSON
+
+/// The commonest mistakes in objects, in Kubernetes' words.
+enum Validation {
+    /// Checks a new object. Throws 422 with every mistake.
+    static func check(_ object: JSON, _ kind: ResourceKind) throws {
+        var errors = metadata(object, kind)
+        switch kind {
+        case .pod:
+            errors += PodValidation.check(object["spec"] ?? [:], at: "spec")
+        case .deployment, .replicaSet: errors += workload(object["spec"] ?? [:], kind)
+        case .configMap: errors += keys(object, "data") + keys(object, "binaryData") + binary(object, "binaryData")
+        case .secret: errors += keys(object, "data") + binary(object, "data")
+        default: break
+        }
+        try raise(errors, object, kind)
+    }
+
+    /// Checks a changed object against what it was.
+    static func check(_ object: JSON, from old: JSON, _ kind: ResourceKind) throws {
+        try check(object, kind)
+        var errors: [FieldError] = []
+        switch kind {
+        case .deployment, .replicaSet:
+            if let selector = object.at("spec", "selector"), selector != old.at("spec", "selector") {
+                errors.append(.invalid("spec.selector", selector, "field is immutable"))
+            }
+        case .pod: errors += PodValidation.check(object["spec"] ?? [:], from: old["spec"] ?? [:])
+        case .configMap, .secret:
+            if old["immutable"] == true {
+                for field in ["data", "binaryData"] where object[field] != old[field] {
+                    errors.append(.forbidden(field, "field is immutable when `immutable` is set"))
+                }
+                if object["immutable"] != true {
+                    errors.append(.forbidden("immutable", "field is immutable when `immutable` is set"))
+                }
+            }
+            if kind == .secret, let type = object["type"], type != old["type"] {
+                errors.append(.invalid("type", type, "field is immutable"))
+            }
+        default: break
+        }
+        try raise(errors, object, kind)
+    }
+
+    private static func raise(_ errors: [FieldError], _ object: JSON, _ kind: ResourceKind) throws {
+        guard !errors.isEmpty else { return }
+        let name = object.at("metadata", "name")?.string ?? object.at("metadata", "generateName")?.string ?? ""
+        throw StatusError.invalid(kind, name, errors)
+    }
+
+    private static func metadata(_ object: JSON, _ kind: ResourceKind) -> [FieldError] {
+        var errors: [FieldError] = []
+        let metadata = object["metadata"] ?? [:]
+        let name = metadata["name"]?.string ?? ""
+        if name.isEmpty, metadata["generateName"]?.string?.isEmpty ?? true {
+            errors.append(.required("metadata.name", "name or generateName is required"))
+        } else if !name.isEmpty {
+            errors += (kind == .namespace ? Names.label(name) : Names.subdomain(name)).map {
+                .invalid("metadata.name", .string(name), $0)
+            }
+        } else if let prefix = metadata["generateName"]?.string {
+            // The suffix makes a trailing dash or dot right.
+            errors += Names.subdomain(prefix + "x").map { .invalid("metadata.generateName", .string(prefix), $0) }
+        }
+        return errors + labels(metadata["labels"], at: "metadata.labels")
+    }
+
+    static func labels(_ labels: JSON?, at path: String) -> [FieldError] {
+        (labels?.object ?? JSONObject()).flatMap { key, value -> [FieldError] in
+            Names.labelKey(key).map { .invalid(path, .string(key), $0) }
+                + Names.labelValue(value.string ?? "").map { .invalid(path, value, $0) }
+        }
+    }
+
+    private static func workload(_ spec: JSON, _ kind: ResourceKind) -> [FieldError] {
+        var errors: [FieldError] = []
+        for field in ["replicas", "minReadySeconds", "revisionHistoryLimit"] {
+            if let number = spec[field]?.integer, number < 0 {
+                errors.append(
+                    .invalid("spec.\(field)", .integer(number), "must be greater than or equal to 0"))
+            }
+        }
+        let template = spec["template"] ?? [:]
+        let selector = spec["selector"]
+        if selector == nil {
+            errors.append(.required("spec.selector"))
+        } else if LabelSelector(selector: selector).requirements.isEmpty {
+            errors.append(
+                .invalid("spec.selector", selector ?? [:], "empty selector is invalid for \(kind.singular)"))
+        }
+        if spec["template"] == nil {
+            errors.append(.required("spec.template"))
+        } else {
+            if selector != nil, !LabelSelector(selector: selector).matches(template.at("metadata", "labels")) {
+                errors.append(
+                    .invalid(
+                        "spec.template.metadata.labels", template.at("metadata", "labels") ?? nil,
+                        "`selector` does not match template `labels`"))
+            }
+            errors += labels(template.at("metadata", "labels"), at: "spec.template.labels")
+            errors += PodValidation.check(template["spec"] ?? [:], at: "spec.template.spec")
+            let restart = template.at("spec", "restartPolicy")?.string ?? "Always"
+            if restart != "Always" {
+                errors.append(.unsupported("spec.template.spec.restartPolicy", restart, ["Always"]))
+            }
+        }
+        if kind == .deployment { errors += strategy(spec) }
+        return errors
+    }
+
+    private static func strategy(_ spec: JSON) -> [FieldError] {
+        var errors: [FieldError] = []
+        let strategy = spec["strategy"] ?? [:]
+        let type = strategy["type"]?.string ?? ""
+        let rolling = strategy["rollingUpdate"]
+        switch type {
+        case "Recreate":
+            if rolling != nil {
+                errors.append(
+                    .forbidden(
+                        "spec.strategy.rollingUpdate", "may not be specified when strategy `type` is 'Recreate'"))
+            }
+        case "RollingUpdate":
+            for field in ["maxUnavailable", "maxSurge"] {
+                guard let value = rolling?[field], let text = value.string else { continue }
+                if !text.hasSuffix("%") || Int(text.dropLast()) == nil {
+                    errors.append(
+                        .invalid(
+                            "spec.strategy.rollingUpdate.\(field)", value,
+                            "a valid percent string must be a numeric string followed by an ending '%' (e.g. '1%',  or "
+                                + "'93%', regex used for validation is '[0-9]+%')"))
+                }
+            }
+            if isZero(rolling?["maxUnavailable"]), isZero(rolling?["maxSurge"]) {
+                errors.append(
+                    .invalid(
+                        "spec.strategy.rollingUpdate.maxUnavailable", rolling?["maxUnavailable"] ?? 0,
+                        "may not be 0 when `maxSurge` is 0"))
+            }
+        default: errors.append(.unsupported("spec.strategy.type", type, ["Recreate", "RollingUpdate"]))
+        }
+        if let deadline = spec["progressDeadlineSeconds"]?.integer, deadline <= spec["minReadySeconds"]?.integer ?? 0 {
+            errors.append(
+                .invalid("spec.progressDeadlineSeconds", .integer(deadline), "must be greater than minReadySeconds"))
+        }
+        return errors
+    }
+
+    private static func isZero(_ value: JSON?) -> Bool { value == 0 || value == "0%" }
+
+    private static func keys(_ object: JSON, _ field: String) -> [FieldError] {
+        (object[field]?.object ?? JSONObject()).flatMap { key, _ in
+            Names.configKey(key).map { .invalid("\(field)[\(key)]", .string(key), $0) }
+        }
+    }
+
+    private static func binary(_ object: JSON, _ field: String) -> [FieldError] {
+        (object[field]?.object ?? JSONObject()).compactMap { key, value in
+            Base64.decode(value.string ?? "") == nil
+                ? .invalid("\(field)[\(key)]", value, "illegal base64 data") : nil
+        }
+    }
+}
