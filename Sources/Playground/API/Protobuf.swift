@@ -1,3 +1,4 @@
+internal import HTTP
 internal import JSON
 
 /// Reads Kubernetes' protobuf, which `kubectl create` sends, for the kinds that it creates so.
@@ -138,7 +139,7 @@ struct Protobuf {
     private static func single(_ type: Substring, _ value: Wire) throws -> JSON {
         switch (type, value) {
         case ("s", .bytes(let bytes)): return .string(String(decoding: bytes, as: UTF8.self))
-        case ("y", .bytes(let bytes)): return .string(Base64.encode(Array(bytes)))
+        case ("y", .bytes(let bytes)): return .string(HTTP.Base64.encode(Array(bytes)))
         case ("i", .number(let number)): return .integer(Int64(bitPattern: number))
         case ("b", .number(let number)): return .bool(number != 0)
         case ("t", .bytes): return [:]

@@ -1,3 +1,4 @@
+internal import HTTP
 internal import JSON
 
 extension JSON {
@@ -97,7 +98,7 @@ enum Defaults {
         guard let texts = secret["stringData"]?.object else { return }
         secret.setDefault("data", [:])
         secret.edit("data") { data in
-            for (key, value) in texts { data[key] = .string(Base64.encode(Array((value.string ?? "").utf8))) }
+            for (key, value) in texts { data[key] = .string(HTTP.Base64.encode(Array((value.string ?? "").utf8))) }
         }
         secret["stringData"] = nil
     }

@@ -110,7 +110,7 @@ enum PodValidation {
     private static func resources(_ resources: JSON, at path: String) -> [FieldError] {
         (resources["requests"]?.object ?? JSONObject()).compactMap { name, amount in
             guard let limit = resources.at("limits", name)?.string, let most = Quantity(limit),
-                let asked = amount.string.flatMap({ Quantity($0) }), asked > most
+                let asked = amount.string.flatMap({ Quantity($0) }), asked.thousandths > most.thousandths
             else { return nil }
             return .invalid("\(path).requests", amount, "must be less than or equal to \(name) limit of \(limit)")
         }

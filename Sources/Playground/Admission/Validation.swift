@@ -1,3 +1,4 @@
+internal import HTTP
 internal import JSON
 
 /// The commonest mistakes in objects, in Kubernetes' words.
@@ -157,7 +158,7 @@ enum Validation {
 
     private static func binary(_ object: JSON, _ field: String) -> [FieldError] {
         (object[field]?.object ?? JSONObject()).compactMap { key, value in
-            Base64.decode(value.string ?? "") == nil
+            HTTP.Base64.decode(value.string ?? "") == nil
                 ? .invalid("\(field)[\(key)]", value, "illegal base64 data") : nil
         }
     }
