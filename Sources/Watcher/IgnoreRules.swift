@@ -88,6 +88,8 @@ public struct IgnoreRules: Sendable {
     /// The ignore files that hold within one folder.
     struct Scope: Sendable {
         fileprivate let files: IgnoreScope?
+
+        func isSame(as other: Scope) -> Bool { IgnoreScope.same(files, other.files) }
     }
 
     /// What editors and desktops leave beside a file while they work on it.

@@ -46,6 +46,12 @@ final class IgnoreScope: Sendable {
         verdict(components, isDirectory) { $0.loop } ?? verdict(components, isDirectory) { $0.git }
     }
 
+    /// Whether two readings of one folder's files say the same.
+    static func same(_ one: IgnoreScope?, _ other: IgnoreScope?) -> Bool {
+        guard let one, let other else { return one == nil && other == nil }
+        return one === other || (one.depth == other.depth && one.git == other.git && one.loop == other.loop)
+    }
+
     static let gitName = ".gitignore"
     static let loopName = ".loopignore"
 

@@ -8,6 +8,7 @@ final class Mailbox: Sendable {
     private struct State {
         var notices: [WatchEvent] = []
         var hints: [RelativePath] = []
+        var hinted: Set<RelativePath> = []
         var changes: ChangeSet?
         var waiter: CheckedContinuation<WatchEvent?, Never>?
         var closed = false
@@ -18,17 +19,22 @@ final class Mailbox: Sendable {
                 self.changes = nil
                 return .settled(changes)
             }
-            return hints.isEmpty ? nil : .finished(hints.removeFirst())
+            guard !hints.isEmpty else { return nil }
+            let path = hints.removeFirst()
+            hinted.remove(path)
+            return .finished(path)
         }
 
         mutating func put(_ event: WatchEvent) {
             switch event {
             case .settled(let changes):
                 hints = []
+                hinted = []
                 if self.changes == nil { self.changes = changes } else { self.changes?.merge(changes) }
             case .finished(let path):
                 // A hint behind a waiting batch would be about content that this batch reads anyway.
-                if changes == nil, hints.count < Mailbox.hintLimit, !hints.contains(path) { hints.append(path) }
+                guard changes == nil, hints.count < Mailbox.hintLimit, hinted.insert(path).inserted else { return }
+                hints.append(path)
             default:
                 notices.removeAll { $0.isReplaced(by: event) }
                 if notices.count < Mailbox.noticeLimit { notices.append(event) }
@@ -36,7 +42,7 @@ final class Mailbox: Sendable {
         }
     }
 
-    static let hintLimit = 64
+    static let hintLimit = 1_024
     static let noticeLimit = 256
     private let state = Mutex(State())
 
