@@ -1,0 +1,143 @@
+internal import Wire
+
+/// Why a way of bringing the helper in did not work here, so that the next one is tried.
+struct RungFailed: Error, CustomStringConvertible {
+    let description: String
+}
+
+/// A helper that answers, and how it got there.
+struct StartedHelper {
+    let link: HelperLink
+    /// Where its executable lies in its container.
+    let path: String
+}
+
+/// Brings the helper into a container that has programs of its own.
+struct HelperUpload: Sendable {
+    let exec: any ContainerExec
+    let pod: String
+    let container: String
+    let program: HelperProgram
+    let generation: UInt64
+
+    /// Reads a line, then hands the rest of the stream on.
+    private struct Reader {
+        let stream: any ExecStream
+        var pending: [UInt8] = []
+        var complaint = ""
+
+        mutating func line() async throws -> String {
+            while true {
+                if let end = pending.firstIndex(of: 0x0A) {
+                    defer { pending.removeSubrange(...end) }
+                    return String(decoding: pending[..<end], as: UTF8.self)
+                }
+                guard pending.count < 4096 else { throw RungFailed(description: "the shell prints something else") }
+                switch try await stream.read() {
+                case .standardOutput(let bytes): pending += bytes
+                case .standardError(let bytes): complaint += String(decoding: bytes.prefix(500), as: UTF8.self)
+                case .ended(let end): throw end
+                }
+            }
+        }
+    }
+
+    /// By the container's shell: one exec session finds a place, takes the program, and becomes the helper.
+    ///
+    /// `prefix` is put before the shell, for a container that has to be prepared first.
+    func byShell(places: [String]) async throws -> StartedHelper {
+        let stream = try await exec.start(
+            UploadScript.command(program, places: places), pod: pod, container: container)
+        do {
+            return try await talk(Reader(stream: stream))
+        } catch {
+            stream.close()
+            throw error
+        }
+    }
+
+    private func talk(_ initial: Reader) async throws -> StartedHelper {
+        var reader = initial
+        var lastReason = "the shell said nothing"
+        while true {
+            guard let line = UploadScript.Line(try await reader.line()) else { continue }
+            switch line {
+            case .need:
+                try await send(to: reader.stream)
+            case .have(let path), .done(let path):
+                return try await greet(reader.stream, leading: reader.pending, path: path)
+            case .lost(_, let reason):
+                lastReason = reason
+            case .none(let reason):
+                throw RungFailed(description: reason.isEmpty ? lastReason : reason)
+            }
+        }
+    }
+
+    /// By `tar` alone, for images that have it but no shell: unpack, then run.
+    func byTar(places: [String]) async throws -> StartedHelper {
+        var reason = "no place to unpack to"
+        for place in places {
+            let path = "\(place)/\(program.folder)/helper"
+            do {
+                if let running = try await run(path) { return running }
+                let archive = HelperArchive.tar(program, path: "\(program.folder)/helper")
+                let stream = try await exec.start(["tar", "-x", "-f", "-", "-C", place], pod: pod, container: container)
+                defer { stream.close() }
+                try await send(archive, to: stream)
+                let end = try await drain(stream)
+                guard end.kind == .exited(0) else {
+                    if end.kind == .programMissing { throw end }
+                    reason = end.message
+                    continue
+                }
+                if let running = try await run(path) { return running }
+                reason = "\(place) does not let programs run"
+            } catch let failed as RungFailed {
+                reason = failed.description
+            }
+        }
+        throw RungFailed(description: reason)
+    }
+
+    /// Runs a helper that may be there; `nil` when it is not, or does not run.
+    private func run(_ path: String) async throws -> StartedHelper? {
+        let stream = try await exec.start([path, "serve"], pod: pod, container: container)
+        do {
+            return try await greet(stream, leading: [], path: path)
+        } catch is LinkError {
+            stream.close()
+            return nil
+        } catch let end as ExecEnd {
+            stream.close()
+            guard end.kind == .programMissing || end.kind == .exited(126) else { throw end }
+            return nil
+        }
+    }
+
+    /// A program that can no longer be stopped by its standard input's end, tar reads its archive's own end mark.
+    private func drain(_ stream: any ExecStream) async throws -> ExecEnd {
+        while true {
+            if case .ended(let end) = try await stream.read() { return end }
+        }
+    }
+
+    private func send(to stream: any ExecStream) async throws { try await send(program.bytes, to: stream) }
+
+    private func send(_ bytes: [UInt8], to stream: any ExecStream) async throws {
+        let chunk = 256 << 10
+        for start in stride(from: 0, to: bytes.count, by: chunk) {
+            try await stream.write(Array(bytes[start..<min(start + chunk, bytes.count)]))
+        }
+    }
+
+    /// Takes up the protocol, and checks that the program there is the one that was sent.
+    private func greet(_ stream: any ExecStream, leading: [UInt8], path: String) async throws -> StartedHelper {
+        let link = try await HelperLink.open(ExecChannel(stream), generation: generation, leading: leading)
+        guard SHA256Digest(link.welcome.digest) == program.digest else {
+            link.drop("another program answers")
+            throw RungFailed(description: "\(path) is not the helper that was sent")
+        }
+        return StartedHelper(link: link, path: path)
+    }
+}
