@@ -1,0 +1,93 @@
+import Synchronization
+import Testing
+import Watcher
+
+@testable import LoopServer
+
+/// A lane between a project folder and folders that stand for containers.
+final class LaneFixture {
+    let project: ScratchTree
+    let container: ScratchTree
+    let state: ScratchTree
+    let local = LocalContainer()
+    let lane: ServiceLane
+    let events: EventLog
+
+    /// A lane for `rules`, given as patterns and folders below the container's.
+    init(
+        _ rules: [(watch: [String], to: String)] = [(["app/**"], "srv/app")], then: [Step] = [], mirror: Bool = false,
+        reusing: (project: ScratchTree, container: ScratchTree, state: ScratchTree)? = nil
+    ) throws {
+        project = try reusing?.project ?? ScratchTree()
+        container = try reusing?.container ?? ScratchTree()
+        state = try reusing?.state ?? ScratchTree()
+        events = EventLog()
+        let root = container.path
+        var service = Service(name: "web", root: project.path)
+        service.rules = try rules.map { rule in
+            Rule(
+                watch: try rule.watch.map { try Glob($0) },
+                sync: Sync(to: "\(root)/\(rule.to)", from: nil, mirror: mirror, via: .automatic), then: then)
+        }
+        let plan = ServicePlan(service, project: project.path)
+        let log = events
+        lane = ServiceLane(
+            plan, tree: LocalTree(root: project.path), connector: local,
+            ignore: try IgnoreRules(root: project.path, patterns: []),
+            journal: Journal(path: "\(state.path)/journal", destinations: plan.destinations),
+            emit: { log.add($0) })
+    }
+
+    static func instance(_ number: Int = 1, run: Int = 1) -> ContainerInstance {
+        ContainerInstance(
+            id: .init(podUID: "uid-\(number)", containerID: "run-\(run)"), namespace: "demo", pod: "web-\(number)",
+            container: "web", node: "node")
+    }
+
+    /// Looks at the tree, connects one container and waits until it is equal.
+    func start(_ instances: [ContainerInstance] = [instance()]) async {
+        await lane.survey()
+        await lane.setInstances(instances)
+        await lane.untilConverged()
+    }
+
+    /// Waits until the container's folder equals the project's, comparing again after each thing that the lane says.
+    func untilEqual(limit: Duration = .seconds(20)) async throws {
+        let deadline = ContinuousClock.now + limit
+        while true {
+            let wanted = ScratchTree.snapshot(project.path + "/app")
+            let present = ScratchTree.snapshot(container.path + "/srv/app")
+            if wanted == present { return }
+            guard ContinuousClock.now < deadline else {
+                let difference = Set(wanted.map { "\($0)" }).symmetricDifference(present.map { "\($0)" }).sorted()
+                Issue.record("the trees differ: \(difference.prefix(6)); said: \(events.all.suffix(6))")
+                return
+            }
+            await lane.untilConverged()
+            await Task.yield()
+        }
+    }
+
+    func settle(_ paths: [String], rescan: [String] = []) async {
+        await lane.settle(
+            ChangeSet(paths: Set(paths.map { RelativePath($0) }), rescan: Set(rescan.map { RelativePath($0) })))
+        await lane.untilConverged()
+    }
+}
+
+/// What a lane said.
+final class EventLog: Sendable {
+    private let events = Mutex<[LoopEvent]>([])
+
+    func add(_ event: LoopEvent) { events.withLock { $0.append(event) } }
+
+    var all: [LoopEvent.Kind] { events.withLock { $0.map(\.kind) } }
+
+    var landed: [LoopEvent.Landed] {
+        all.compactMap { if case .landed(let landed) = $0 { landed } else { nil } }
+    }
+
+    var skipped: [String] {
+        all.compactMap { if case .skipped(let path, let reason) = $0 { "\(path): \(reason)" } else { nil } }
+    }
+}
