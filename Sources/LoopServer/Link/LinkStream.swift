@@ -1,7 +1,9 @@
 internal import Synchronization
 internal import Wire
 
-/// One request and its answers: the inbox of a stream, and the credit for content on it. One task uses it.
+/// One request and its answers: the inbox of a stream, and the credit for content on it.
+///
+/// One task uses it.
 final class LinkStream: Sendable {
     private struct State {
         var inbox: [Message] = []
@@ -40,7 +42,9 @@ final class LinkStream: Sendable {
         waiter?.resume()
     }
 
-    /// The next answer. What arrived before the connection ended is still given out.
+    /// The next answer.
+    ///
+    /// What arrived before the connection ended is still given out.
     func next() async throws -> Message {
         while true {
             let message: Message? = try state.withLock { state in
@@ -53,8 +57,9 @@ final class LinkStream: Sendable {
         }
     }
 
-    /// Spends credit for at most `wanted` bytes of content, waiting for the first. Zero means that an answer came instead:
-    /// the helper refused the content before it was complete.
+    /// Spends credit for at most `wanted` bytes of content, waiting for the first.
+    ///
+    /// Zero means that an answer came instead: the helper refused the content before it was complete.
     func takeCredit(_ wanted: Int) async throws -> Int {
         while true {
             let taken: Int? = try state.withLock { state in

@@ -13,14 +13,17 @@ struct Placement: Equatable, Sendable {
     let rule: Int
 }
 
-/// A folder in the container that rules write into. Rules with the same folder share it.
+/// A folder in the container that rules write into.
+///
+/// Rules with the same folder share it.
 struct Destination: Equatable, Sendable {
     /// The absolute path in the container.
     let path: String
     /// Whether what exists only in the container is deleted.
     var mirror: Bool
-    /// Whether the whole folder is listed to compare it, so that what is only there can be named or deleted. Of a folder
-    /// that rules only put single files into, or of the whole file system, just their places are looked at.
+    /// Whether the whole folder is listed to compare it, so that what is only there can be named or deleted.
+    ///
+    /// Of a folder that rules only put single files into, or of the whole file system, just their places are looked at.
     var isListedWhole: Bool
 }
 
@@ -64,7 +67,9 @@ struct ServicePlan: Sendable {
         self.destinations = destinations
     }
 
-    /// Where a local path goes: the first rule that matches takes it. The destination itself is nobody's to place.
+    /// Where a local path goes: the first rule that matches takes it.
+    ///
+    /// The destination itself is nobody's to place.
     func placement(of local: RelativePath) -> Placement? {
         guard let path = local.relative(to: root), !path.isRoot else { return nil }
         for (number, rule) in rules.enumerated() {

@@ -22,8 +22,9 @@ struct Journal: ~Copyable {
     /// Containers remembered: the oldest are forgotten, and hear of old deletions once more.
     private static let toldLimit = 256
 
-    /// Reads the journal at `path`, rewrites it without what has become obsolete, and goes on there. A part that makes no
-    /// sense (a torn last record) is left out. `nil` remembers nothing.
+    /// Reads the journal at `path`, rewrites it without what has become obsolete, and goes on there.
+    ///
+    /// A part that makes no sense (a torn last record) is left out. `nil` remembers nothing.
     init(path: String?, destinations: [Destination]) {
         self.destinations = destinations.map(\.path)
         guard let path else { return }

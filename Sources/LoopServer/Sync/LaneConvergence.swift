@@ -74,8 +74,10 @@ extension ServiceLane {
         return wanted
     }
 
-    /// Those of the files whose content differs from the local one's. Local files are read here where their hash is not
-    /// known yet, away from the cooperative pool, because they can be large.
+    /// Those of the files whose content differs from the local one's.
+    ///
+    /// Local files are read here where their hash is not known yet, away from the cooperative pool, because they can be
+    /// large.
     private func unequalContent(
         _ paths: [RelativePath], _ destination: Int, _ access: any ContainerAccess
     ) async throws -> [RelativePath] {

@@ -23,7 +23,9 @@ extension ServiceLane {
         let outcome: Result<SHA256Digest, any Error>
     }
 
-    /// Applies a piece of work. When it throws, the way is lost, and the next connection compares everything.
+    /// Applies a piece of work.
+    ///
+    /// When it throws, the way is lost, and the next connection compares everything.
     func apply(_ work: Replica.Work, to replica: Replica, _ access: any ContainerAccess) async throws {
         let serial = index.serial
         do {
@@ -205,7 +207,9 @@ extension ServiceLane {
             restless[path, default: 0] += 1
             if restless[path, default: 0] > 3 {
                 if restless[path] == 4 {
-                    report(.skipped(path: "\(path)", reason: "changes while it is read; it is sent when its writer is done"))
+                    report(
+                        .skipped(
+                            path: "\(path)", reason: "changes while it is read; it is sent when its writer is done"))
                 }
                 continue
             }

@@ -11,7 +11,9 @@ final class LinkAccess: ContainerAccess {
     private let numbers = Mutex<[Int: UInt32]>([:])
     let description: String
 
-    /// A way by an open link. `removesHelper` is for helpers that loopd put there.
+    /// A way by an open link.
+    ///
+    /// `removesHelper` is for helpers that loopd put there.
     init(_ link: HelperLink, root: String, removesHelper: Bool, description: String) {
         self.link = link
         self.root = root

@@ -17,7 +17,9 @@ final class LocalFile: ContentSource {
     private let expected: LocalEntry
     private let hash: Mutex<chash_sha256>
 
-    /// Opens a file. Throws `SourceChanged` when it is not `expected` any more, else `SystemError`.
+    /// Opens a file.
+    ///
+    /// Throws `SourceChanged` when it is not `expected` any more, else `SystemError`.
     init(_ path: RelativePath, in tree: LocalTree, expected: LocalEntry) throws {
         attempt = "read \(path)"
         self.expected = expected

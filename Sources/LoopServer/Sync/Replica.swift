@@ -1,7 +1,9 @@
 internal import Reactor
 internal import Watcher
 
-/// What a lane knows about one container. Confined to its lane.
+/// What a lane knows about one container.
+///
+/// Confined to its lane.
 final class Replica {
     /// Content that travels before its batch is complete.
     struct Early {

@@ -37,7 +37,9 @@ actor ServiceLane {
         self.journal = journal
     }
 
-    /// Looks at the whole tree for the first time. What earlier runs saw and is not there now counts as removed.
+    /// Looks at the whole tree for the first time.
+    ///
+    /// What earlier runs saw and is not there now counts as removed.
     func survey() {
         _ = index.look(at: ChangeSet(paths: [], rescan: [.root]), rules: ignore)
         let vanished = journal.seen.filter { index.items[$0] == nil }

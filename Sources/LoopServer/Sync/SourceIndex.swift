@@ -134,8 +134,10 @@ struct SourceIndex: Sendable {
         findings.rules.insert(placement.rule)
     }
 
-    /// The hash of both items' content where they are files with the same bytes. A file is read for that only when its hash
-    /// is known and its size is the same: else it travels anyhow, and is read then.
+    /// The hash of both items' content where they are files with the same bytes.
+    ///
+    /// A file is read for that only when its hash is known and its size is the same: else it travels anyhow, and is
+    /// read then.
     private func sameContent(_ old: Item, _ new: Item) -> SHA256Digest? {
         guard case .file = new.entry.kind, old.entry.kind == new.entry.kind, let digest = old.digest else { return nil }
         let now = try? LocalFile.digest(of: new.local, in: tree, expected: new.entry)

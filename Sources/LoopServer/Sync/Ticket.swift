@@ -37,7 +37,9 @@ final class Ticket {
         var acknowledged: UInt64
     }
 
-    /// Notes that a container has the batch. The largest receipt speaks for all: the same files went everywhere.
+    /// Notes that a container has the batch.
+    ///
+    /// The largest receipt speaks for all: the same files went everywhere.
     func land(in instance: ContainerInstance, _ receipt: Receipt) {
         waiting.remove(instance.id)
         pods.insert(instance.pod)

@@ -30,7 +30,9 @@ final class CopyAccess: ContainerAccess {
     private let folder: String
     private let state = Mutex(State())
 
-    /// A way into a container that has `tar` and `sh`. `folder` is private to it and exists.
+    /// A way into a container that has `tar` and `sh`.
+    ///
+    /// `folder` is private to it and exists.
     init(exec: any ContainerExec, copier: any FolderCopier, instance: ContainerInstance, folder: String) {
         self.exec = exec
         self.copier = copier

@@ -47,7 +47,10 @@ struct CopyScript {
             line(words("touch", "-d", "@\(modified / 1_000_000_000)") + [path] + words("2>/dev/null"))
         case .remove(_, let isRecursive):
             // A folder in which the pod keeps files of its own stays, as it does by every other way.
-            let remove = isRecursive ? "rm -rf \"$1\"" : "if [ -d \"$1\" ] && [ ! -L \"$1\" ]; then rmdir \"$1\" 2>/dev/null; :; else rm -f \"$1\"; fi"
+            let remove =
+                isRecursive
+                ? "rm -rf \"$1\""
+                : "if [ -d \"$1\" ] && [ ! -L \"$1\" ]; then rmdir \"$1\" 2>/dev/null; :; else rm -f \"$1\"; fi"
             line(words("act", "\(number)", "sh", "-c") + [quoted(Array(remove.utf8))] + words("loopd") + [path])
         }
     }

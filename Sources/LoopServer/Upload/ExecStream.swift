@@ -79,7 +79,8 @@ final class ExecChannel: HelperChannel {
             // The helper speaks frames only; what a person should read comes here, just before it ends.
             case .standardError(let bytes): complaint += bytes.prefix(4096 - complaint.count)
             case .ended(let end):
-                let text = String(decoding: complaint, as: UTF8.self).split(separator: "\n").first.map { ": \($0)" } ?? ""
+                let text =
+                    String(decoding: complaint, as: UTF8.self).split(separator: "\n").first.map { ": \($0)" } ?? ""
                 throw LinkError.disconnected(end.message + text)
             }
         }

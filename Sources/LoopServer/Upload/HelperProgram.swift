@@ -9,7 +9,9 @@ struct HelperProgram: Sendable {
     /// The name of its folder in a container: helpers of other versions have other folders.
     var folder: String { ".loopd-" + digest.hex.prefix(16) }
 
-    /// Reads the program for a node's architecture, in Kubernetes' names. A missing one is a failure that says so.
+    /// Reads the program for a node's architecture, in Kubernetes' names.
+    ///
+    /// A missing one is a failure that says so.
     static func load(architecture: String, from programs: Programs) throws -> HelperProgram {
         guard let path = programs.helpers[architecture] else {
             throw LoopFailure(

@@ -82,7 +82,8 @@ struct HelperUpload: Sendable {
             do {
                 if let running = try await run(path) { return running }
                 let archive = HelperArchive.tar(program, path: "\(program.folder)/helper")
-                let stream = try await exec.start(["tar", "-x", "-f", "-", "-C", place], pod: pod, container: container)
+                let stream = try await exec.start(
+                    ["tar", "-x", "-f", "-", "-C", place], pod: pod, container: container)
                 defer { stream.close() }
                 try await send(archive, to: stream)
                 let end = try await drain(stream)

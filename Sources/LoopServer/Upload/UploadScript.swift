@@ -29,7 +29,9 @@ enum UploadScript {
         }
     }
 
-    /// The command that runs the script in a container. `places` are folders to try, in order.
+    /// The command that runs the script in a container.
+    ///
+    /// `places` are folders to try, in order.
     static func command(_ program: HelperProgram, places: [String]) -> [String] {
         ["sh", "-c", text, "loopd", program.folder, String(program.bytes.count)] + places
     }

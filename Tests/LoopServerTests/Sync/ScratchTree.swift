@@ -81,7 +81,8 @@ final class ScratchTree {
         case S_IFLNK:
             var target = [CChar](repeating: 0, count: 4096)
             let count = readlink(path, &target, target.count)
-            return "link to \(String(decoding: target.prefix(max(0, count)).map { UInt8(bitPattern: $0) }, as: UTF8.self))"
+            return
+                "link to \(String(decoding: target.prefix(max(0, count)).map { UInt8(bitPattern: $0) }, as: UTF8.self))"
         default:
             var hash: UInt64 = 0xcbf2_9ce4_8422_2325
             for byte in contents(path) ?? [] { hash = (hash ^ UInt64(byte)) &* 0x100_0000_01b3 }
