@@ -39,6 +39,8 @@ final class Upload: Sendable {
 
     func end() { state.withLock { $0.isBusy = false } }
 
+    // Inlined into an asynchronous caller, it crashes the optimizer of Swift 6.3 (coroutine splitting, signal 11).
+    @inline(never)
     func append(_ bytes: [UInt8]) throws(SystemError) {
         try Disk.write(bytes, to: descriptor, named: path)
         state.withLock { state in
