@@ -7,10 +7,12 @@
 #include <spawn.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #ifndef P_PIDFD
@@ -147,4 +149,46 @@ int clinux_ignore_signal(int signal) {
     memset(&action, 0, sizeof action);
     action.sa_handler = SIG_IGN;
     return sigaction(signal, &action, NULL);
+}
+
+int clinux_set_attribute(const char *path, const char *name, const char *value) {
+    return lsetxattr(path, name, value, strlen(value), 0);
+}
+
+int clinux_receive_descriptor(int socket) {
+    char byte[4096];
+    union {
+        struct cmsghdr header;
+        char space[CMSG_SPACE(sizeof(int))];
+    } control;
+    struct iovec part = {byte, sizeof byte};
+    struct msghdr message;
+    struct cmsghdr *header;
+    ssize_t count;
+    int descriptor;
+    memset(&message, 0, sizeof message);
+    message.msg_iov = &part;
+    message.msg_iovlen = 1;
+    message.msg_control = &control;
+    message.msg_controllen = sizeof control;
+    do {
+        count = recvmsg(socket, &message, MSG_CMSG_CLOEXEC);
+    } while (count < 0 && errno == EINTR);
+    if (count < 0) return -1;
+    header = CMSG_FIRSTHDR(&message);
+    if (!header || header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS ||
+        header->cmsg_len != CMSG_LEN(sizeof(int))) {
+        errno = EBADMSG;
+        return -1;
+    }
+    memcpy(&descriptor, CMSG_DATA(header), sizeof descriptor);
+    return descriptor;
+}
+
+int clinux_set_window_size(int terminal, unsigned short columns, unsigned short rows) {
+    struct winsize size;
+    memset(&size, 0, sizeof size);
+    size.ws_col = columns;
+    size.ws_row = rows;
+    return ioctl(terminal, TIOCSWINSZ, &size);
 }

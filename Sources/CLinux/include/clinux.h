@@ -40,6 +40,13 @@ int clinux_set_subreaper(void);
 int clinux_spawn(pid_t *pid, const char *path, char *const argv[], char *const envp[], const char *directory,
                  const int stdio[3], int group, int session);
 
+/// lsetxattr(2)
+int clinux_set_attribute(const char *path, const char *name, const char *value);
+/// Receives one descriptor (SCM_RIGHTS), close-on-exec, from a connected Unix socket.
+int clinux_receive_descriptor(int socket);
+/// TIOCSWINSZ
+int clinux_set_window_size(int terminal, unsigned short columns, unsigned short rows);
+
 /// Installs a handler for `signal` that writes its number as one byte into `fd`.
 int clinux_signal_to(int signal, int fd);
 int clinux_ignore_signal(int signal);

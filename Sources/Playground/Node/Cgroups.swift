@@ -51,7 +51,9 @@ struct Cgroups: Sendable {
         return found
     }
 
-    /// Removes a cgroup and the ones below it, and its parent when that is empty. Cgroups with processes stay.
+    /// Removes a cgroup and the ones below it, and its parent when that is empty.
+    ///
+    /// Cgroups with processes stay.
     static func remove(_ cgroup: String) {
         func visit(_ folder: String) {
             for name in Disk.names(in: folder) where Disk.kind(of: "\(folder)/\(name)") == .directory {

@@ -29,10 +29,10 @@ final class ContainerProcess: Sendable {
     /// Field 22 of `/proc/<pid>/stat`: clock ticks after boot.
     let startTime: UInt64
     private enum State {
-        case running([CheckedContinuation<ContainerExit, Never>])
+        case running([UInt64: CheckedContinuation<ContainerExit?, Never>], next: UInt64)
         case ended(ContainerExit)
     }
-    private let state = Mutex(State.running([]))
+    private let state = Mutex(State.running([:], next: 0))
 
     /// A process that was just started, or an adopted one whose `startTime` must match; `nil` when it is not there.
     init?(pid: Int32, startTime: UInt64? = nil) {
@@ -51,18 +51,42 @@ final class ContainerProcess: Sendable {
         }
     }
 
-    /// How it ended, waiting for it.
+    /// How it ended, waiting for it even when the task is cancelled.
     func wait() async -> ContainerExit {
-        await withCheckedContinuation { continuation in
-            let ended: ContainerExit? = state.withLock { state in
-                switch state {
-                case .running(let waiters):
-                    state = .running(waiters + [continuation])
-                    return nil
-                case .ended(let exit): return exit
+        if let exit = await exit() { return exit }
+        // A task of its own is not cancelled with this one.
+        return await Task.detached { await self.exit() ?? .lost }.value
+    }
+
+    /// How it ended; `nil` when the task is cancelled first.
+    func exit() async -> ContainerExit? {
+        let id = state.withLock { state -> UInt64 in
+            guard case .running(let waiters, let next) = state else { return 0 }
+            state = .running(waiters, next: next + 1)
+            return next
+        }
+        return await withTaskCancellationHandler {
+            await withCheckedContinuation { continuation in
+                let answer: ContainerExit?? = state.withLock { state in
+                    switch state {
+                    case .ended(let exit): return .some(exit)
+                    case .running(var waiters, let next):
+                        if Task.isCancelled { return .some(nil) }
+                        waiters[id] = continuation
+                        state = .running(waiters, next: next)
+                        return .none
+                    }
                 }
+                if let answer { continuation.resume(returning: answer) }
             }
-            if let ended { continuation.resume(returning: ended) }
+        } onCancel: {
+            let waiter = state.withLock { state -> CheckedContinuation<ContainerExit?, Never>? in
+                guard case .running(var waiters, let next) = state else { return nil }
+                let waiter = waiters.removeValue(forKey: id)
+                state = .running(waiters, next: next)
+                return waiter
+            }
+            waiter?.resume(returning: nil)
         }
     }
 
@@ -95,10 +119,10 @@ final class ContainerProcess: Sendable {
         var code: Int32 = 0
         let reaped = try? stream.withDescriptor { clinux_pidfd_wait($0, &code) }
         let exit: ContainerExit = reaped == 0 ? (code < 0 ? .signalled(-code) : .exited(code)) : .lost
-        let waiters = state.withLock { state -> [CheckedContinuation<ContainerExit, Never>] in
-            guard case .running(let waiters) = state else { return [] }
+        let waiters = state.withLock { state -> [CheckedContinuation<ContainerExit?, Never>] in
+            guard case .running(let waiters, _) = state else { return [] }
             state = .ended(exit)
-            return waiters
+            return Array(waiters.values)
         }
         for waiter in waiters { waiter.resume(returning: exit) }
         stream.close()

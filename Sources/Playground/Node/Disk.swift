@@ -101,7 +101,9 @@ enum Disk {
         return names.sorted()
     }
 
-    /// Removes a file or a whole tree without following links. What cannot be removed stays.
+    /// Removes a file or a whole tree without following links.
+    ///
+    /// What cannot be removed stays.
     ///
     /// A directory that is a mount point stays, with everything that it shows: a forgotten mount must never cost the
     /// files behind it.

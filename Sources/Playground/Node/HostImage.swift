@@ -26,7 +26,9 @@ struct HostImage: Sendable {
 
     private var configurationFolder: String { "\(layout.images)/host-etc" }
 
-    /// Copies the short list of `/etc`, and masks what must not be seen. Run once at start.
+    /// Copies the short list of `/etc`, and masks what must not be seen.
+    ///
+    /// Run once at start.
     func prepare() async throws {
         let draft = configurationFolder + ".new"
         Disk.removeTree(draft)

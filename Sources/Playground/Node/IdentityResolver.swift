@@ -12,8 +12,9 @@ struct IdentityResolver {
         self.group = group
     }
 
-    /// Reads the files of a root folder. A link is not followed: in an image that came from outside it could lead to the
-    /// host's own files.
+    /// Reads the files of a root folder.
+    ///
+    /// A link is not followed: in an image that came from outside it could lead to the host's own files.
     init(root: String) {
         func own(_ path: String) -> String? {
             Disk.kind(of: root + path, followingLinks: false) == .file ? Disk.text(root + path) : nil

@@ -57,4 +57,6 @@ struct Image: Sendable {
     var content: Content
     /// In bytes, as transferred.
     var size = 0
+
+    var isHost: Bool { if case .host = content { true } else { false } }
 }

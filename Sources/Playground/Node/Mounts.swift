@@ -1,8 +1,10 @@
 internal import Glibc
 internal import Reactor
 
-/// Mounts in the node's own mount namespace. All of them lie below the state directory, so that teardown finds them even
-/// after a crash by reading the kernel's table.
+/// Mounts in the node's own mount namespace.
+///
+/// All of them lie below the state directory, so that teardown finds them even after a crash by reading the kernel's
+/// table.
 enum Mounts {
     static func overlay(lower: [String], upper: String, work: String, at target: String) throws(SystemError) {
         let data = "lowerdir=\(lower.map(escaped).joined(separator: ":")),upperdir=\(upper),workdir=\(work)"

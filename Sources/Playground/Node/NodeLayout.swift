@@ -19,8 +19,10 @@ struct NodeLayout: Sendable {
         "\(logs(ofContainer: name, inPod: uid))/\(attempt).log"
     }
 
-    /// The cgroup that all containers of this state directory are children of. Its name is derived from the directory, so
-    /// that a teardown after a crash finds it, and two playgrounds on a machine do not meet.
+    /// The cgroup that all containers of this state directory are children of.
+    ///
+    /// Its name is derived from the directory, so that a teardown after a crash finds it, and two playgrounds on a
+    /// machine do not meet.
     var cgroup: String {
         var hash: UInt64 = 0xcbf2_9ce4_8422_2325
         for byte in root.utf8 { hash = (hash ^ UInt64(byte)) &* 0x100_0000_01b3 }

@@ -33,15 +33,24 @@ struct Runc: Sendable {
         return pid
     }
 
-    /// Starts a further process in a running container. Its pipes are connected to it directly: no byte goes through runc.
-    func exec(_ id: String, process: JSON, input: Launch.Stdio) async throws -> ExecProcess {
+    /// Starts a further process in a running container.
+    ///
+    /// Its pipes are connected to it directly: no byte goes through runc.
+    func exec(
+        _ id: String, process: JSON, input: Launch.Stdio, consoleSocket: String? = nil
+    ) async throws -> ExecProcess {
         let ticket = "\(layout.container(id))/exec-\(Identifier.random(bytes: 8))"
         defer { for suffix in [".json", ".pid", ".log"] { _ = unlink(ticket + suffix) } }
         try Disk.write(process.bytes, to: ticket + ".json", mode: 0o600)
         var launch = Launch(
             command(logInto: ticket + ".log")
-                + ["exec", "--detach", "--process", ticket + ".json", "--pid-file", ticket + ".pid", id])
+                + ["exec", "--detach", "--process", ticket + ".json", "--pid-file", ticket + ".pid"]
+                + (consoleSocket.map { ["--console-socket", $0] } ?? []) + [id])
         launch.standardInput = input
+        if consoleSocket != nil {
+            launch.standardOutput = .null
+            launch.standardError = .null
+        }
         let runc = try await Child.spawn(launch)
         let status = await runc.wait()
         guard status.isSuccess, let pid = Runc.pid(in: ticket + ".pid") else {

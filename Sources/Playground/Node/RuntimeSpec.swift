@@ -31,6 +31,8 @@ struct RuntimeSpec: Sendable {
     var hostname: String?
     var rootPath: String
     var isRootReadOnly: Bool
+    /// What lies over the root and must be read-only with it.
+    var readOnlyPaths: [String]
     /// After the ones that every container gets.
     var mounts: [Mount]
     var cgroup: String
@@ -65,7 +67,7 @@ struct RuntimeSpec: Sendable {
             "cgroupsPath": .string(cgroup),
             "resources": resources,
             "maskedPaths": .array(RuntimeSpec.maskedPaths.map { .string($0) }),
-            "readonlyPaths": .array(RuntimeSpec.readOnlyPaths.map { .string($0) }),
+            "readonlyPaths": .array((RuntimeSpec.readOnlyPaths + readOnlyPaths).map { .string($0) }),
         ]
         if let rootless {
             linux["uidMappings"] = [["containerID": 0, "hostID": .integer(Int64(rootless.user)), "size": 1]]
@@ -82,8 +84,10 @@ struct RuntimeSpec: Sendable {
         return config
     }
 
-    /// The process part, which `exec` uses with other arguments. No `oomScoreAdj` and no limits: lowering the one and
-    /// raising the others need CAP_SYS_RESOURCE, which root in a container often lacks.
+    /// The process part, which `exec` uses with other arguments.
+    ///
+    /// No `oomScoreAdj` and no limits: lowering the one and raising the others need CAP_SYS_RESOURCE, which root in a
+    /// container often lacks.
     var process: JSON {
         let set: JSON = .array(capabilities.map { .string($0) })
         return [

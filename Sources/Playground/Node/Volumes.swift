@@ -13,7 +13,9 @@ struct Volumes: Sendable {
     }
     private var specs: [JSON] { references.pod.at("spec", "volumes")?.array ?? [] }
 
-    /// Creates what is missing, and brings ConfigMaps, Secrets and the like up to date. May be called at any time.
+    /// Creates what is missing, and brings ConfigMaps, Secrets and the like up to date.
+    ///
+    /// May be called at any time.
     func refresh() async throws {
         for spec in specs {
             let name = spec["name"]?.string ?? ""
@@ -204,7 +206,9 @@ enum VolumeMounts {
         }
     }
 
-    /// The path below a volume, created as a folder where it is missing. A link must not lead out of the volume.
+    /// The path below a volume, created as a folder where it is missing.
+    ///
+    /// A link must not lead out of the volume.
     private static func resolve(_ subPath: String, in base: String) throws -> String {
         guard !subPath.hasPrefix("/"), !subPath.split(separator: "/").contains("..") else {
             throw ConfigurationError("subPath \(subPath) leaves the volume")

@@ -1,0 +1,160 @@
+internal import CLinux
+internal import Glibc
+internal import JSON
+internal import Reactor
+internal import Synchronization
+
+/// The playground's node: pods that are bound to it become real containers under runc.
+///
+/// Pods share the host's network: all of them have its loopback address, and their ports are the host's.
+final class Node: Sendable {
+    /// The node's name when nothing else is said.
+    static let defaultName = "playground"
+
+    let context: NodeContext
+    private let host: HostImage
+    private struct State {
+        var workers: [String: PodWorker] = [:]
+        var isEnding = false
+    }
+    private let state = Mutex(State())
+
+    /// Looks at the machine first: throws `NodeUnavailable`, one line, where pods cannot run.
+    ///
+    /// `registryPort` is where `registry` is served: images are named `localhost:PORT/name:tag`. `hidden` are host folders
+    /// that the image `host` must not show, the project's above all.
+    init(
+        store: ObjectStore, stateDirectory: String, registry: Registry, registryPort: UInt16 = 5000,
+        name: String = Node.defaultName, hidden: [String] = []
+    ) throws {
+        try Disk.makeDirectory(stateDirectory, mode: 0o711)
+        // Mounts and cgroups are found again by this name: it must be the kernel's own.
+        let layout = NodeLayout(root: Disk.resolved(stateDirectory) ?? stateDirectory)
+        let preflight = try Preflight(layout)
+        for folder in [layout.containers, layout.pods, layout.logs, layout.images, layout.runc] {
+            try Disk.makeDirectory(folder, mode: 0o711)
+        }
+        // Containers start as orphans of a runc that is gone: their exit codes come to the nearest subreaper.
+        guard clinux_set_subreaper() == 0 else { throw SystemError.last("prctl PR_SET_CHILD_SUBREAPER") }
+        host = HostImage(layout: layout, hidden: hidden + [layout.root])
+        context = NodeContext(
+            store: store, layout: layout, name: name, runc: Runc(program: preflight.runc, layout: layout),
+            images: ImageStore(
+                layout: layout, storage: registry.storage, registryPort: registryPort, host: host,
+                hasOverlay: preflight.hasOverlay),
+            cgroups: .ofThisMachine, events: NodeEvents(store: store, nodeName: name), rootless: preflight.rootless)
+    }
+
+    /// Runs pods until the task is cancelled or `stop()` is called.
+    ///
+    /// Containers go on running and are adopted by the next run over the same state directory.
+    func run() async throws {
+        try await host.prepare()
+        await removeOrphans()
+        try await withThrowingDiscardingTaskGroup { group in
+            group.addTask { try await self.followPods() }
+            for kind in [ResourceKind.configMap, .secret] {
+                group.addTask { try await self.followConfiguration(kind) }
+            }
+        }
+    }
+
+    /// The worker of a pod, for streams.
+    func worker(_ uid: String) -> PodWorker? { state.withLock { $0.workers[uid] } }
+
+    private func followPods() async throws {
+        try await withThrowingDiscardingTaskGroup { group in
+            while !Task.isCancelled {
+                let events = try context.store.watch(.pod)
+                var present: Set<String> = []
+                var rest = events.initialCount
+                if rest == 0 { await endMissing(present) }
+                do {
+                    for try await event in events {
+                        let uid = event.object.at("metadata", "uid")?.string ?? ""
+                        if event.object.at("spec", "nodeName")?.string == context.name {
+                            if let worker = await handle(event, uid) {
+                                group.addTask {
+                                    await worker.run()
+                                    if !Task.isCancelled { self.forget(uid) }
+                                }
+                            }
+                        }
+                        if rest > 0 {
+                            present.insert(uid)
+                            rest -= 1
+                            if rest == 0 { await endMissing(present) }
+                        }
+                    }
+                } catch let error as StatusError where error.code == 410 {
+                    // Too slow for the history: the new watch starts with everything that is there.
+                    continue
+                }
+                if !Task.isCancelled { throw SystemError(code: EIO, attempt: "watch pods: the store ended it") }
+            }
+        }
+    }
+
+    /// Tells a pod's worker; returns a new one that has to be run.
+    private func handle(_ event: StoredEvent, _ uid: String) async -> PodWorker? {
+        if let worker = worker(uid) {
+            if event.type == .deleted { await worker.terminate(grace: 1) } else { await worker.update(event.object) }
+            return nil
+        }
+        guard event.type != .deleted else { return nil }
+        let worker = PodWorker(event.object, context)
+        state.withLock { $0.workers[uid] = worker }
+        if event.object.at("metadata", "deletionTimestamp") != nil { await worker.update(event.object) }
+        return worker
+    }
+
+    private func endMissing(_ present: Set<String>) async {
+        let missing = state.withLock { state in state.workers.filter { !present.contains($0.key) } }
+        for worker in missing.values { await worker.terminate(grace: 1) }
+    }
+
+    private func forget(_ uid: String) {
+        state.withLock { _ = $0.workers.removeValue(forKey: uid) }
+    }
+
+    private func followConfiguration(_ kind: ResourceKind) async throws {
+        while !Task.isCancelled {
+            do {
+                let events = try context.store.watch(kind)
+                for try await event in events {
+                    let name = event.object.at("metadata", "name")?.string ?? ""
+                    let namespace = event.object.at("metadata", "namespace")?.string ?? ""
+                    let workers = state.withLock { Array($0.workers.values) }
+                    for worker in workers where worker.namespace == namespace {
+                        await worker.configurationChanged(name)
+                    }
+                }
+            } catch let error as StatusError where error.code == 410 {
+                continue
+            }
+        }
+    }
+
+    /// Ends what an earlier playground left and no pod wants any more.
+    private func removeOrphans() async {
+        let wanted = Set(
+            context.store.list(.pod).items.filter { $0.at("spec", "nodeName")?.string == context.name }
+                .compactMap { $0.at("metadata", "uid")?.string })
+        let layout = context.layout
+        for id in Disk.names(in: layout.containers) {
+            if let saved = RunRecord(id, in: layout), wanted.contains(saved.pod),
+                ContainerProcess.startTime(of: saved.pid) == saved.startTime
+            {
+                continue
+            }
+            await context.runc.delete(id)
+            Mounts.removeAll(below: layout.container(id))
+            Disk.removeTree(layout.container(id))
+        }
+        for uid in Disk.names(in: layout.pods) where !wanted.contains(uid) {
+            Mounts.removeAll(below: layout.pod(uid))
+            Disk.removeTree(layout.pod(uid))
+            Disk.removeTree("\(layout.logs)/\(uid)")
+        }
+    }
+}

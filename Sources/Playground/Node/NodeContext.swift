@@ -1,0 +1,34 @@
+internal import JSON
+
+/// What every pod of the node works with.
+struct NodeContext: Sendable {
+    let store: ObjectStore
+    let layout: NodeLayout
+    let name: String
+    let runc: Runc
+    let images: ImageStore
+    let cgroups: Cgroups
+    let events: NodeEvents
+    /// The one user that containers can be, where the playground is not root.
+    let rootless: (user: UInt32, group: UInt32)?
+
+    func references(of pod: JSON) -> References {
+        let namespace = pod.at("metadata", "namespace")?.string
+        return References(
+            object: { [store] resource, name in
+                store.get(resource == "secrets" ? .secret : .configMap, namespace, name)
+            }, pod: pod, nodeName: name)
+    }
+}
+
+/// One run of a container: its process, its output and what `exec` has to know.
+struct ContainerRun: Sendable {
+    let id: String
+    let process: ContainerProcess
+    let log: ContainerLog
+    let pump: LogPump
+    /// The process part of its runtime configuration, the template of every `exec` in it.
+    let template: JSON
+    let stopSignal: Int32
+    let startedAt: Timestamp
+}

@@ -1,0 +1,61 @@
+internal import JSON
+internal import Synchronization
+
+/// The node's events about pods.
+///
+/// The same event again raises the count of the first, as on a real node.
+final class NodeEvents: Sendable {
+    private struct Key: Hashable {
+        let uid: String
+        let fieldPath: String
+        let reason: String
+        let message: String
+    }
+    private let store: ObjectStore
+    private let nodeName: String
+    private let names = Mutex<[Key: String]>([:])
+
+    init(store: ObjectStore, nodeName: String) {
+        self.store = store
+        self.nodeName = nodeName
+    }
+
+    func record(_ pod: JSON, _ reason: String, _ message: String, fieldPath: String = "", isWarning: Bool = false) {
+        let metadata = pod["metadata"] ?? [:]
+        let key = Key(uid: metadata["uid"]?.string ?? "", fieldPath: fieldPath, reason: reason, message: message)
+        let namespace = metadata["namespace"]?.string
+        let now = JSON.string(Timestamp.now.description)
+        if let known = names.withLock({ $0[key] }) {
+            let counted = try? store.modify(.event, namespace, known) { event in
+                event["count"] = .integer((event["count"]?.integer ?? 1) + 1)
+                event["lastTimestamp"] = now
+            }
+            // The first one may have expired meanwhile.
+            if counted != nil { return }
+        }
+        let pod = metadata["name"]?.string ?? ""
+        let name = "\(pod).\(Identifier.random(bytes: 8))"
+        var object: JSON = [
+            "kind": "Pod", "namespace": .string(namespace ?? ""), "name": .string(pod), "uid": .string(key.uid),
+            "apiVersion": "v1",
+        ]
+        object["resourceVersion"] = metadata["resourceVersion"]
+        if !fieldPath.isEmpty { object["fieldPath"] = .string(fieldPath) }
+        let event: JSON = [
+            "kind": "Event", "apiVersion": "v1",
+            "metadata": ["name": .string(name), "namespace": .string(namespace ?? "")],
+            "involvedObject": object, "reason": .string(reason), "message": .string(message),
+            "source": ["component": "kubelet", "host": .string(nodeName)], "firstTimestamp": now, "lastTimestamp": now,
+            "count": 1, "type": isWarning ? "Warning" : "Normal", "eventTime": .null,
+            "reportingComponent": "kubelet", "reportingInstance": .string(nodeName),
+        ]
+        // An event is a courtesy: a namespace that is going away refuses it, and nothing depends on it.
+        guard (try? store.create(.event, event)) != nil else { return }
+        names.withLock { $0[key] = name }
+    }
+
+    /// Forgets what was counted for a pod.
+    func forget(uid: String) {
+        names.withLock { names in names = names.filter { $0.key.uid != uid } }
+    }
+}
