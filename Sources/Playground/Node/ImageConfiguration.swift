@@ -51,7 +51,7 @@ struct Image: Sendable {
     }
     /// As containers name it.
     var reference: String
-    /// `repository@sha256:…`
+    /// As `repository@sha256:…`.
     var id: String
     var configuration: ImageConfiguration
     var content: Content

@@ -4,7 +4,7 @@ internal import Reactor
 
 /// Why an image cannot be had, in the kubelet's words.
 struct PullError: Error, CustomStringConvertible {
-    /// `ErrImagePull`, `ErrImageNeverPull`, `InvalidImageName`
+    /// One of `ErrImagePull`, `ErrImageNeverPull`, `InvalidImageName`.
     let reason: String
     let message: String
     var description: String { message }
