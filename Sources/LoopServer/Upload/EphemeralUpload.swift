@@ -1,0 +1,124 @@
+internal import JSON
+internal import Reactor
+
+/// Reads and changes pods, as far as the ladder needs it.
+protocol PodObjects: Sendable {
+    func pod(_ name: String) async throws -> JSON
+    func node(_ name: String) async throws -> JSON
+    /// Adds an ephemeral container by a strategic merge patch of the pod's `ephemeralcontainers`.
+    func addEphemeralContainer(_ container: JSON, to pod: String) async throws
+    /// Waits until `isDone` says so of the pod, following it by watching.
+    func wait(forPod name: String, limit: Duration, until isDone: @escaping @Sendable (JSON) -> Bool) async throws -> JSON
+}
+
+/// Brings the helper beside a container that has neither shell nor tar: an ephemeral container in its process namespace,
+/// with its user, that works through `/proc/<pid>/root`.
+///
+/// Ephemeral containers cannot be removed, so the one from before is used again while it runs.
+struct EphemeralUpload: Sendable {
+    let objects: any PodObjects
+    let exec: any ContainerExec
+    let pod: String
+    let target: String
+    /// The container's id without its scheme: how its processes are found.
+    let containerID: String
+    /// An image that nodes can pull and that has a shell.
+    let image: String
+    let program: HelperProgram
+    let generation: UInt64
+
+    private static let prefix = "loopd-"
+
+    /// Starts the helper there and returns it with the target's root as the helper sees it.
+    func start() async throws -> (helper: StartedHelper, root: String) {
+        let name = try await runningContainer()
+        let upload = HelperUpload(exec: exec, pod: pod, container: name, program: program, generation: generation)
+        let process = try await targetProcess(in: name)
+        let helper = try await upload.byShell(places: UploadScript.places(destinations: []))
+        return (helper, "/proc/\(process)/root")
+    }
+
+    /// The name of a running ephemeral container of ours for this target, made if there is none.
+    private func runningContainer() async throws -> String {
+        let present = try await objects.pod(pod)
+        if let name = EphemeralUpload.running(in: present, target: target) { return name }
+        let taken = Set((present.at("spec", "ephemeralContainers")?.array ?? []).compactMap { $0["name"]?.string })
+        let name = (1...).lazy.map { "\(EphemeralUpload.prefix)\($0)" }.first { !taken.contains($0) } ?? "loopd-1"
+        try await objects.addEphemeralContainer(container(named: name, pod: present), to: pod)
+        let started = try await objects.wait(forPod: pod, limit: .seconds(60)) { pod in
+            guard let state = EphemeralUpload.status(of: name, in: pod)?["state"] else { return false }
+            let reason = state.at("waiting", "reason")?.string ?? ""
+            return state["running"] != nil || state["terminated"] != nil || reason.hasPrefix("ErrImage")
+                || reason == "ImagePullBackOff" || reason == "CreateContainerError" || reason == "InvalidImageName"
+        }
+        let state = EphemeralUpload.status(of: name, in: started)?["state"]
+        guard state?["running"] == nil else { return name }
+        let why =
+            state?.at("waiting", "message")?.string ?? state?.at("waiting", "reason")?.string
+            ?? state?.at("terminated", "reason")?.string ?? "it did not start"
+        throw RungFailed(description: "ephemeral container from image \(image): \(why)")
+    }
+
+    private func container(named name: String, pod: JSON) -> JSON {
+        let user = EphemeralUpload.user(of: target, in: pod)
+        var context: JSON = [:]
+        let wanted = EphemeralUpload.securityContext(of: target, in: pod)
+        for key in ["capabilities", "allowPrivilegeEscalation", "seccompProfile", "runAsNonRoot"] {
+            if let value = wanted?[key] { context[key] = value }
+        }
+        if let uid = user?.uid { context["runAsUser"] = .integer(uid) }
+        if let gid = user?.gid { context["runAsGroup"] = .integer(gid) }
+        return [
+            "name": .string(name), "image": .string(image), "targetContainerName": .string(target),
+            "imagePullPolicy": "IfNotPresent", "securityContext": context,
+            // It only has to be there: the helper comes by exec.
+            "command": ["sh", "-c", "trap 'exit 0' TERM; while :; do sleep 3600 & wait $!; done"],
+        ]
+    }
+
+    /// The target's first process, found by the container's id in the control groups of every process that can be seen.
+    /// It need not be process 1: pods can share one process namespace.
+    private func targetProcess(in name: String) async throws -> Int {
+        let script = """
+            for p in /proc/[0-9]*; do
+              while read -r line; do
+                case $line in *"$1"*) echo "${p#/proc/}"; break;; esac
+              done <"$p/cgroup"
+            done 2>/dev/null
+            """
+        let (end, output) = try await exec.run(["sh", "-c", script, "loopd", containerID], pod: pod, container: name)
+        guard end.kind == .exited(0) else { throw end }
+        guard let process = output.split(separator: "\n").compactMap({ Int($0) }).min() else {
+            throw RungFailed(description: "no process of container \(target) can be seen from the ephemeral container")
+        }
+        return process
+    }
+
+    private static func status(of name: String, in pod: JSON) -> JSON? {
+        pod.at("status", "ephemeralContainerStatuses")?.array?.first { $0["name"]?.string == name }
+    }
+
+    /// An ephemeral container of ours for `target` that runs.
+    static func running(in pod: JSON, target: String) -> String? {
+        let ours = (pod.at("spec", "ephemeralContainers")?.array ?? []).filter {
+            $0["targetContainerName"]?.string == target && $0["name"]?.string?.hasPrefix(prefix) == true
+        }
+        return ours.compactMap { $0["name"]?.string }.first { status(of: $0, in: pod)?.at("state", "running") != nil }
+    }
+
+    /// Who the target runs as: what the node says, else what the spec says.
+    static func user(of container: String, in pod: JSON) -> (uid: Int64?, gid: Int64?)? {
+        let status = pod.at("status", "containerStatuses")?.array?.first { $0["name"]?.string == container }
+        if let linux = status?.at("user", "linux") { return (linux["uid"]?.integer, linux["gid"]?.integer) }
+        let own = securityContext(of: container, in: pod)
+        let common = pod.at("spec", "securityContext")
+        return (
+            own?["runAsUser"]?.integer ?? common?["runAsUser"]?.integer,
+            own?["runAsGroup"]?.integer ?? common?["runAsGroup"]?.integer
+        )
+    }
+
+    private static func securityContext(of container: String, in pod: JSON) -> JSON? {
+        pod.at("spec", "containers")?.array?.first { $0["name"]?.string == container }?["securityContext"]
+    }
+}

@@ -1,0 +1,145 @@
+internal import Glibc
+internal import JSON
+internal import Reactor
+internal import Synchronization
+
+/// Finds the best way into a container: a helper that is there, one brought by shell or tar, one in an ephemeral container,
+/// and at last `kubectl cp`.
+final class Ladder: ContainerConnector {
+    private let objects: any PodObjects
+    private let exec: any ContainerExec
+    private let copier: any FolderCopier
+    private let programs: Programs
+    private let helperImage: String?
+    private let transport: Sync.Transport
+    private let destinations: [String]
+    /// A private folder for what `kubectl cp` needs.
+    private let scratch: String
+    private let emit: @Sendable (LoopEvent.Kind) -> Void
+    private let state = Mutex<(generation: UInt64, architectures: [String: String], serial: Int)>((0, [:], 0))
+
+    /// The ladder of one service; `destinations` are further places where a helper may live.
+    init(
+        objects: any PodObjects, exec: any ContainerExec, copier: any FolderCopier, programs: Programs,
+        helperImage: String?, transport: Sync.Transport, destinations: [String], scratch: String,
+        emit: @escaping @Sendable (LoopEvent.Kind) -> Void
+    ) {
+        self.objects = objects
+        self.exec = exec
+        self.copier = copier
+        self.programs = programs
+        self.helperImage = helperImage
+        self.transport = transport
+        self.destinations = destinations
+        self.scratch = scratch
+        self.emit = emit
+    }
+
+    func connect(to instance: ContainerInstance) async throws -> any ContainerAccess {
+        if transport == .cp { return try copyAccess(instance) }
+        let program = try HelperProgram.load(architecture: try await architecture(of: instance.node), from: programs)
+        let upload = HelperUpload(
+            exec: exec, pod: instance.pod, container: instance.container, program: program,
+            generation: nextGeneration())
+        var reasons: [String] = []
+        for rung in [Rung.shell, .tar, .ephemeral] {
+            do {
+                return try await climb(rung, upload, instance)
+            } catch let failed as RungFailed {
+                reasons.append("\(rung): \(failed)")
+            } catch let end as ExecEnd where end.kind == .programMissing || end.kind == .forbidden {
+                reasons.append("\(rung): \(end.message)")
+            } catch let end as ExecEnd {
+                if case .exited = end.kind { reasons.append("\(rung): \(end.message)") } else { throw end }
+            }
+        }
+        guard transport == .automatic else { throw noWay(instance, reasons) }
+        emit(
+            .notice(
+                "\(instance.pod): no helper there (\(reasons.joined(separator: "; "))): falling back to kubectl cp, which is"
+                    + " slow and compares nothing"))
+        return try copyAccess(instance)
+    }
+
+    private enum Rung: String, CustomStringConvertible {
+        case shell = "by shell"
+        case tar = "by tar"
+        case ephemeral = "by ephemeral container"
+
+        var description: String { rawValue }
+    }
+
+    private func climb(
+        _ rung: Rung, _ upload: HelperUpload, _ instance: ContainerInstance
+    ) async throws -> any ContainerAccess {
+        let places = UploadScript.places(destinations: destinations)
+        switch rung {
+        case .shell:
+            let helper = try await upload.byShell(places: places)
+            return LinkAccess(helper.link, root: "", removesHelper: true, description: "helper at \(helper.path)")
+        case .tar:
+            let helper = try await upload.byTar(places: places)
+            return LinkAccess(
+                helper.link, root: "", removesHelper: true, description: "helper at \(helper.path), by tar")
+        case .ephemeral:
+            guard let helperImage else {
+                throw RungFailed(description: "cluster.helperImage is not set")
+            }
+            let ephemeral = EphemeralUpload(
+                objects: objects, exec: exec, pod: instance.pod, target: instance.container,
+                containerID: Ladder.bareID(instance.id.containerID), image: helperImage, program: upload.program,
+                generation: upload.generation)
+            let (helper, root) = try await ephemeral.start()
+            return LinkAccess(
+                helper.link, root: root, removesHelper: true, description: "helper in an ephemeral container")
+        }
+    }
+
+    private func copyAccess(_ instance: ContainerInstance) throws -> any ContainerAccess {
+        let number = state.withLock { state in
+            state.serial += 1
+            return state.serial
+        }
+        let folder = "\(scratch)/cp-\(number)"
+        guard mkdir(folder, 0o700) == 0 || errno == EEXIST else { throw SystemError.last("mkdir \(folder)") }
+        return CopyAccess(exec: exec, copier: copier, instance: instance, folder: folder)
+    }
+
+    private func noWay(_ instance: ContainerInstance, _ reasons: [String]) -> LoopFailure {
+        LoopFailure(
+            failure: LoopEvent.Failure(
+                "\(instance.pod): no way into container \(instance.container)", details: reasons,
+                nextStep: "set cluster.helperImage to an image with a shell that the nodes can pull, or use \"via\": \"cp\""))
+    }
+
+    /// The architecture of a node, in Kubernetes' names; asked once.
+    private func architecture(of node: String) async throws -> String {
+        if let known = state.withLock({ $0.architectures[node] }) { return known }
+        let labels = try await objects.node(node).at("metadata", "labels")
+        let system = labels?["kubernetes.io/os"]?.string ?? "linux"
+        guard system == "linux" else {
+            throw LoopFailure(
+                failure: LoopEvent.Failure("node \(node) runs \(system): loopd's helper runs on Linux only"))
+        }
+        let architecture = labels?["kubernetes.io/arch"]?.string ?? "amd64"
+        state.withLock { $0.architectures[node] = architecture }
+        return architecture
+    }
+
+    /// A number above every earlier one, also those of earlier runs: the wall clock in milliseconds.
+    private func nextGeneration() -> UInt64 {
+        var now = timespec()
+        clock_gettime(CLOCK_REALTIME, &now)
+        let clock = UInt64(now.tv_sec) &* 1000 &+ UInt64(now.tv_nsec) / 1_000_000
+        return state.withLock { state in
+            state.generation = max(state.generation + 1, clock)
+            return state.generation
+        }
+    }
+
+    /// The id without the scheme of its runtime: `containerd://4f…` is `4f…`.
+    static func bareID(_ id: String) -> String {
+        guard let cut = id.firstIndex(of: "/") else { return id }
+        return String(id[cut...].drop { $0 == "/" })
+    }
+}
