@@ -48,7 +48,9 @@ public enum Endpoint: Hashable, Sendable, CustomStringConvertible {
         }
     }
 
-    /// Makes place for a listener: a socket's file outlives its process. A live one, or another kind of file, stays.
+    /// Makes place for a listener: a socket's file outlives its process.
+    ///
+    /// A live one, or another kind of file, stays.
     fileprivate func removeDeadSocket(_ path: String) throws(SystemError) {
         var about = stat()
         guard lstat(path, &about) == 0 else { return }
