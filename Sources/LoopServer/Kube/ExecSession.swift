@@ -1,0 +1,205 @@
+internal import HTTP
+internal import JSON
+internal import Reactor
+internal import Synchronization
+
+/// A program that runs in a container, over one WebSocket: `v5.channel.k8s.io`, else `v4`.
+///
+/// The first byte of each message is its channel: 0 to 2 as the descriptors, 3 the `Status` at the end, 255 (v5) closes
+/// one. Closing standard input may cut off what is still on its way to the program: bulk data needs an end of its own.
+final class ExecSession: Sendable {
+    /// What to run where.
+    struct Request: Sendable {
+        var namespace: String
+        var pod: String
+        /// `nil` leaves it to the server, which refuses where there are several.
+        var container: String?
+        /// The program and its arguments; no shell.
+        var command: [String]
+        /// Whether the program gets a standard input; without, it reads the end at once.
+        var hasInput = true
+    }
+
+    /// What the program prints.
+    enum Output: Equatable, Sendable {
+        case standardOutput([UInt8])
+        case standardError([UInt8])
+    }
+
+    private struct Ending {
+        var result: ExecResult?
+        var error: ExecError?
+    }
+
+    let request: Request
+    private let socket: WebSocket
+    private let ending = Mutex<Ending?>(nil)
+    private let complaints = Mutex<[UInt8]>([])
+
+    private init(_ request: Request, _ socket: WebSocket) {
+        self.request = request
+        self.socket = socket
+    }
+
+    /// The sub-protocol that was agreed on.
+    var protocolName: String? { socket.negotiatedProtocol }
+
+    /// Starts the program.
+    ///
+    /// Throws `ExecError`.
+    ///
+    /// That the program itself does not exist shows in the first `next()`: the API server answers before it starts it.
+    static func open(_ client: KubeClient, _ request: Request) async throws -> ExecSession {
+        do {
+            return try await open(client, request, protocols: ["v5.channel.k8s.io", "v4.channel.k8s.io"])
+        } catch ExecError.protocolNotSupported {
+            // Some servers look at the first offer only.
+            return try await open(client, request, protocols: ["v4.channel.k8s.io"])
+        }
+    }
+
+    private static func open(
+        _ client: KubeClient, _ request: Request, protocols: [String]
+    ) async throws -> ExecSession {
+        var query = [("stdin", "\(request.hasInput)"), ("stdout", "true"), ("stderr", "true")]
+        query += request.command.map { ("command", $0) }
+        if let container = request.container { query.append(("container", container)) }
+        let path = KubeResource.pods.path(namespace: request.namespace, name: request.pod, part: "exec")
+        do {
+            let socket = try await client.http.webSocket(client.target(path, query), protocols: protocols)
+            return ExecSession(request, socket)
+        } catch let refusal as UpgradeRefused {
+            throw ExecError(refusal, pod: request.pod)
+        } catch let error as SystemError {
+            throw ExecError.connectionLost("\(error)")
+        } catch let error as HTTPError {
+            throw ExecError.connectionLost("\(error)")
+        }
+    }
+
+    /// Sends bytes to the program's standard input, in one message; any size, but large ones are cheaper.
+    func write(_ bytes: [UInt8]) async throws {
+        do {
+            try await socket.send(channel: 0, bytes)
+        } catch let error as CancellationError {
+            throw error
+        } catch {
+            // What ended the program says more than the broken pipe does.
+            throw ending.withLock { $0?.error } ?? ExecError.connectionLost("\(error)")
+        }
+    }
+
+    /// Ends the program's standard input.
+    ///
+    /// With v4 that cannot be said: the connection stays as it is, and `false` comes back.
+    func closeInput() async throws -> Bool {
+        guard protocolName == "v5.channel.k8s.io" else { return false }
+        try await socket.send(binary: [255, 0])
+        return true
+    }
+
+    /// The next output; `nil` when the program has ended, `result` then says how.
+    ///
+    /// Throws `ExecError`: the program could not be started, or the connection ended before it did.
+    func next() async throws -> Output? {
+        while true {
+            if let ending = ending.withLock({ $0 }) {
+                if let error = ending.error { throw error }
+                return nil
+            }
+            let message: WebSocket.Message?
+            do {
+                message = try await socket.receive()
+            } catch let error as CancellationError {
+                throw error
+            } catch {
+                end(Ending(error: .connectionLost("\(error)")))
+                continue
+            }
+            guard let bytes = message?.bytes else {
+                let reason = socket.closeReason.isEmpty ? "without a status" : socket.closeReason
+                end(Ending(error: .connectionLost(reason)))
+                continue
+            }
+            // The server opens every session with an empty message.
+            guard bytes.count > 1 else { continue }
+            switch bytes[0] {
+            case 1: return .standardOutput(Array(bytes.dropFirst()))
+            case 2: return .standardError(Array(bytes.dropFirst()))
+            case 3: await finish(Array(bytes.dropFirst()))
+            default: break
+            }
+        }
+    }
+
+    /// How the program ended, once `next()` has returned `nil`.
+    var result: ExecResult? { ending.withLock { $0?.result } }
+
+    /// Drops the connection.
+    ///
+    /// The program in the container may live on: only its own reading of the end can stop it.
+    func close() { socket.abort() }
+
+    private func finish(_ bytes: [UInt8]) async {
+        let status = (try? JSON(parsing: bytes)) ?? .null
+        let error = ExecError(status: status, command: request.command.first ?? "")
+        let result = ExecResult(status: status)
+        let unread = error == nil && result == nil ? ExecError.failed(String(decoding: bytes, as: UTF8.self)) : nil
+        end(Ending(result: result, error: error ?? unread))
+        await socket.close()
+    }
+
+    private func end(_ new: Ending) {
+        ending.withLock { ending in
+            if ending == nil { ending = new }
+        }
+    }
+}
+
+extension ExecSession: HelperChannel {
+    func send(_ bytes: [UInt8]) async throws { try await write(bytes) }
+
+    /// The program's standard output; its errors are kept for `complaint`.
+    func receive() async throws -> [UInt8] {
+        while let output = try await next() {
+            switch output {
+            case .standardOutput(let bytes): return bytes
+            case .standardError(let bytes): complaints.withLock { $0 = Array(($0 + bytes).suffix(4096)) }
+            }
+        }
+        return []
+    }
+
+    /// The last of what the program printed as errors while `receive` read.
+    var complaint: String { String(decoding: complaints.withLock { $0 }, as: UTF8.self).lastLine }
+}
+
+extension ExecSession {
+    /// What a short program printed and how it ended.
+    struct Finished: Sendable {
+        var exitCode: Int32
+        var standardOutput: [UInt8]
+        var standardError: [UInt8]
+    }
+
+    /// Runs a program to its end without input; more than `limit` bytes of either output are dropped.
+    static func run(
+        _ client: KubeClient, namespace: String, pod: String, container: String?, _ command: [String],
+        limit: Int = 1 << 20
+    ) async throws -> Finished {
+        let request = Request(namespace: namespace, pod: pod, container: container, command: command, hasInput: false)
+        let session = try await open(client, request)
+        defer { session.close() }
+        var finished = Finished(exitCode: 0, standardOutput: [], standardError: [])
+        while let output = try await session.next() {
+            switch output {
+            case .standardOutput(let bytes):
+                finished.standardOutput += bytes.prefix(limit - finished.standardOutput.count)
+            case .standardError(let bytes):
+                finished.standardError += bytes.prefix(limit - finished.standardError.count)
+            }
+        }
+        finished.exitCode = session.result?.exitCode ?? 0
+        return finished
+    }
+}

@@ -1,0 +1,195 @@
+internal import HTTP
+internal import JSON
+internal import Reactor
+
+/// The Kubernetes API over a proxy's plain HTTP.
+///
+/// An answer with an error's status is thrown as `KubeError`. Requests that do not stream are given up after 30 seconds.
+struct KubeClient: Sendable {
+    /// How an object is patched.
+    enum PatchKind: String, Sendable {
+        case merge = "application/merge-patch+json"
+        case strategic = "application/strategic-merge-patch+json"
+        case json = "application/json-patch+json"
+    }
+
+    /// What a list or watch covers.
+    struct Scope: Hashable, Sendable {
+        var resource: KubeResource
+        var namespace: String?
+        var labels: String?
+        var fields: String?
+
+        init(_ resource: KubeResource, namespace: String? = nil, labels: String? = nil, fields: String? = nil) {
+            self.resource = resource
+            self.namespace = namespace
+            self.labels = labels
+            self.fields = fields
+        }
+
+        fileprivate var query: [(String, String)] {
+            (labels.map { [("labelSelector", $0)] } ?? []) + (fields.map { [("fieldSelector", $0)] } ?? [])
+        }
+    }
+
+    /// The objects of a list, and the version that a watch goes on from.
+    struct List: Sendable {
+        var items: [JSON]
+        var resourceVersion: String
+    }
+
+    private static let timeLimit = Duration.seconds(30)
+    private static let pageSize = 500
+
+    let http: HTTPClient
+
+    init(_ http: HTTPClient) { self.http = http }
+
+    init(_ proxy: KubectlProxy) { self.init(HTTPClient(endpoint: proxy.endpoint)) }
+
+    /// Asks for the server's version; the cheapest sign of life.
+    func version() async throws -> JSON { try await call("GET", "/version", attempt: "ask for the version") }
+
+    /// One object.
+    func get(_ resource: KubeResource, _ name: String, namespace: String? = nil) async throws -> JSON {
+        try await call(
+            "GET", resource.path(namespace: namespace, name: name), attempt: "get \(resource.plural)/\(name)")
+    }
+
+    /// Every object of a scope, page by page.
+    func list(_ scope: Scope) async throws -> List {
+        do {
+            return try await list(scope, pageSize: KubeClient.pageSize)
+        } catch let error as KubeError where error.needsNewList {
+            // The pages are of one version, which may expire between two of them: all at once then.
+            return try await list(scope, pageSize: nil)
+        }
+    }
+
+    private func list(_ scope: Scope, pageSize: Int?) async throws -> List {
+        var items: [JSON] = []
+        var next: String?
+        while true {
+            var query = scope.query
+            if let pageSize { query.append(("limit", "\(pageSize)")) }
+            if let next { query.append(("continue", next)) }
+            let page = try await call(
+                "GET", target(scope.resource.path(namespace: scope.namespace), query),
+                attempt: "list \(scope.resource.plural)")
+            items += page["items"]?.array ?? []
+            guard let more = page.at("metadata", "continue")?.string, !more.isEmpty else {
+                return List(items: items, resourceVersion: page.at("metadata", "resourceVersion")?.string ?? "")
+            }
+            next = more
+        }
+    }
+
+    /// Opens a watch: one JSON event per line, for as long as both sides like.
+    func watch(_ scope: Scope, from resourceVersion: String) async throws -> HTTPResponseBody {
+        // Spread, so that the watches of one loopd do not all end at once.
+        let seconds = Int.random(in: 290...590)
+        let query =
+            scope.query + [
+                ("watch", "1"), ("allowWatchBookmarks", "true"), ("resourceVersion", resourceVersion),
+                ("timeoutSeconds", "\(seconds)"),
+            ]
+        return try await stream(
+            target(scope.resource.path(namespace: scope.namespace), query), attempt: "watch \(scope.resource.plural)")
+    }
+
+    /// Changes one object and returns it as it is then.
+    func patch(
+        _ resource: KubeResource, _ name: String, namespace: String? = nil, part: String? = nil, as kind: PatchKind,
+        _ patch: JSON, dryRun: Bool = false
+    ) async throws -> JSON {
+        let path = resource.path(namespace: namespace, name: name, part: part)
+        return try await call(
+            "PATCH", target(path, dryRun ? [("dryRun", "All")] : []), body: patch, type: kind.rawValue,
+            attempt: "patch \(resource.plural)/\(name)")
+    }
+
+    /// Creates an object and returns it as the server completed it.
+    func create(
+        _ resource: KubeResource, namespace: String? = nil, _ object: JSON, dryRun: Bool = false
+    ) async throws -> JSON {
+        try await call(
+            "POST", target(resource.path(namespace: namespace), dryRun ? [("dryRun", "All")] : []), body: object,
+            attempt: "create \(resource.plural)/\(object.at("metadata", "name")?.string ?? "")")
+    }
+
+    /// Deletes an object; its dependents are deleted in the background.
+    func delete(
+        _ resource: KubeResource, _ name: String, namespace: String? = nil, gracePeriodSeconds: Int? = nil
+    ) async throws {
+        var options: JSON = ["kind": "DeleteOptions", "apiVersion": "v1", "propagationPolicy": "Background"]
+        if let gracePeriodSeconds { options["gracePeriodSeconds"] = .integer(Int64(gracePeriodSeconds)) }
+        _ = try await call(
+            "DELETE", resource.path(namespace: namespace, name: name), body: options,
+            attempt: "delete \(resource.plural)/\(name)")
+    }
+
+    /// A container's log as it comes; with `follow` until the container ends or the result is closed.
+    func log(
+        pod: String, namespace: String, container: String? = nil, follow: Bool = false, tailLines: Int? = nil,
+        previous: Bool = false
+    ) async throws -> HTTPResponseBody {
+        var query: [(String, String)] = []
+        if let container { query.append(("container", container)) }
+        if follow { query.append(("follow", "true")) }
+        if previous { query.append(("previous", "true")) }
+        if let tailLines { query.append(("tailLines", "\(tailLines)")) }
+        let path = KubeResource.pods.path(namespace: namespace, name: pod, part: "log")
+        return try await stream(target(path, query), attempt: "read the log of \(pod)")
+    }
+
+    /// A target with its query.
+    func target(_ path: String, _ query: [(String, String)]) -> String {
+        query.isEmpty ? path : "\(path)?\(PercentEncoding.query(query))"
+    }
+
+    private func call(
+        _ method: String, _ target: String, body: JSON? = nil, type: String = "application/json", attempt: String
+    ) async throws -> JSON {
+        var request = HTTPRequest(method, target, headers: ["Accept": "application/json"])
+        if body != nil { request.headers["Content-Type"] = type }
+        let bytes = body?.bytes ?? []
+        let answer = try await KubeClient.within(KubeClient.timeLimit, attempt) { [http, request] in
+            try await http.fetch(request, body: bytes, limit: 256 << 20)
+        }
+        guard (200..<300).contains(answer.response.status) else {
+            throw KubeError(answer.response, body: answer.body, attempt: attempt)
+        }
+        do {
+            return try JSON(parsing: answer.body)
+        } catch {
+            throw KubeError(
+                code: answer.response.status, reason: "", message: "the answer is no JSON: \(error)", attempt: attempt)
+        }
+    }
+
+    private func stream(_ target: String, attempt: String) async throws -> HTTPResponseBody {
+        let request = HTTPRequest("GET", target, headers: ["Accept": "application/json, */*"])
+        let answer = try await KubeClient.within(KubeClient.timeLimit, attempt) { [http] in try await http.send(request)
+        }
+        guard answer.response.status == 200 else {
+            let body = try? await answer.readAll(limit: 1 << 20)
+            throw KubeError(answer.response, body: body ?? [], attempt: attempt)
+        }
+        return answer
+    }
+
+    private static func within<Result: Sendable>(
+        _ limit: Duration, _ attempt: String, _ body: @escaping @Sendable () async throws -> Result
+    ) async throws -> Result {
+        try await withThrowingTaskGroup(of: Result.self) { group in
+            group.addTask { try await body() }
+            group.addTask {
+                try await Task.sleep(for: limit)
+                throw KubeError(code: 0, reason: "Timeout", message: "no answer within \(limit)", attempt: attempt)
+            }
+            defer { group.cancelAll() }
+            guard let first = try await group.next() else { throw CancellationError() }
+            return first
+        }
+    }
+}

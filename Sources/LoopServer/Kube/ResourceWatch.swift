@@ -1,0 +1,124 @@
+internal import HTTP
+internal import JSON
+internal import Reactor
+internal import Synchronization
+
+/// Follows the objects of one scope: a list, then a watch that goes on from it, for as long as `run` runs.
+///
+/// A watch that ends is resumed from its last version; a version that the server no longer has means a new list; a cluster
+/// that does not answer is tried again with growing pauses. One task runs it, one task reads `next`.
+final class ResourceWatch: Sendable {
+    let scope: KubeClient.Scope
+    private let client: KubeClient
+    private let backlog = Mutex(WatchBacklog())
+    private let news = Gate()
+    private let firstPause: Duration
+
+    init(_ client: KubeClient, _ scope: KubeClient.Scope, firstPause: Duration = .milliseconds(100)) {
+        self.client = client
+        self.scope = scope
+        self.firstPause = firstPause
+    }
+
+    /// The next change, waiting for it; `nil` when the reader's task is cancelled.
+    func next() async -> ResourceChange? {
+        while !Task.isCancelled {
+            if let change = backlog.withLock({ $0.next() }) { return change }
+            await news.pass()
+        }
+        return nil
+    }
+
+    /// Watches until the task is cancelled.
+    func run() async {
+        var backoff = Backoff(first: firstPause, limit: .seconds(10))
+        var version: String?
+        var isConnected = true
+        while !Task.isCancelled {
+            do {
+                if version == nil {
+                    let list = try await client.list(scope)
+                    tell { $0.replace(with: list.items.map(ResourceWatch.trimmed)) }
+                    version = list.resourceVersion
+                    isConnected = true
+                }
+                if try await follow(&version, isResumed: !isConnected) { backoff.reset() }
+                isConnected = true
+            } catch is CancellationError {
+                return
+            } catch let error as KubeError where error.needsNewList {
+                version = nil
+            } catch {
+                tell { $0.disconnect("\(error)") }
+                isConnected = false
+            }
+            // A server ends a watch every few minutes; one that ends it at once must not be asked in a tight loop.
+            try? await Task.sleep(for: backoff.next())
+        }
+    }
+
+    /// Reads one watch to its end; `version` moves with it.
+    ///
+    /// Returns whether anything arrived.
+    private func follow(_ version: inout String?, isResumed: Bool) async throws -> Bool {
+        let answer = try await client.watch(scope, from: version ?? "")
+        defer { answer.close() }
+        if isResumed { tell { $0.resync() } }
+        var lines = WatchLines(limit: 32 << 20)
+        var hasNews = false
+        while true {
+            let bytes = try await answer.read()
+            if bytes.isEmpty { return hasNews }
+            for line in try lines.split(bytes) {
+                let event = try JSON(parsing: line)
+                guard let object = event["object"] else { continue }
+                switch event["type"]?.string {
+                case "ADDED", "MODIFIED": tell { $0.change(ResourceWatch.trimmed(object)) }
+                case "DELETED": tell { $0.remove(ResourceWatch.trimmed(object)) }
+                case "BOOKMARK": break
+                case "ERROR": throw KubeError(status: object, attempt: "watch \(scope.resource.plural)")
+                default: continue
+                }
+                hasNews = true
+                version = object.at("metadata", "resourceVersion")?.string ?? version
+            }
+        }
+    }
+
+    private func tell(_ change: (inout WatchBacklog) -> Void) {
+        backlog.withLock { change(&$0) }
+        news.signal()
+    }
+
+    /// Without the field managers' records: often half of an object, and of no use here.
+    private static func trimmed(_ object: JSON) -> JSON {
+        var object = object
+        object["metadata"]?["managedFields"] = nil
+        return object
+    }
+}
+
+/// Cuts bytes into lines.
+struct WatchLines {
+    private let limit: Int
+    private var rest: [UInt8] = []
+
+    init(limit: Int) { self.limit = limit }
+
+    /// The lines that are whole now, without their line feeds and without empty ones.
+    ///
+    /// A longer line than the limit throws.
+    mutating func split(_ bytes: [UInt8]) throws(HTTPError) -> [[UInt8]] {
+        var lines: [[UInt8]] = []
+        var start = 0
+        while let end = bytes[start...].firstIndex(of: 0x0A) {
+            let line = rest + bytes[start..<end]
+            rest = []
+            if !line.isEmpty { lines.append(line) }
+            start = end + 1
+        }
+        rest += bytes[start...]
+        guard rest.count <= limit else { throw .tooLarge("a line of more than \(limit) bytes") }
+        return lines
+    }
+}

@@ -1,0 +1,67 @@
+internal import JSON
+
+/// Which pods are a workload's present revision: a pure function of what the API says.
+enum WorkloadPods {
+    /// The pods of the current revision, in order of name.
+    ///
+    /// A Deployment's are those of the ReplicaSet with its revision; a StatefulSet's and a DaemonSet's those with the hash
+    /// of its newest revision. Ended and terminating pods stay in: the caller sees their state.
+    ///
+    /// - Parameter revisions: ReplicaSets of a Deployment, ControllerRevisions of the others; those of other owners are
+    ///   skipped.
+    static func current(_ kind: WorkloadKind, _ workload: JSON, revisions: [JSON], pods: [PodState]) -> [PodState] {
+        guard let uid = workload.at("metadata", "uid")?.string else { return [] }
+        let owned = revisions.filter { $0["metadata"]?.controllerUID == uid }
+        let current: [PodState]
+        switch kind {
+        case .deployment:
+            let revision = revisionNumber(workload)
+            let set = owned.first { revisionNumber($0) == revision && revision != nil } ?? newest(owned, revisionNumber)
+            let setUID = set?.at("metadata", "uid")?.string
+            current = pods.filter { $0.owner != nil && $0.owner == setUID }
+        case .statefulset, .daemonset:
+            let mine = pods.filter { $0.owner == uid }
+            let hash = newestHash(workload, owned)
+            current = hash.map { hash in mine.filter { $0.labels["controller-revision-hash"] == hash } } ?? mine
+        }
+        return current.sorted { $0.name < $1.name }
+    }
+
+    private static func revisionNumber(_ object: JSON) -> Int? {
+        object["metadata"]?.strings("annotations")["deployment.kubernetes.io/revision"].flatMap { Int($0) }
+    }
+
+    private static func newest(_ objects: [JSON], _ number: (JSON) -> Int?) -> JSON? {
+        objects.max { number($0) ?? 0 < number($1) ?? 0 }
+    }
+
+    /// The value of `controller-revision-hash` on the pods of the newest revision; `nil` where nothing tells it.
+    private static func newestHash(_ workload: JSON, _ revisions: [JSON]) -> String? {
+        if let update = workload.at("status", "updateRevision")?.string, !update.isEmpty {
+            // A StatefulSet's pods carry the whole name of the revision.
+            return update
+        }
+        let latest = newest(revisions) { $0["revision"]?.integer.map { Int($0) } }
+        return latest?["metadata"]?.strings("labels")["controller-revision-hash"]
+    }
+}
+
+extension JSON {
+    /// A workload's or ReplicaSet's own selector in the API's syntax, from its spec.
+    var selectorText: String {
+        let selector = at("spec", "selector") ?? .null
+        var terms = selector.strings("matchLabels").sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" }
+        for expression in selector["matchExpressions"]?.array ?? [] {
+            let key = expression["key"]?.string ?? ""
+            let values = (expression["values"]?.array ?? []).compactMap(\.string).joined(separator: ",")
+            switch expression["operator"]?.string {
+            case "In": terms.append("\(key) in (\(values))")
+            case "NotIn": terms.append("\(key) notin (\(values))")
+            case "Exists": terms.append(key)
+            case "DoesNotExist": terms.append("!\(key)")
+            default: break
+            }
+        }
+        return terms.joined(separator: ",")
+    }
+}

@@ -1,0 +1,233 @@
+internal import JSON
+internal import Reactor
+internal import Synchronization
+
+/// What a service's target is at one moment.
+struct WorkloadState: Equatable, Sendable {
+    /// The workload itself; `nil` for a selector, and where there is none of that name.
+    var workload: JSON?
+    /// The pods of the current revision, or all that the selector finds; ended ones too.
+    var pods: [PodState] = []
+    /// The workload is not there.
+    var isMissing = false
+    /// Why the cluster does not answer; what else is here may be old then.
+    var disconnection: String?
+
+    /// The running instances of a container, ready or not.
+    func instances(of container: String?) -> [ContainerInstance] {
+        pods.compactMap { pod in (container ?? pod.usualContainer).flatMap { pod.instance(of: $0) } }
+    }
+
+    /// Why no pod is ready, in one line; `nil` where one is.
+    func reason(container: String?) -> String? {
+        if let disconnection { return "the cluster does not answer: \(disconnection)" }
+        let live = pods.filter { !$0.isOver }
+        if live.contains(where: { PodDiagnosis.reason($0, container: container) == nil }) { return nil }
+        if let pod = live.first ?? pods.first { return PodDiagnosis.reason(pod, container: container) }
+        return workload.flatMap { PodDiagnosis.reason(workload: $0) } ?? "there is no pod"
+    }
+}
+
+/// Follows a service's target: the workload, its revisions and its pods, for as long as `run` runs.
+///
+/// One task runs it, one task reads `next`, which always tells the newest state and skips those in between.
+final class WorkloadWatch: Sendable {
+    private struct Model {
+        var workload: JSON?
+        var revisions: [String: JSON] = [:]
+        var pods: [String: PodState] = [:]
+        var hasWorkload = false
+        var hasRevisions = false
+        var hasPods = false
+        var disconnections: [KubeResource: String] = [:]
+        var isNew = false
+    }
+
+    let target: Target
+    private let namespace: String
+    private let client: KubeClient
+    private let model = Mutex(Model())
+    private let news = Gate()
+
+    init(_ client: KubeClient, _ target: Target, namespace: String) {
+        self.client = client
+        self.target = target
+        self.namespace = namespace
+    }
+
+    /// The newest state that was not told yet, waiting for one; `nil` when the reader's task is cancelled.
+    func next() async -> WorkloadState? {
+        while !Task.isCancelled {
+            let state: WorkloadState? = model.withLock { model in
+                guard model.isNew, let state = WorkloadWatch.state(of: model, target) else { return nil }
+                model.isNew = false
+                return state
+            }
+            if let state { return state }
+            await news.pass()
+        }
+        return nil
+    }
+
+    /// Watches until the task is cancelled.
+    func run() async {
+        switch target {
+        case .selector(let labels):
+            update { model in (model.hasWorkload, model.hasRevisions) = (true, true) }
+            await followPods(labels)
+        case .workload(let kind, let name): await follow(kind, name)
+        }
+    }
+
+    private func follow(_ kind: WorkloadKind, _ name: String) async {
+        let watch = ResourceWatch(
+            client, .init(kind.resource, namespace: namespace, fields: "metadata.name=\(name)"))
+        await withTaskGroup(of: Void.self) { group in
+            group.addTask { await watch.run() }
+            var selector: String?
+            var dependents: Task<Void, Never>?
+            while let change = await watch.next() {
+                switch change {
+                case .synced(let objects):
+                    update { model in
+                        model.workload = objects.first
+                        model.hasWorkload = true
+                        model.disconnections[kind.resource] = nil
+                    }
+                case .changed(let object): update { $0.workload = object }
+                case .removed: update { $0.workload = nil }
+                case .disconnected(let reason): update { $0.disconnections[kind.resource] = reason }
+                }
+                // A workload that was made anew may select other pods.
+                guard let wanted = model.withLock({ $0.workload })?.selectorText, wanted != selector else { continue }
+                selector = wanted
+                dependents?.cancel()
+                await dependents?.value
+                update { model in
+                    (model.revisions, model.pods, model.hasRevisions, model.hasPods) = ([:], [:], false, false)
+                }
+                dependents = Task { await self.followDependents(kind, wanted) }
+            }
+            dependents?.cancel()
+            await dependents?.value
+            group.cancelAll()
+        }
+    }
+
+    private func followDependents(_ kind: WorkloadKind, _ labels: String) async {
+        await withTaskGroup(of: Void.self) { group in
+            group.addTask { await self.followPods(labels) }
+            switch kind {
+            case .deployment: group.addTask { await self.followRevisions(.replicaSets, labels) }
+            case .daemonset: group.addTask { await self.followRevisions(.controllerRevisions, labels) }
+            // Its status names its revision.
+            case .statefulset: update { $0.hasRevisions = true }
+            }
+        }
+    }
+
+    private func followRevisions(_ resource: KubeResource, _ labels: String) async {
+        await follow(.init(resource, namespace: namespace, labels: labels)) { model, change in
+            switch change {
+            case .synced(let objects):
+                model.revisions = Dictionary(objects.map { ($0.name, $0) }) { _, last in last }
+                model.hasRevisions = true
+            case .changed(let object): model.revisions[object.name] = object
+            case .removed(let object): model.revisions[object.name] = nil
+            case .disconnected:
+                // A cluster without this kind (a small one) leaves the revisions empty, which means all pods.
+                model.hasRevisions = true
+            }
+        }
+    }
+
+    private func followPods(_ labels: String) async {
+        await follow(.init(.pods, namespace: namespace, labels: labels)) { model, change in
+            switch change {
+            case .synced(let objects):
+                model.pods = Dictionary(objects.map { ($0.name, PodState($0)) }) { _, last in last }
+                model.hasPods = true
+            case .changed(let object): model.pods[object.name] = PodState(object)
+            case .removed(let object): model.pods[object.name] = nil
+            case .disconnected: break
+            }
+        }
+    }
+
+    private func follow(
+        _ scope: KubeClient.Scope, _ apply: @escaping @Sendable (inout Model, ResourceChange) -> Void
+    ) async {
+        let watch = ResourceWatch(client, scope)
+        await withTaskGroup(of: Void.self) { group in
+            group.addTask { await watch.run() }
+            while let change = await watch.next() {
+                update { model in
+                    if case .disconnected(let reason) = change {
+                        model.disconnections[scope.resource] = reason
+                    } else {
+                        model.disconnections[scope.resource] = nil
+                    }
+                    apply(&model, change)
+                }
+            }
+            group.cancelAll()
+        }
+    }
+
+    private func update(_ change: (inout Model) -> Void) {
+        model.withLock { model in
+            change(&model)
+            model.isNew = true
+        }
+        news.signal()
+    }
+
+    /// What is known, or `nil` while the first lists are still on their way.
+    private static func state(of model: Model, _ target: Target) -> WorkloadState? {
+        var state = WorkloadState(disconnection: model.disconnections[.pods])
+        if case .workload(let kind, _) = target {
+            state.disconnection = model.disconnections[kind.resource] ?? state.disconnection
+            guard model.hasWorkload || state.disconnection != nil else { return nil }
+            guard let workload = model.workload else {
+                state.isMissing = model.hasWorkload
+                return state
+            }
+            guard model.hasPods && model.hasRevisions || state.disconnection != nil else { return nil }
+            state.workload = workload
+            state.pods = WorkloadPods.current(
+                kind, workload, revisions: Array(model.revisions.values), pods: Array(model.pods.values))
+        } else {
+            guard model.hasPods || state.disconnection != nil else { return nil }
+            state.pods = model.pods.values.sorted { $0.name < $1.name }
+        }
+        return state
+    }
+}
+
+extension JSON {
+    /// An object's name.
+    fileprivate var name: String { at("metadata", "name")?.string ?? "" }
+}
+
+extension KubeClient {
+    /// The names of the workloads of a namespace, as `deployment/web`: what there is instead of a missing one.
+    func workloadNames(namespace: String) async throws -> [String] {
+        var names: [String] = []
+        for kind in WorkloadKind.allCases {
+            let list = try? await list(.init(kind.resource, namespace: namespace))
+            names += (list?.items ?? []).map { "\(kind.rawValue)/\($0.name)" }
+        }
+        return names
+    }
+
+    /// The architecture and operating system of a node, in Kubernetes' names: `amd64`, `linux`.
+    func platform(ofNode name: String) async throws -> (architecture: String, system: String) {
+        let node = try await get(.nodes, name)
+        let labels = (node["metadata"] ?? .null).strings("labels")
+        let info = node.at("status", "nodeInfo")
+        return (
+            labels["kubernetes.io/arch"] ?? info?["architecture"]?.string ?? "amd64",
+            labels["kubernetes.io/os"] ?? info?["operatingSystem"]?.string ?? "linux"
+        )
+    }
+}
