@@ -5,8 +5,9 @@ final class Inotify: Sendable {
     let descriptor: Int32
 
     /// What is asked of every folder. `IN_EXCL_UNLINK` ends the news about files that are deleted and still open.
-    static let folderMask = UInt32(
-        IN_CREATE | IN_DELETE | IN_MODIFY | IN_CLOSE_WRITE | IN_ATTRIB | IN_MOVED_FROM | IN_MOVED_TO | IN_ONLYDIR)
+    static let folderMask =
+        UInt32(
+            IN_CREATE | IN_DELETE | IN_MODIFY | IN_CLOSE_WRITE | IN_ATTRIB | IN_MOVED_FROM | IN_MOVED_TO | IN_ONLYDIR)
         | UInt32(IN_EXCL_UNLINK)
     /// What is asked of the root's folder in addition, and of the folders above it: whether they go away.
     static let selfMask = UInt32(IN_DELETE_SELF | IN_MOVE_SELF)

@@ -4,7 +4,8 @@ internal import Glibc
 enum WatchThread {
     /// Starts a thread and gives it one end of a socket pair; returns the other end. The first end hangs up when the
     /// other is closed.
-    static func start(_ body: @escaping @Sendable (consuming OwnedDescriptor) -> Void) throws(WatchError) -> OwnedDescriptor
+    static func start(_ body: @escaping @Sendable (consuming OwnedDescriptor) -> Void) throws(WatchError)
+        -> OwnedDescriptor
     {
         var ends: [Int32] = [-1, -1]
         let type = Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue)

@@ -13,11 +13,14 @@ struct Disk: Sendable {
         var template = Array("/tmp/watcher-XXXXXX".utf8CString)
         guard mkdtemp(&template) != nil else { throw Failure(description: "mkdtemp: \(errno)") }
         let disk = Disk(path: String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self))
-        defer { _ = try? disk.shell("chmod -R u+rwx . ; rm -rf '\(disk.path)'") }
+        defer { _ = try? Disk(path: "/tmp").shell("chmod -R u+rwx '\(disk.path)'; rm -rf '\(disk.path)'") }
         return try await body(disk)
     }
 
     func at(_ name: String) -> String { name.hasPrefix("/") ? name : path + "/" + name }
+
+    /// The folder above; it is there also when this one is not.
+    var parent: Disk { Disk(path: String(path[..<(path.lastIndex(of: "/") ?? path.startIndex)])) }
 
     func below(_ name: String) -> Disk { Disk(path: at(name)) }
 
@@ -67,19 +70,26 @@ struct Disk: Sendable {
     /// Runs a script with this folder as the working directory; throws unless it succeeds.
     @discardableResult
     func shell(_ script: String) throws -> String {
-        let output = path.hasSuffix("/") ? "/dev/null" : path + ".out"
-        defer { unlink(output) }
+        var template = Array("/tmp/watcher-output-XXXXXX".utf8CString)
+        let output = mkstemp(&template)
+        try check(output, "mkstemp")
+        defer { close(output) }
+        // Nobody else needs its name.
+        unlink(template)
+        _ = fcntl(output, F_SETFD, FD_CLOEXEC)
         var actions = posix_spawn_file_actions_t()
         posix_spawn_file_actions_init(&actions)
         defer { posix_spawn_file_actions_destroy(&actions) }
         posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0)
-        posix_spawn_file_actions_addopen(&actions, 1, output, O_WRONLY | O_CREAT | O_TRUNC, 0o600)
+        posix_spawn_file_actions_adddup2(&actions, output, 1)
         posix_spawn_file_actions_adddup2(&actions, 1, 2)
         let words = ["/bin/sh", "-c", "cd '\(path)' || exit 97\n" + script]
         var arguments: [UnsafeMutablePointer<CChar>?] = words.map { strdup($0) } + [nil]
         defer { for argument in arguments { free(argument) } }
-        let variables = ["PATH=/usr/local/bin:/usr/bin:/bin", "HOME=\(path)", "LC_ALL=C.UTF-8", "TERM=dumb",
-            "GIT_CONFIG_NOSYSTEM=1", "GIT_CONFIG_GLOBAL=/dev/null"]
+        let variables = [
+            "PATH=/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin", "HOME=\(path)", "LC_ALL=C.UTF-8", "TERM=dumb",
+            "GIT_CONFIG_NOSYSTEM=1", "GIT_CONFIG_GLOBAL=/dev/null",
+        ]
         var environment: [UnsafeMutablePointer<CChar>?] = variables.map { strdup($0) } + [nil]
         defer { for variable in environment { free(variable) } }
         var child = pid_t()
@@ -87,6 +97,7 @@ struct Disk: Sendable {
         guard code == 0 else { throw Failure(description: "sh: \(String(cString: strerror(code)))") }
         var status: Int32 = 0
         while waitpid(child, &status, 0) < 0 && errno == EINTR {}
+        lseek(output, 0, SEEK_SET)
         let text = Self.read(output)
         guard status == 0 else { throw Failure(description: "\(script): status \(status)\n\(text)") }
         return text
@@ -98,6 +109,10 @@ struct Disk: Sendable {
         let descriptor = Glibc.open(path, O_RDONLY | O_CLOEXEC)
         guard descriptor >= 0 else { return "" }
         defer { close(descriptor) }
+        return read(descriptor)
+    }
+
+    private static func read(_ descriptor: Int32) -> String {
         var bytes: [UInt8] = []
         var chunk = [UInt8](repeating: 0, count: 65_536)
         while true {

@@ -118,7 +118,8 @@ struct FolderScenarioTests {
     @Test("a folder created and filled faster than its watch loses nothing")
     func newFolderRace() async throws {
         try await WatchedFolder.ready { folder, disk in
-            try disk.shell("for i in 1 2 3 4 5 6 7 8 9; do mkdir -p n$i/x/y/z; echo 1 > n$i/x/f; echo 2 > n$i/x/y/z/g; done")
+            try disk.shell(
+                "for i in 1 2 3 4 5 6 7 8 9; do mkdir -p n$i/x/y/z; echo 1 > n$i/x/f; echo 2 > n$i/x/y/z/g; done")
             let changes = try await folder.changes()
             for number in 1...9 {
                 #expect(changes.covers(RelativePath("n\(number)/x/f")))
@@ -194,7 +195,8 @@ struct FolderScenarioTests {
 
     @Test("a writer through a mapping is reported when it closes")
     func mappedWriter() async throws {
-        try await WatchedFolder.ready(prepare: { try $0.write("a", String(repeating: "x", count: 4_096)) }) { folder, disk in
+        try await WatchedFolder.ready(prepare: { try $0.write("a", String(repeating: "x", count: 4_096)) }) {
+            folder, disk in
             let descriptor = try disk.open("a", flags: O_RDWR)
             let memory = mmap(nil, 4_096, PROT_READ | PROT_WRITE, MAP_SHARED, descriptor, 0)
             let bytes = try #require(memory)
