@@ -69,8 +69,6 @@ extension ObjectStore {
             if metadata["deletionTimestamp"] != nil {
                 // A deletion that runs can only be hurried.
                 guard let left = metadata["deletionGracePeriodSeconds"]?.integer, grace < left else { return }
-            } else if let generation = metadata["generation"]?.integer {
-                metadata["generation"] = .integer(generation + 1)
             }
             let moment = Timestamp.now
             metadata["deletionTimestamp"] = .string(Timestamp(seconds: moment.seconds + Int(grace)).description)

@@ -59,10 +59,14 @@ enum ObjectMetadata {
         object["apiVersion"] = current["apiVersion"]
         if kind.hasGeneration, part != .status {
             // A Deployment's annotations count too: they are copied to its ReplicaSets.
+            var before = current["spec"]
+            // Being put onto a node is no change of what the pod should be.
+            if kind == .pod, before?["nodeName"] == nil { before?["nodeName"] = object.at("spec", "nodeName") }
             let changed =
-                object["spec"] != current["spec"]
+                object["spec"] != before
                 || (kind == .deployment && part == .spec && metadata["annotations"] != old["annotations"])
-            if changed, let generation = old["generation"]?.integer {
+            let isLeaving = metadata["deletionTimestamp"] != nil && old["deletionTimestamp"] == nil
+            if changed || isLeaving, let generation = old["generation"]?.integer {
                 metadata["generation"] = .integer(generation + 1)
                 object["metadata"] = metadata
             }

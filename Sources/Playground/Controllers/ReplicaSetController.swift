@@ -1,0 +1,105 @@
+internal import JSON
+
+/// Keeps as many pods of a ReplicaSet as it asks for.
+struct ReplicaSetController: Controller {
+    let store: ObjectStore
+    private let events: EventRecorder
+
+    init(store: ObjectStore) {
+        self.store = store
+        events = EventRecorder(store: store, component: "replicaset-controller")
+    }
+
+    var watched: [ResourceKind] { [.replicaSet, .pod] }
+
+    func concerned(by event: StoredEvent, of kind: ResourceKind) -> [ObjectKey] {
+        if kind == .replicaSet { return [itself(event.object)] }
+        let namespace = event.object.at("metadata", "namespace")?.string ?? ""
+        guard let owner = Ownership.controller(of: event.object) ?? event.previous.flatMap(Ownership.controller) else {
+            // Nobody's pod: whoever selects it may take it.
+            return store.list(.replicaSet, namespace).items.filter {
+                LabelSelector(selector: $0.at("spec", "selector")).matches(event.object.at("metadata", "labels"))
+            }.map(itself)
+        }
+        guard owner["kind"] == "ReplicaSet" else { return [] }
+        return [ObjectKey(namespace: namespace, name: owner["name"]?.string ?? "")]
+    }
+
+    func reconcile(_ key: ObjectKey) throws -> Duration? {
+        guard let set = store.get(.replicaSet, key.namespace, key.name) else { return nil }
+        let owned = Ownership.claim(.pod, for: set, .replicaSet, in: store)
+        let active = owned.filter(PodState.isActive)
+        let wanted = Int(set.at("spec", "replicas")?.integer ?? 1)
+        var failure: JSON?
+        if set.at("metadata", "deletionTimestamp") == nil {
+            if active.count < wanted {
+                failure = create(wanted - active.count, for: set)
+            } else if active.count > wanted {
+                for pod in PodState.leastNeeded(active).prefix(active.count - wanted) {
+                    let name = pod.at("metadata", "name")?.string ?? ""
+                    try store.delete(.pod, key.namespace, name)
+                    events.record(set, .replicaSet, reason: "SuccessfulDelete", message: "Deleted pod: \(name)")
+                }
+            }
+        }
+        return try report(key, failure: failure)
+    }
+
+    /// Creates pods; returns a `ReplicaFailure` condition where one was refused.
+    private func create(_ count: Int, for set: JSON) -> JSON? {
+        let name = set.at("metadata", "name")?.string ?? ""
+        for _ in 0..<count {
+            var pod: JSON = set.at("spec", "template") ?? [:]
+            var metadata = pod["metadata"] ?? [:]
+            metadata["generateName"] = .string("\(name)-")
+            metadata["namespace"] = set.at("metadata", "namespace")
+            metadata["ownerReferences"] = [Ownership.reference(to: set, .replicaSet)]
+            pod["metadata"] = metadata
+            do {
+                Defaults.begin(&pod, .pod)
+                Defaults.apply(to: &pod, .pod)
+                try Validation.check(pod, .pod)
+                let created = try store.create(.pod, pod)
+                events.record(
+                    set, .replicaSet, reason: "SuccessfulCreate",
+                    message: "Created pod: \(created.at("metadata", "name")?.string ?? "")")
+            } catch {
+                events.record(
+                    set, .replicaSet, type: "Warning", reason: "FailedCreate", message: "Error creating: \(error)")
+                return [
+                    "type": "ReplicaFailure", "status": "True",
+                    "lastTransitionTime": .string(Timestamp.now.description), "reason": "FailedCreate",
+                    "message": .string("\(error)"),
+                ]
+            }
+        }
+        return nil
+    }
+
+    private func report(_ key: ObjectKey, failure: JSON?) throws -> Duration? {
+        guard let set = store.get(.replicaSet, key.namespace, key.name) else { return nil }
+        let owned = Ownership.claim(.pod, for: set, .replicaSet, in: store)
+        let active = owned.filter(PodState.isActive)
+        let ready = active.filter(PodState.isReady)
+        let patience = set.at("spec", "minReadySeconds")?.integer ?? 0
+        let now = Timestamp.now
+        let available = ready.filter { PodState.isAvailable($0, minReadySeconds: patience, at: now) }
+        let labels = LabelSelector(selector: ["matchLabels": set.at("spec", "template", "metadata", "labels") ?? [:]])
+        let labelled = active.count { labels.matches($0.at("metadata", "labels")) }
+        let leaving = owned.count { $0.at("metadata", "deletionTimestamp") != nil }
+        var status: JSON = ["replicas": .integer(Int64(active.count))]
+        for (field, count) in [
+            ("fullyLabeledReplicas", labelled), ("readyReplicas", ready.count), ("availableReplicas", available.count),
+        ] where count > 0 { status[field] = .integer(Int64(count)) }
+        status["terminatingReplicas"] = .integer(Int64(leaving))
+        status["observedGeneration"] = set.at("metadata", "generation")
+        if let failure {
+            let old = set.at("status", "conditions")?[0]
+            status["conditions"] = [old?["message"] == failure["message"] ? old ?? failure : failure]
+        }
+        try store.modify(.replicaSet, key.namespace, key.name, part: .status) { $0["status"] = status }
+        if failure != nil { return .seconds(1) }
+        // A pod becomes available by time alone.
+        return ready.count > available.count ? .seconds(1) : nil
+    }
+}
