@@ -29,6 +29,19 @@ enum FileTree {
         }
     }
 
+    /// Puts a file of mode 0600 in place as a whole, or not at all.
+    static func replace(_ path: String, with bytes: [UInt8]) throws {
+        try write(bytes, to: "\(path).new")
+        guard rename("\(path).new", path) == 0 else { throw SystemError.last("rename \(path)") }
+    }
+
+    /// Removes a folder and all that is in it, without following links.
+    static func remove(_ path: String) {
+        if unlink(path) == 0 { return }
+        for name in names(in: path) { remove("\(path)/\(name)") }
+        rmdir(path)
+    }
+
     /// A file's contents; `nil` where it cannot be read.
     static func read(_ path: String) -> [UInt8]? {
         let descriptor = open(path, O_RDONLY | O_CLOEXEC)
