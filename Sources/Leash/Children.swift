@@ -32,7 +32,9 @@ private func number(in bytes: [UInt8], at start: Int) -> pid_t? {
     return value
 }
 
-/// The fourth field of `/proc/<pid>/stat`. The second is the program's name in parentheses, which may hold anything.
+/// The fourth field of `/proc/<pid>/stat`.
+///
+/// The second is the program's name in parentheses, which may hold anything.
 private func parent(of pid: pid_t, in folder: Int32) -> pid_t? {
     var digits: [UInt8] = []
     var rest = pid

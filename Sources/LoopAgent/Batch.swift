@@ -227,13 +227,19 @@ struct Batch {
     }
 
     private mutating func removeWhatIsLeft() {
-        // A name that the batch has just given to something else is not removed again.
-        var appeared = Set<Bytes>()
-        for operation in operations {
-            if case .remove = operation { continue }
-            appeared.insert(operation.path)
+        // A name that the batch gives to something else is not removed again; it went as that operation did.
+        var appeared: [Bytes: Int] = [:]
+        for index in operations.indices {
+            if case .remove = operations[index] { continue }
+            appeared[operations[index].path] = index
         }
-        remove(operations.indices.filter { !appeared.contains(operations[$0].path) })
+        for index in operations.indices {
+            guard case .remove(let path, _) = operations[index], let other = appeared[path] else { continue }
+            isDone[index] = true
+            results[index].code = results[other].code
+            results[index].text = results[other].text
+        }
+        remove(Array(operations.indices))
     }
 
     /// Carries out the removals among these operations, deepest first, so that their order does not matter.

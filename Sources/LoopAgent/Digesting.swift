@@ -20,7 +20,9 @@ final class Digesting {
         if file >= 0 { close(file) }
     }
 
-    /// Reads on for a while. Returns false when every path was answered.
+    /// Reads on for a while.
+    ///
+    /// Returns false when every path was answered.
     func advance(_ output: inout OutputQueue, _ buffer: inout Bytes) -> Bool {
         for _ in 0..<16 {
             guard let path = paths.last else {

@@ -24,7 +24,9 @@ final class Listing {
         }
     }
 
-    /// Looks at a few names. Returns false when the listing is complete.
+    /// Looks at a few names.
+    ///
+    /// Returns false when the listing is complete.
     func advance(_ output: inout OutputQueue) -> Bool {
         for _ in 0..<64 {
             if let reader {

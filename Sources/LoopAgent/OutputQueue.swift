@@ -15,7 +15,9 @@ struct OutputQueue {
         Frame(message, on: stream).append(to: &bytes)
     }
 
-    /// Writes what the pipe takes. Returns whether it took something; throws when nobody reads any more.
+    /// Writes what the pipe takes.
+    ///
+    /// Returns whether it took something; throws when nobody reads any more.
     mutating func flush() throws(SystemFailure) -> Bool {
         let before = sent
         while pending > 0 {

@@ -39,7 +39,9 @@ final class Program {
 
     func ended(_ code: Int32) { exit = code < 0 ? .signal(-code) : .code(code) }
 
-    /// Passes on what was printed, as far as the window goes. Returns false when the program is over and all is said.
+    /// Passes on what was printed, as far as the window goes.
+    ///
+    /// Returns false when the program is over and all is said.
     ///
     /// After its end only what is in the pipes counts: a grandchild may hold them open for ever.
     func advance(_ output: inout OutputQueue, _ buffer: inout Bytes) -> Bool {

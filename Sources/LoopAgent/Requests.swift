@@ -17,7 +17,9 @@ extension Server {
         case .open(let request): open(request, stream)
         case .close(let number):
             for content in incoming.values where content.target.number == number { drop(content) }
-            targets.removeValue(forKey: number)?.end()
+            if let target = targets.removeValue(forKey: number) {
+                target.end(shared: targets.values.contains { $0.placePath == target.placePath })
+            }
             output.send(.closed, on: stream)
         case .list(let request):
             if let target = target(request.destination, .list, stream) {

@@ -129,7 +129,7 @@ struct Server {
     /// Ends programs, removes what is staged, and sends what is still to be said to a host that still listens.
     private mutating func finish() {
         for content in incoming.values { content.abandon() }
-        for target in targets.values { target.end() }
+        for target in targets.values { target.end(shared: false) }
         for program in programs { program.signal(SIGTERM) }
         var deadline = cagent_now() + 300
         while !programs.isEmpty, cagent_now() < deadline {

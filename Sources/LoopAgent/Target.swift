@@ -119,9 +119,13 @@ final class Target {
         return candidate
     }
 
-    /// Removes what is staged here, and the staging place.
-    func end() {
-        place?.remove()
+    /// Removes what is staged here, and the staging place unless it is `shared` with another destination of the session.
+    func end(shared: Bool) {
+        if shared {
+            for stage in Array(staged.keys) { forget(stage) }
+        } else {
+            place?.remove()
+        }
         place = nil
     }
 

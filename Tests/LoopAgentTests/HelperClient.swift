@@ -134,7 +134,8 @@ actor HelperClient {
     }
 
     /// Stages bytes; the answer is `staged` or a failure.
-    func tryStage(_ stage: UInt32, _ path: [UInt8], _ content: [UInt8], in destination: UInt32) async throws -> Message? {
+    func tryStage(_ stage: UInt32, _ path: [UInt8], _ content: [UInt8], in destination: UInt32) async throws -> Message?
+    {
         try await tryStage(stage, path, in: destination, size: content.count) { content[$0] }
     }
 
@@ -246,7 +247,7 @@ actor HelperClient {
 
     /// Ends the session as a host does, and waits for the helper's end.
     @discardableResult
-    func end() async throws -> ExitStatus {
+    func end() async throws -> Reactor.ExitStatus {
         try await send(.bye)
         while let message = await receive(on: 0), message != .bye {}
         return await child.wait()

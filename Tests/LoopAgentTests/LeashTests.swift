@@ -1,0 +1,112 @@
+import Glibc
+import Reactor
+import Testing
+
+@Suite("The leash")
+struct LeashTests {
+    private func start(_ script: String, grace: Int = 200) async throws -> Child {
+        var launch = Launch([Built.leash, "--grace-ms", "\(grace)", "--", "sh", "-c", script])
+        launch.standardInput = .pipe
+        return try await Child.spawn(launch)
+    }
+
+    private func numbers(_ child: Child, count: Int) async throws -> [Int32] {
+        var text = ""
+        while let bytes = try await child.standardOutput?.read(), !bytes.isEmpty {
+            text += bytes.text
+            let numbers = text.split(whereSeparator: \.isWhitespace).compactMap { Int32($0) }
+            if numbers.count >= count, text.hasSuffix("\n") { return numbers }
+        }
+        Issue.record("only \(text)")
+        return []
+    }
+
+    @Test("the exit code is passed on, and standard input is empty")
+    func exitCode() async throws {
+        let child = try await start("cat; echo out; exit 7")
+        #expect(try await child.standardOutput?.read() == [UInt8]("out\n"))
+        #expect(await child.wait() == .exited(7))
+    }
+
+    @Test("a program's death by a signal becomes the leash's own")
+    func signalDeath() async throws {
+        #expect(try await start("kill -KILL $$").wait() == .signalled(SIGKILL))
+        #expect(try await start("kill -SEGV $$").wait() == .signalled(SIGSEGV))
+    }
+
+    @Test("a program that does not exist is 127, a wrong command line 2")
+    func mistakes() async throws {
+        var launch = Launch([Built.leash, "--", "/no/such/program"])
+        launch.standardInput = .pipe
+        #expect(try await Child.spawn(launch).wait() == .exited(127))
+        for arguments in [[], ["sh"], ["--"], ["--grace-ms", "x", "--", "sh"], ["--grace-ms"]] {
+            #expect(try await Child.run(Launch([Built.leash] + arguments)).status == .exited(2))
+        }
+    }
+
+    @Test("TERM and INT are forwarded to the group", arguments: [SIGTERM, SIGINT])
+    func forwarded(_ number: Int32) async throws {
+        let child = try await start(
+            "trap 'echo got; exit 5' \(number); echo $$; while :; do sleep 1000 & wait; done", grace: 5000)
+        _ = try await numbers(child, count: 1)
+        child.signal(number)
+        #expect(try await child.standardOutput?.read() == [UInt8]("got\n"))
+        #expect(await child.wait() == .exited(5))
+    }
+
+    @Test("when the pipe closes, everything ends: the group, and who left it and ignores TERM")
+    func pipeCloses() async throws {
+        let child = try await start(
+            """
+            trap '' TERM
+            setsid sh -c 'trap "" TERM; echo $$; while :; do sleep 1; done' &
+            sh -c 'echo $$; exec sleep 1000' &
+            echo $$
+            while :; do sleep 1; done
+            """)
+        let pids = try await numbers(child, count: 3)
+        #expect(pids.allSatisfy(isAlive))
+        child.standardInput?.close()
+        #expect(await child.wait() == .signalled(SIGKILL))
+        #expect(!pids.contains(where: isAlive))
+    }
+
+    @Test("what a program leaves behind when it ends by itself is ended too")
+    func leftovers() async throws {
+        let child = try await start(
+            "trap 'exit 4' USR1; P=$$ setsid sh -c 'echo $$; kill -USR1 $P; exec sleep 1000' & wait")
+        let pids = try await numbers(child, count: 1)
+        #expect(await child.wait() == .exited(4))
+        #expect(!pids.contains(where: isAlive))
+    }
+
+    @Test("kill -9 of the holder leaves nothing")
+    func holderKilled() async throws {
+        // The holder: a shell whose pipe to the leash closes with its death.
+        let script = """
+            { while :; do sleep 1000; done; } | setsid \(Built.leash) --grace-ms 200 -- sh -c \
+            'trap "" TERM; (trap "" TERM; while :; do sleep 1; done) & echo $$ $!; while :; do sleep 1; done' &
+            wait
+            """
+        var launch = Launch(["sh", "-c", script])
+        launch.standardInput = .pipe
+        let holder = try await Child.spawn(launch)
+        let pids = try await numbers(holder, count: 2)
+        #expect(pids.allSatisfy(isAlive))
+        holder.signal(SIGKILL, toGroup: true)
+        for pid in pids { #expect(await eventually { !isAlive(pid) }) }
+    }
+
+    @Test("another descriptor may be the one that is held")
+    func holdDescriptor() async throws {
+        let script =
+            "exec \(Built.leash) --hold-fd 3 --grace-ms 200 -- sh -c 'cat; echo $$; sleep 1000' 3<&0 0</dev/null"
+        var launch = Launch(["sh", "-c", script])
+        launch.standardInput = .pipe
+        let child = try await Child.spawn(launch)
+        let pids = try await numbers(child, count: 1)
+        child.standardInput?.close()
+        #expect(await child.wait() == .signalled(SIGTERM))
+        #expect(!pids.contains(where: isAlive))
+    }
+}
