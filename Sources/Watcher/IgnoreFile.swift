@@ -5,6 +5,8 @@ struct IgnorePattern: Sendable, Equatable {
         case name(NamePattern)
         /// A slash in it: the path from the ignore file's folder decides.
         case path(PathPattern)
+        /// `ab**/c`: see `prefixed`.
+        case prefixed([UInt8], PathPattern)
     }
 
     let negated: Bool
@@ -23,7 +25,9 @@ struct IgnorePattern: Sendable, Equatable {
         let isPath = rest.contains(slash)
         if rest.first == slash { rest = rest.dropFirst() }
         guard let parts = try? WildcardSyntax.compile(rest) else { return nil }
-        if isPath {
+        if isPath, let prefixed = Self.prefixed(rest) {
+            match = prefixed
+        } else if isPath {
             match = .path(PathPattern(parts: parts))
         } else if case .name(let pattern) = parts[0] {
             match = .name(pattern)
@@ -37,7 +41,27 @@ struct IgnorePattern: Sendable, Equatable {
         switch match {
         case .name(let pattern): return components.last.map(pattern.matches) ?? false
         case .path(let pattern): return pattern.matches(components)
+        case .prefixed(let prefix, let pattern):
+            let path = Array(components.joined(separator: [slash]))
+            guard path.starts(with: prefix) else { return false }
+            let rest = path.dropFirst(prefix.count)
+            if rest.isEmpty { return pattern.parts.count == 1 }
+            return pattern.matches(rest.split(separator: slash, omittingEmptySubsequences: false)[...])
         }
+    }
+
+    /// git compares what stands before the first wildcard byte by byte and begins afresh behind it.
+    ///
+    /// So a `**` in the middle of a name, which its manual calls an ordinary star, still stands for any number of folders
+    /// when nothing but plain text is before it.
+    private static func prefixed(_ pattern: ArraySlice<UInt8>) -> Match? {
+        let prefix = pattern.prefix { !"*?[\\".utf8.contains($0) }
+        let rest = pattern[prefix.endIndex...]
+        let stars = rest.prefix { $0 == UInt8(ascii: "*") }
+        guard let last = prefix.last, last != slash, stars.count >= 2 else { return nil }
+        guard stars.endIndex == pattern.endIndex || pattern[stars.endIndex] == slash else { return nil }
+        guard let parts = try? WildcardSyntax.compile(rest) else { return nil }
+        return .prefixed(Array(prefix), PathPattern(parts: parts))
     }
 
     /// Spaces at the end do not count unless a backslash stands before them.

@@ -68,6 +68,27 @@ public enum TreeScan {
         return unreadable
     }
 
+    /// Looks at single paths, such as those of a change set, and hands each to `visit` with what is there now: nil when
+    /// nothing is, or something that is ignored as what it is now, such as a folder where a file was.
+    public static func look(
+        at paths: some Sequence<RelativePath>, rules: IgnoreRules, visit: (RelativePath, TreeEntry?) -> Void
+    ) {
+        // A storm's paths share few folders: each folder's ignore files are read once.
+        var scopes: [RelativePath: IgnoreRules.Scope?] = [:]
+        for path in paths {
+            guard let folder = path.parent else { continue }
+            let scope = scopes[folder] ?? rules.scope(within: folder)
+            scopes[folder] = .some(scope)
+            guard let scope, let found = entry(at: path, rules: rules),
+                !rules.isIgnored(path, isDirectory: found.kind == .directory, in: scope)
+            else {
+                visit(path, nil)
+                continue
+            }
+            visit(path, found)
+        }
+    }
+
     /// The single entry at `path`, ignored or not; nil when nothing is there.
     public static func entry(at path: RelativePath, rules: IgnoreRules) -> TreeEntry? {
         let absolute = path.isRoot ? rules.root : rules.root + [slash] + path.bytes
