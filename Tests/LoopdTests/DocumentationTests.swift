@@ -1,0 +1,122 @@
+import Glibc
+import JSON
+import LoopServer
+import Testing
+
+@testable import loopd
+
+@Suite("What the documentation says")
+struct DocumentationTests {
+    private static let pages = [
+        "README.md", "CONTRIBUTING.md", "samples/hello/README.md", "docs/loop-json.md", "docs/sync.md",
+        "docs/playground.md",
+        "docs/events.md", "docs/troubleshooting.md",
+    ]
+
+    private static func text(_ page: String) throws -> String {
+        let file = try #require(fopen("\(Built.project)\(page)", "r"), "\(page)")
+        defer { fclose(file) }
+        var bytes: [UInt8] = []
+        while case let byte = getc(file), byte != EOF { bytes.append(UInt8(byte)) }
+        return String(decoding: bytes, as: UTF8.self)
+    }
+
+    /// The lines of fenced blocks in a language.
+    private static func blocks(_ language: String, in text: String) -> [String] {
+        var blocks: [String] = []
+        var current: [Substring]?
+        for line in text.split(separator: "\n", omittingEmptySubsequences: false) {
+            if let lines = current {
+                if line == "```" {
+                    blocks.append(lines.joined(separator: "\n"))
+                    current = nil
+                } else {
+                    current = lines + [line]
+                }
+            } else if line == "```\(language)" {
+                current = []
+            }
+        }
+        return blocks
+    }
+
+    /// Commands of other programs, each of which a test or the demo runs in this form.
+    private static let known: Set<String> = [
+        "eval \"$(loopd env)\"", "kubectl logs -f deployment/hello -n hello", "kubectl get pods -A",
+        "apt-get install runc",
+        "sysctl fs.inotify.max_user_watches=524288", "swift build --target LoopServer", "swift build --build-tests",
+        "swift test --skip-build --filter ConfigurationTests",
+    ]
+
+    @Test("every command in a page is one that works", arguments: pages)
+    func commands(page: String) throws {
+        let text = try DocumentationTests.text(page)
+        let makefile = try DocumentationTests.text("Makefile")
+        for line in DocumentationTests.blocks("sh", in: text).flatMap({ $0.split(separator: "\n") }) {
+            let words = line.prefix { $0 != "|" }.split(separator: " ").map(String.init)
+            switch words.first {
+            case "loopd": _ = try Invocation(parsing: Array(words.dropFirst()))
+            case "make": #expect(makefile.contains("\n\(words[1]):"), "\(line)")
+            default: #expect(DocumentationTests.known.contains(String(line)), "\(page): \(line)")
+            }
+        }
+    }
+
+    @Test("every loopd command within a sentence makes sense", arguments: pages)
+    func inlineCommands(page: String) throws {
+        let parts = try DocumentationTests.text(page).split(separator: "`", omittingEmptySubsequences: false)
+        for part in parts where part.hasPrefix("loopd ") && !part.contains("\n") {
+            // `loopd completion bash\|zsh\|fish` and `loopd help [COMMAND]` show what may stand there.
+            let words = part.split(separator: " ").dropFirst().filter { !$0.hasPrefix("[") }
+            let arguments = words.map { String($0.prefix { $0 != "\\" }) }
+            #expect(throws: Never.self, "\(page): \(part)") { try Invocation(parsing: arguments) }
+        }
+    }
+
+    @Test("every loop.json that is shown is good", arguments: pages)
+    func configurations(page: String) throws {
+        for block in DocumentationTests.blocks("json5", in: try DocumentationTests.text(page)) {
+            let (_, problems) = Configuration.parse(Array(block.utf8), file: page, directory: "/projects/shop")
+            #expect(problems == [], "\(page)")
+        }
+    }
+
+    @Test("links lead to pages and headings that are there", arguments: pages)
+    func links(page: String) throws {
+        let text = try DocumentationTests.text(page)
+        let folder = page.split(separator: "/").dropLast().map { "\($0)/" }.joined()
+        for match in text.matches(of: /\]\(([^)]+)\)/) where !match.1.hasPrefix("http") {
+            let parts = match.1.split(separator: "#", maxSplits: 1, omittingEmptySubsequences: false)
+            let target = parts[0].isEmpty ? page : folder + parts[0]
+            #expect(access("\(Built.project)\(target)", F_OK) == 0, "\(page): \(match.1)")
+            guard parts.count == 2 else { continue }
+            let headings = try DocumentationTests.text(target).split(separator: "\n").filter { $0.hasPrefix("#") }
+            let anchors = headings.map { heading in
+                heading.drop { $0 == "#" || $0 == " " }.lowercased().replacing(" ", with: "-").filter {
+                    $0 != "`" && $0 != ","
+                }
+            }
+            #expect(anchors.contains(String(parts[1])), "\(page): \(match.1)")
+        }
+    }
+
+    @Test("the README lists every command with its summary")
+    func commandTable() throws {
+        let text = try DocumentationTests.text("README.md")
+        for command in Command.shown where command != .help {
+            #expect(text.contains("`loopd \(command.rawValue)"))
+            #expect(text.contains("| \(command.summary)"), "\(command.summary)")
+        }
+    }
+
+    @Test("the reference names every key of the schema")
+    func keys() throws {
+        let text = try DocumentationTests.text("docs/loop-json.md")
+        let schema = try JSON(parsing: DocumentationTests.text("loop.schema.json"))
+        let sections =
+            [schema] + ["cluster", "watch", "service", "rule", "sync", "step"].compactMap { schema.at("$defs", $0) }
+        for section in sections {
+            for key in section["properties"]?.object?.keys ?? [] { #expect(text.contains("\n| `\(key)` |"), "\(key)") }
+        }
+    }
+}
