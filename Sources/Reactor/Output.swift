@@ -18,7 +18,8 @@ public struct Output: Sendable {
 extension Child {
     /// Runs a program to its end and collects at most `limit` bytes of each output; more is read and dropped.
     ///
-    /// The launch's standard output and error become pipes. When the task is cancelled, the whole process group gets
+    /// The launch's standard output and error become pipes. A standard input of `.pipe` without `input` stays open until the
+    /// program ends, as programs want it that end with their parent. When the task is cancelled, the whole process group gets
     /// SIGTERM, then SIGKILL after `grace`, and `CancellationError` is thrown once the process has ended.
     public static func run(
         _ launch: Launch, input: [UInt8] = [], limit: Int = 16 << 20, grace: Duration = .seconds(2)
@@ -29,7 +30,7 @@ extension Child {
         launch.standardError = .pipe
         let child = try await spawn(launch)
         return try await withTaskCancellationHandler {
-            let feeding = Task { await feed(input, to: child.standardInput) }
+            let feeding = Task { if !input.isEmpty { await feed(input, to: child.standardInput) } }
             let out = Task { await collect(child.standardOutput, limit: limit) }
             let err = Task { await collect(child.standardError, limit: limit) }
             let status = await child.wait()
@@ -38,6 +39,7 @@ extension Child {
             feeding.cancel()
             let output = Output(status: status, standardOutput: await out.value, standardError: await err.value)
             await feeding.value
+            child.standardInput?.close()
             try Task.checkCancellation()
             return output
         } onCancel: {

@@ -1,3 +1,5 @@
+internal import Synchronization
+
 /// The loop for one `loop.json` on one cluster: what `watch`, `sync` and `status` do.
 public struct Session: Sendable {
     /// What the command line chose.
@@ -33,20 +35,28 @@ public struct Session: Sendable {
     ///
     /// `report` is called in order, never twice at once. Whatever ends the loop was reported as `failed` before.
     public func watch(report: @escaping @Sendable (LoopEvent) -> Void) async -> Outcome {
-        report(LoopEvent(.failed(.init("watch is not there yet"))))
-        return .failed
+        await run(report).run(once: false)
     }
 
     /// Makes the containers equal to the tree once.
+    ///
+    /// A pod that does not come up within a minute is a failure.
     public func sync(report: @escaping @Sendable (LoopEvent) -> Void) async -> Outcome {
-        report(LoopEvent(.failed(.init("sync is not there yet"))))
-        return .failed
+        await run(report).run(once: true)
     }
 
     /// What the cluster holds now.
     ///
     /// A cluster that cannot be reached is in the report.
     public func status() async -> (StatusReport, Outcome) {
-        (StatusReport(context: configuration.cluster.context ?? "", namespace: configuration.namespace), .failed)
+        await run { _ in }.status()
+    }
+
+    private func run(_ report: @escaping @Sendable (LoopEvent) -> Void) -> SessionRun {
+        // Lanes report from their own tasks; the reader gets one event at a time.
+        let order = Mutex(())
+        return SessionRun(configuration: configuration, options: options) { event in
+            order.withLock { _ in report(event) }
+        }
     }
 }

@@ -4,10 +4,14 @@ internal import Synchronization
 internal import Watcher
 internal import Wire
 
-/// Copies a local folder into a container: `kubectl cp`.
-protocol FolderCopier: Sendable {
-    /// Copies what is in `folder` to the folder `target` in the container, making it. Throws with kubectl's own words.
+/// What kubectl itself does in a container, a process each time.
+protocol ContainerCommands: Sendable {
+    /// Copies what is in `folder` to the folder `target` in the container, making it.
+    ///
+    /// Throws with kubectl's own words.
     func copy(_ folder: String, to target: String, pod: String, container: String) async throws
+    /// Runs a program without input to its end.
+    func run(_ command: [String], pod: String, container: String) async throws -> Output
 }
 
 /// The last way into a container: one `kubectl cp` a batch, then one shell that puts everything in its place.
@@ -23,8 +27,7 @@ final class CopyAccess: ContainerAccess {
     }
 
     let description = "kubectl cp: slow, without comparison"
-    private let exec: any ContainerExec
-    private let copier: any FolderCopier
+    private let commands: any ContainerCommands
     private let instance: ContainerInstance
     /// A private folder for what waits to be copied.
     private let folder: String
@@ -33,9 +36,8 @@ final class CopyAccess: ContainerAccess {
     /// A way into a container that has `tar` and `sh`.
     ///
     /// `folder` is private to it and exists.
-    init(exec: any ContainerExec, copier: any FolderCopier, instance: ContainerInstance, folder: String) {
-        self.exec = exec
-        self.copier = copier
+    init(commands: any ContainerCommands, instance: ContainerInstance, folder: String) {
+        self.commands = commands
         self.instance = instance
         self.folder = folder
     }
@@ -108,26 +110,16 @@ final class CopyAccess: ContainerAccess {
         }
         try script.write(to: "\(local)/apply")
         let remote = "\(target == "/" ? "" : target)/.loopd-cp-\(batch)"
-        try await copier.copy(local, to: remote, pod: instance.pod, container: instance.container)
+        try await commands.copy(local, to: remote, pod: instance.pod, container: instance.container)
         let output = try await shell("sh \"$1/apply\" \"$1\"; rm -rf \"$1\"", [remote])
         return CopyScript.results(output, count: operations.count)
     }
 
     func run(_ arguments: [String], output: (ProgramOutput) -> Void) async throws -> ProgramExit {
-        let stream = try await exec.start(arguments, pod: instance.pod, container: instance.container)
-        defer { stream.close() }
-        while true {
-            switch try await stream.read() {
-            case .standardOutput(let bytes): output(ProgramOutput(channel: .standardOutput, bytes: bytes))
-            case .standardError(let bytes): output(ProgramOutput(channel: .standardError, bytes: bytes))
-            case .ended(let end):
-                guard case .exited(let code) = end.kind else {
-                    throw LinkError.refused(
-                        Failure(.exec, code: ENOENT, path: [], uid: 0, text: Array(end.message.utf8)))
-                }
-                return .code(code)
-            }
-        }
+        let done = try await commands.run(arguments, pod: instance.pod, container: instance.container)
+        output(ProgramOutput(channel: .standardOutput, bytes: done.standardOutput))
+        output(ProgramOutput(channel: .standardError, bytes: done.standardError))
+        return .code(done.status.shellCode)
     }
 
     func end() async { drop() }
@@ -141,10 +133,13 @@ final class CopyAccess: ContainerAccess {
     }
 
     private func shell(_ script: String, _ arguments: [String]) async throws -> String {
-        let (end, output) = try await exec.run(
+        let done = try await commands.run(
             ["sh", "-c", script, "loopd"] + arguments, pod: instance.pod, container: instance.container)
-        guard end.kind == .exited(0) else { throw end }
-        return output
+        guard done.status.isSuccess else {
+            let words = done.errorText.split(separator: "\n").last.map(String.init) ?? "\(done.status)"
+            throw LinkError.disconnected("kubectl exec: \(words)")
+        }
+        return done.text
     }
 
     /// Removes a folder of plain files.

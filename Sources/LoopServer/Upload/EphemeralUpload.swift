@@ -8,7 +8,8 @@ protocol PodObjects: Sendable {
     /// Adds an ephemeral container by a strategic merge patch of the pod's `ephemeralcontainers`.
     func addEphemeralContainer(_ container: JSON, to pod: String) async throws
     /// Waits until `isDone` says so of the pod, following it by watching.
-    func wait(forPod name: String, limit: Duration, until isDone: @escaping @Sendable (JSON) -> Bool) async throws -> JSON
+    func wait(forPod name: String, limit: Duration, until isDone: @escaping @Sendable (JSON) -> Bool) async throws
+        -> JSON
 }
 
 /// Brings the helper beside a container that has neither shell nor tar: an ephemeral container in its process namespace,
@@ -77,6 +78,7 @@ struct EphemeralUpload: Sendable {
     }
 
     /// The target's first process, found by the container's id in the control groups of every process that can be seen.
+    ///
     /// It need not be process 1: pods can share one process namespace.
     private func targetProcess(in name: String) async throws -> Int {
         let script = """

@@ -8,7 +8,7 @@ internal import Synchronization
 final class Ladder: ContainerConnector {
     private let objects: any PodObjects
     private let exec: any ContainerExec
-    private let copier: any FolderCopier
+    private let commands: any ContainerCommands
     private let programs: Programs
     private let helperImage: String?
     private let transport: Sync.Transport
@@ -20,13 +20,13 @@ final class Ladder: ContainerConnector {
 
     /// The ladder of one service; `destinations` are further places where a helper may live.
     init(
-        objects: any PodObjects, exec: any ContainerExec, copier: any FolderCopier, programs: Programs,
+        objects: any PodObjects, exec: any ContainerExec, commands: any ContainerCommands, programs: Programs,
         helperImage: String?, transport: Sync.Transport, destinations: [String], scratch: String,
         emit: @escaping @Sendable (LoopEvent.Kind) -> Void
     ) {
         self.objects = objects
         self.exec = exec
-        self.copier = copier
+        self.commands = commands
         self.programs = programs
         self.helperImage = helperImage
         self.transport = transport
@@ -102,14 +102,15 @@ final class Ladder: ContainerConnector {
         }
         let folder = "\(scratch)/cp-\(number)"
         guard mkdir(folder, 0o700) == 0 || errno == EEXIST else { throw SystemError.last("mkdir \(folder)") }
-        return CopyAccess(exec: exec, copier: copier, instance: instance, folder: folder)
+        return CopyAccess(commands: commands, instance: instance, folder: folder)
     }
 
     private func noWay(_ instance: ContainerInstance, _ reasons: [String]) -> LoopFailure {
         LoopFailure(
             failure: LoopEvent.Failure(
                 "\(instance.pod): no way into container \(instance.container)", details: reasons,
-                nextStep: "set cluster.helperImage to an image with a shell that the nodes can pull, or use \"via\": \"cp\""))
+                nextStep:
+                    "set cluster.helperImage to an image with a shell that the nodes can pull, or use \"via\": \"cp\""))
     }
 
     /// The architecture of a node, in Kubernetes' names; asked once.

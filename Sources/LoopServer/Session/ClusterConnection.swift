@@ -1,0 +1,73 @@
+internal import Glibc
+internal import JSON
+internal import Reactor
+
+/// A cluster that may be touched and answers: the guarded context, its proxy, and a client over it.
+struct ClusterConnection: Sendable {
+    let context: KubeContext
+    let proxy: KubectlProxy
+    let client: KubeClient
+    let leash: String
+
+    /// Resolves the context, checks that it is allowed, starts the proxy and asks the cluster for its version.
+    ///
+    /// Throws `ClusterError`.
+    static func open(_ cluster: Cluster, programs: Programs) async throws -> ClusterConnection {
+        let context = try await KubeContext.resolve(cluster, kubectl: try Kubectl.find())
+        let proxy = try await KubectlProxy.start(context, programs: programs)
+        let client = KubeClient(proxy)
+        do {
+            _ = try await client.version()
+        } catch {
+            await proxy.stop()
+            if error is CancellationError { throw error }
+            let reason = proxy.complaint.isEmpty ? "\(error)" : proxy.complaint
+            throw ClusterError.unreachable(context.name, server: context.server, because: reason)
+        }
+        return ClusterConnection(context: context, proxy: proxy, client: client, leash: programs.leash ?? "")
+    }
+
+    /// Ends the proxy.
+    func close() async { await proxy.stop() }
+
+    /// Makes the namespace where it is missing.
+    ///
+    /// True when it was.
+    func ensureNamespace(_ name: String) async throws -> Bool {
+        do {
+            _ = try await client.get(.namespaces, name)
+            return false
+        } catch let error as KubeError where error.isNotFound {
+            let object: JSON = [
+                "apiVersion": "v1", "kind": "Namespace", "metadata": ["name": .string(name)],
+            ]
+            _ = try await client.create(.namespaces, object)
+            return true
+        } catch let error as KubeError where error.isForbidden {
+            // Who may not look at namespaces may still work inside one.
+            return false
+        }
+    }
+
+    /// Applies manifests (files, folders, or folders with a kustomization) and returns what is not unchanged.
+    func apply(_ manifests: [String], namespace: String) async throws -> [String] {
+        var changed: [String] = []
+        for manifest in manifests {
+            let isKustomization = ["kustomization.yaml", "kustomization.yml", "Kustomization"].contains {
+                access("\(manifest)/\($0)", R_OK) == 0
+            }
+            let output = try await context.kubectl.run(
+                ["apply", "-n", namespace, isKustomization ? "-k" : "-f", manifest], leash: leash)
+            let lines = output.text.split(separator: "\n").map(String.init)
+            changed += lines.filter { !$0.hasSuffix(" unchanged") }
+            guard output.status.isSuccess else {
+                let words = output.errorText.split(separator: "\n").map(String.init)
+                throw LoopFailure(
+                    failure: LoopEvent.Failure(
+                        "kubectl apply -f \(manifest) failed", details: Array(words.prefix(6)),
+                        nextStep: "mend the manifest; what was applied before it stays"))
+            }
+        }
+        return changed
+    }
+}

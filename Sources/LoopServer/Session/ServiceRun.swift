@@ -1,0 +1,129 @@
+internal import JSON
+internal import Synchronization
+
+/// One service while a session runs: its lease, its pods, its lane.
+final class ServiceRun: Sendable {
+    let service: Service
+    let lane: ServiceLane
+    private let target: Target
+    private let client: KubeClient
+    private let namespace: String
+    private let keeper: LeaseKeeper?
+    private let takeOver: Bool
+    private let emit: @Sendable (LoopEvent) -> Void
+    private let hasLease = Mutex(false)
+
+    init(
+        _ service: Service, target: Target, lane: ServiceLane, client: KubeClient, namespace: String,
+        session: String, takeOver: Bool, emit: @escaping @Sendable (LoopEvent) -> Void
+    ) {
+        self.service = service
+        self.target = target
+        self.lane = lane
+        self.client = client
+        self.namespace = namespace
+        self.takeOver = takeOver
+        self.emit = emit
+        if case .workload(let kind, let name) = target {
+            keeper = LeaseKeeper(client, kind, name: name, namespace: namespace, session: session)
+        } else {
+            // Pods that some program makes have no workload to hold a lease on.
+            keeper = nil
+        }
+    }
+
+    /// Follows the pods and keeps the lane up with them until the task is cancelled.
+    ///
+    /// Throws `LeaseHeld` when another loopd has the workload.
+    func run() async throws {
+        let watch = WorkloadWatch(client, target, namespace: namespace)
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            group.addTask { await watch.run() }
+            group.addTask { try await self.follow(watch) }
+            group.addTask {
+                if let keeper = self.keeper { try await keeper.keep() }
+            }
+            defer { group.cancelAll() }
+            while let _ = try await group.next() {}
+        }
+    }
+
+    private func follow(_ watch: WorkloadWatch) async throws {
+        var known: [ContainerInstance] = []
+        var told: String?
+        while let state = await watch.next() {
+            if state.isMissing {
+                if told != "missing" { await tellMissing() }
+                told = "missing"
+                await lane.setInstances([])
+                known = []
+                continue
+            }
+            if let workload = state.workload { try await hold(workload) }
+            // While the cluster does not answer nothing is known to be gone: the lane keeps what it has.
+            if let disconnection = state.disconnection {
+                if told != disconnection { report(.notice("the cluster does not answer: \(disconnection)")) }
+                told = disconnection
+                continue
+            }
+            let present = state.instances(of: service.container)
+            tellChange(from: known, to: present)
+            known = present
+            await lane.setInstances(present)
+            let reason = present.isEmpty ? missingContainer(state) ?? state.reason(container: service.container) : nil
+            if let reason, reason != told { report(.failed(LoopEvent.Failure("no pod to sync into: \(reason)"))) }
+            told = reason
+        }
+    }
+
+    /// A container name that no pod has, and what there is instead.
+    private func missingContainer(_ state: WorkloadState) -> String? {
+        guard let pod = state.pods.first(where: { !$0.isOver }) else { return nil }
+        let names = pod.containers.map(\.name)
+        let list = names.joined(separator: ", ")
+        guard let wanted = service.container else {
+            return pod.usualContainer == nil ? "\(pod.name) has several containers (\(list)): set \"container\"" : nil
+        }
+        return names.contains(wanted) ? nil : "\(pod.name) has no container \"\(wanted)\", but \(list)"
+    }
+
+    /// Takes the lease once, and notices when somebody else did.
+    private func hold(_ workload: JSON) async throws {
+        guard let keeper else { return }
+        if hasLease.withLock({ $0 }) {
+            if let loss = keeper.loss(in: workload) { throw loss }
+            return
+        }
+        do {
+            try await keeper.take(takeOver: takeOver)
+        } catch let error as KubeError where error.isForbidden {
+            report(.notice("\(target) cannot be annotated (\(error.message)): another loopd would not be noticed"))
+        }
+        hasLease.withLock { $0 = true }
+    }
+
+    /// Gives the lease back.
+    func end() async {
+        if hasLease.withLock({ $0 }) { await keeper?.release() }
+    }
+
+    private func tellMissing() async {
+        let names = (try? await client.workloadNames(namespace: namespace)) ?? []
+        let there = names.isEmpty ? "there is no workload at all" : "there is \(names.joined(separator: ", "))"
+        report(
+            .failed(
+                LoopEvent.Failure(
+                    "\(target) is not in namespace \(namespace): \(there)",
+                    nextStep: service.manifests.isEmpty
+                        ? "deploy it, or name its manifests in loop.json" : "check its name in loop.json")))
+    }
+
+    private func tellChange(from known: [ContainerInstance], to present: [ContainerInstance]) {
+        let (before, now) = (Set(known), Set(present))
+        let added = now.subtracting(before).map(\.pod).sorted()
+        let removed = before.subtracting(now).map(\.pod).sorted()
+        if !added.isEmpty || !removed.isEmpty { report(.podsChanged(added: added, removed: removed)) }
+    }
+
+    private func report(_ kind: LoopEvent.Kind) { emit(LoopEvent(kind, service: service.name)) }
+}

@@ -1,0 +1,66 @@
+internal import JSON
+
+extension SessionRun {
+    /// What the cluster holds now, by one look at each service.
+    func status() async -> (StatusReport, Outcome) {
+        var report = StatusReport(
+            context: configuration.cluster.context ?? "", namespace: configuration.namespace)
+        let connection: ClusterConnection
+        do {
+            connection = try await ClusterConnection.open(configuration.cluster, programs: options.programs)
+        } catch let error as ClusterError {
+            report.unreachable = error.description
+            return (report, .cluster)
+        } catch {
+            return (report, .interrupted)
+        }
+        report.context = connection.context.name
+        for service in configuration.services {
+            if let target = service.target {
+                report.services.append(await entry(service, target, connection))
+            } else {
+                report.services.append(StatusReport.Entry(service: service.name, target: ""))
+            }
+        }
+        await connection.close()
+        let isWhole = report.services.allSatisfy { $0.problem == nil }
+        return (report, isWhole ? .done : .failed)
+    }
+
+    private func entry(
+        _ service: Service, _ target: Target, _ connection: ClusterConnection
+    ) async -> StatusReport.Entry {
+        var entry = StatusReport.Entry(service: service.name, target: "\(target)")
+        guard let state = await look(target, connection) else {
+            entry.problem = "the cluster does not answer"
+            return entry
+        }
+        entry.problem = state.isMissing ? "not in namespace \(configuration.namespace)" : state.disconnection
+        entry.holder = state.workload.flatMap { Lease(of: $0) }.flatMap { lease in
+            lease.isFresh(at: Timestamp.now().seconds) ? "\(lease.holder), process \(lease.pid)" : nil
+        }
+        entry.pods = state.pods.map { pod in
+            let name = service.container ?? pod.usualContainer
+            let container = pod.containers.first { $0.name == name }
+            return StatusReport.Pod(
+                name: pod.name, phase: pod.isTerminating ? "Terminating" : pod.phase,
+                isReady: container?.isReady ?? pod.isReady, restarts: container?.restarts ?? 0,
+                reason: PodDiagnosis.reason(pod, container: name))
+        }
+        return entry
+    }
+
+    private func look(_ target: Target, _ connection: ClusterConnection) async -> WorkloadState? {
+        let watch = WorkloadWatch(connection.client, target, namespace: configuration.namespace)
+        return await withTaskGroup(of: WorkloadState?.self) { group in
+            group.addTask {
+                await watch.run()
+                return nil
+            }
+            group.addTask { await watch.next() }
+            let state = await group.next() ?? nil
+            group.cancelAll()
+            return state
+        }
+    }
+}
