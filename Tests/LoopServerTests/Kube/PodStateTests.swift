@@ -1,0 +1,173 @@
+import JSON
+@testable import LoopServer
+import Testing
+
+@Suite("Pods and workloads as recorded")
+struct PodStateTests {
+    @Test(
+        "why a pod is not ready is one line with the cause",
+        arguments: [
+            ("running", nil),
+            ("readonly", nil),
+            ("crash", "crash-58bf6bd977-r49zb: container \"crash\" exited with code 3 (restarted 3 times)"),
+            (
+                "imagepull",
+                "imagepull-6fcccf979f-pjvn6: container \"imagepull\": cannot pull image localhost:5000/nosuch:dev: "
+                    + "localhost:5000/nosuch:dev: not found"
+            ),
+            (
+                "oom",
+                "oom-6b8c79cfd5-v4z6n: container \"oom\" was killed for using more memory than its limit "
+                    + "(restarted 3 times)"
+            ),
+            (
+                "noconfig",
+                "noconfig-788f764b7b-dtbvh: container \"noconfig\" cannot be created: configmap \"missing-config\" "
+                    + "not found"
+            ),
+            ("unsched", "no node takes unsched-75dccc7668-kkktj: 0/1 nodes are available: 1 Insufficient cpu"),
+            (
+                "notready",
+                "notready-799544f56f-d6m2x: container \"notready\" runs but is not ready: its readiness probe fails"
+            ),
+            (
+                "nocmd",
+                "nocmd-5cc68fdd4c-r8d59: container \"nocmd\" cannot start: exec: \"/no/such/binary\": "
+                    + "stat /no/such/binary: no such file or directory (restarted 3 times)"
+            ),
+            (
+                "liveness",
+                "liveness-dbdb87578-fk4vn: container \"liveness\" was ended by signal 9, as a failed liveness probe "
+                    + "does (restarted 4 times)"
+            ),
+            (
+                "pvc",
+                "no node takes pvc-6c57c96ccd-5x2q7: 0/1 nodes are available: persistentvolumeclaim \"missing\" "
+                    + "not found"
+            ),
+            (
+                "initfail",
+                "initfail-996b58b95-xngd7: init container \"migrate\" exited with code 1 (restarted 3 times)"
+            ),
+        ] as [(String, String?)])
+    func reasons(file: String, reason: String?) throws {
+        let pods = try Recording.pods(file)
+        #expect(pods.count == 1)
+        #expect(PodDiagnosis.reason(pods[0]) == reason)
+    }
+
+    @Test(
+        "why no pod exists stands in the workload's condition",
+        arguments: [
+            ("quota", "no pod of quota can be created: pods \"quota-854c69c878-hjcpr\" is forbidden: exceeded quota"),
+            ("pod-security", "no pod of psa can be created: pods \"psa-65c754fcf8-vb49f\" is forbidden: violates Pod"),
+        ])
+    func noPods(file: String, reason: String) throws {
+        let state = WorkloadState(workload: try Recording.json("deployments/\(file).json"))
+        #expect(state.reason(container: nil)?.hasPrefix(reason) == true)
+    }
+
+    @Test("a healthy workload has no reason", arguments: ["app", "readonly"])
+    func healthy(file: String) throws {
+        let workload = try Recording.json("deployments/\(file).json")
+        #expect(PodDiagnosis.reason(workload: workload) == nil)
+    }
+
+    @Test("a running container is an instance, by the pod's uid and the container's id")
+    func instance() throws {
+        let pod = try Recording.pods("running")[0]
+        #expect(pod.usualContainer == "app")
+        let instance = try #require(pod.instance(of: "app"))
+        #expect(instance.id.podUID == pod.uid)
+        #expect(instance.id.containerID.hasPrefix("containerd://"))
+        #expect(instance.node == "lab")
+        #expect(pod.instance(of: "other") == nil)
+    }
+
+    @Test("a container that runs but is not ready is an instance; one that crashed is not")
+    func readiness() throws {
+        #expect(try Recording.pods("notready")[0].instance(of: "notready") != nil)
+        #expect(try Recording.pods("crash")[0].instance(of: "crash") == nil)
+    }
+
+    @Test("a pod that is being deleted has no instance")
+    func terminating() throws {
+        var pod = try #require(try Recording.json("pods/running.json")["items"]?[0])
+        pod["metadata"]?["deletionTimestamp"] = "2026-11-21T00:00:00Z"
+        #expect(PodState(pod).instance(of: "app") == nil)
+        #expect(PodDiagnosis.reason(PodState(pod)) == "app-84f897f96b-fcssn is being deleted")
+    }
+
+    @Test("a Deployment's pods are those of the ReplicaSet with its revision")
+    func deployment() throws {
+        // The Deployment is at revision 4, whose ReplicaSet is app-84f897f96b.
+        let workload = try Recording.json("deployments/app.json")
+        let sets = try Recording.json("objects/replicasets.json")["items"]?.array ?? []
+        let now = try Recording.pods("running")
+        let old = try Recording.lines("watch/pods-during-rollout.jsonl").compactMap { line in
+            try JSON(parsing: line)["object"].map { PodState($0) }
+        }
+        .filter { $0.name.hasPrefix("app-5f856bfd8d") }
+        #expect(!old.isEmpty)
+        let current = WorkloadPods.current(.deployment, workload, revisions: sets, pods: now + old.prefix(1))
+        #expect(current == now)
+        #expect(workload.selectorText == "app=app")
+    }
+
+    @Test("a StatefulSet's pods are those of its update revision")
+    func statefulSet() throws {
+        let workload = try Recording.json("objects/statefulset.json")
+        let uid = try #require(workload.at("metadata", "uid")?.string)
+        let pods = ["db-67f9cdfb64", "db-old"].map { hash in
+            PodState([
+                "metadata": [
+                    "name": .string("pod-\(hash)"), "labels": ["controller-revision-hash": .string(hash)],
+                    "ownerReferences": [["controller": true, "uid": .string(uid)]],
+                ]
+            ])
+        }
+        #expect(
+            WorkloadPods.current(.statefulset, workload, revisions: [], pods: pods).map(\.name) == ["pod-db-67f9cdfb64"]
+        )
+    }
+
+    @Test("a DaemonSet's pods are those of its newest ControllerRevision; without any, all of them")
+    func daemonSet() throws {
+        let workload = try Recording.json("objects/daemonset.json")
+        let uid = try #require(workload.at("metadata", "uid")?.string)
+        let owner: JSON = [["controller": true, "uid": .string(uid)]]
+        let pods = ["a", "b"].map { hash in
+            PodState([
+                "metadata": [
+                    "name": .string(hash), "labels": ["controller-revision-hash": .string(hash)],
+                    "ownerReferences": owner,
+                ]
+            ])
+        }
+        let revisions: [JSON] = [("a", 9), ("b", 10)].map { hash, number in
+            [
+                "metadata": ["labels": ["controller-revision-hash": .string(hash)], "ownerReferences": owner],
+                "revision": .integer(number),
+            ]
+        }
+        #expect(WorkloadPods.current(.daemonset, workload, revisions: revisions, pods: pods).map(\.name) == ["b"])
+        #expect(WorkloadPods.current(.daemonset, workload, revisions: [], pods: pods).map(\.name) == ["a", "b"])
+    }
+
+    @Test("a selector with expressions is written in the API's syntax")
+    func selector() {
+        let workload: JSON = [
+            "spec": [
+                "selector": [
+                    "matchLabels": ["b": "2", "a": "1"],
+                    "matchExpressions": [
+                        ["key": "c", "operator": "In", "values": ["x", "y"]],
+                        ["key": "d", "operator": "NotIn", "values": ["z"]],
+                        ["key": "e", "operator": "Exists"], ["key": "f", "operator": "DoesNotExist"],
+                    ],
+                ]
+            ]
+        ]
+        #expect(workload.selectorText == "a=1,b=2,c in (x,y),d notin (z),e,!f")
+    }
+}
