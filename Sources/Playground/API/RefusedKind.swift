@@ -7,9 +7,12 @@ struct RefusedKind: Sendable, Equatable {
     var shortNames: [String] = []
     var isNamespaced = true
 
+    /// `kubectl describe namespace` looks for some kinds, and goes on only where they are not found.
+    private var isOptional: Bool { kind == "ResourceQuota" || kind == "LimitRange" || kind == "Lease" }
+
     var refusal: StatusError {
         StatusError(
-            code: 501, reason: "NotImplemented",
+            code: isOptional ? 404 : 501, reason: isOptional ? "NotFound" : "NotImplemented",
             message: "the playground does not serve \(kind) objects yet; it serves "
                 + ResourceKind.served.map(\.kind).joined(separator: ", "))
     }

@@ -96,7 +96,7 @@ enum Validation {
             if selector != nil, !LabelSelector(selector: selector).matches(template.at("metadata", "labels")) {
                 errors.append(
                     .invalid(
-                        "spec.template.metadata.labels", template.at("metadata", "labels") ?? nil,
+                        "spec.template.metadata.labels", template.at("metadata", "labels") ?? .null,
                         "`selector` does not match template `labels`"))
             }
             errors += labels(template.at("metadata", "labels"), at: "spec.template.labels")

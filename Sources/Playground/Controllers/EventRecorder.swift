@@ -76,7 +76,9 @@ final class EventRecorder: Sendable {
         involved["uid"] = object.at("metadata", "uid")
         involved["apiVersion"] = .string(kind.apiVersion)
         involved["resourceVersion"] = object.at("metadata", "resourceVersion")
-        let suffix = RandomNames.secret().prefix(16)
+        // By the time, as in Kubernetes: events of one object list in their order.
+        let now = Timestamp.now
+        let suffix = String((now.seconds * 1_000_000 + now.microseconds) * 1000 + Int.random(in: 0..<1000), radix: 16)
         return [
             "metadata": ["name": .string("\(name).\(suffix)"), "namespace": namespace], "involvedObject": involved,
             "reason": .string(reason), "message": .string(message),

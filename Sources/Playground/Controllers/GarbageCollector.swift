@@ -63,7 +63,7 @@ struct GarbageCollector: Controller {
             for (kind, owned) in all(where: { Self.owners(of: $0).contains { $0["uid"] == uid } }) {
                 try store.modify(kind, owned.at("metadata", "namespace")?.string, itself(owned).name) { owned in
                     let others = Self.owners(of: owned).filter { $0["uid"] != uid }
-                    owned["metadata"]?["ownerReferences"] = others.isEmpty ? nil : .array(others)
+                    owned["metadata"]?["ownerReferences"] = .array(others)
                 }
             }
             try release(kind, namespace, name, "orphan")
@@ -85,7 +85,7 @@ struct GarbageCollector: Controller {
     private func release(_ kind: ResourceKind, _ namespace: String, _ name: String, _ finalizer: String) throws {
         try store.modify(kind, namespace, name) { object in
             let others = (object.at("metadata", "finalizers")?.array ?? []).filter { $0 != .string(finalizer) }
-            object["metadata"]?["finalizers"] = others.isEmpty ? nil : .array(others)
+            object["metadata"]?["finalizers"] = .array(others)
         }
     }
 

@@ -33,7 +33,7 @@ enum Ownership {
                 if matches || isLeaving { return object }
                 _ = try? store.modify(kind, namespace, name) { object in
                     let others = (object.at("metadata", "ownerReferences")?.array ?? []).filter { $0["uid"] != uid }
-                    object["metadata"]?["ownerReferences"] = others.isEmpty ? nil : .array(others)
+                    object["metadata"]?["ownerReferences"] = .array(others)
                 }
                 return nil
             }

@@ -6,7 +6,11 @@ enum MergePatch {
         guard let changes = patch.object else { return patch }
         var result = target.object ?? JSONObject()
         for (key, value) in changes {
-            result[key] = value.isNull ? nil : apply(value, to: result[key] ?? .null)
+            if value.isNull {
+                result[key] = nil
+            } else {
+                result[key] = apply(value, to: result[key] ?? .null)
+            }
         }
         return .object(result)
     }

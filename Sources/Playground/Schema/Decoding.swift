@@ -59,16 +59,16 @@ struct ObjectDecoder {
         case .any: return value
         case .string(let keptEmpty):
             guard let text = value.string else { throw wrong("string") }
-            return text.isEmpty && !keptEmpty ? nil : value
+            return Self.kept(value, unless: text.isEmpty && !keptEmpty)
         case .time:
             guard let text = value.string else { throw wrong("string") }
-            return text.isEmpty ? nil : value
+            return Self.kept(value, unless: text.isEmpty)
         case .integer(let name, let keptZero):
             guard let number = value.integer else { throw wrong(name) }
-            return number == 0 && !keptZero ? nil : .integer(number)
+            return Self.kept(.integer(number), unless: number == 0 && !keptZero)
         case .boolean(let keptFalse):
             guard let bool = value.bool else { throw wrong("bool") }
-            return !bool && !keptFalse ? nil : value
+            return Self.kept(value, unless: !bool && !keptFalse)
         case .integerOrString:
             guard value.string != nil || value.integer != nil else { throw wrong("intstr.IntOrString") }
             return value
@@ -88,7 +88,7 @@ struct ObjectDecoder {
                     result[key] = element
                 }
             }
-            return result.isEmpty ? nil : .object(result)
+            return Self.kept(.object(result), unless: result.isEmpty)
         case .structure(let name):
             guard value.object != nil else { throw wrong("v1.\(name)") }
             return try structure(value, Schema.structure(name), at: path)
@@ -103,18 +103,26 @@ struct ObjectDecoder {
                     result.append(decoded)
                 }
             }
-            return result.isEmpty ? nil : .array(result)
+            return Self.kept(.array(result), unless: result.isEmpty)
         }
     }
 
     /// A quantity in text, as the API stores it; a number means itself.
     private func quantity(_ value: JSON) throws -> JSON? {
         switch value {
-        case .string(let text): Quantity(text) == nil ? nil : .string(text)
-        case .integer(let number): .string(String(number))
-        case .double(let number): .string(String(number))
-        default: nil
+        case .string(let text):
+            guard Quantity(text) != nil else { return nil }
+            return value
+        case .integer(let number): return .string(String(number))
+        case .double(let number): return .string(String(number))
+        default: return nil
         }
+    }
+
+    /// The value, or nothing. (In `condition ? nil : value` the `nil` would be JSON's null.)
+    private static func kept(_ value: JSON, unless isNothing: Bool) -> JSON? {
+        guard !isNothing else { return nil }
+        return value
     }
 
     private static func join(_ path: String, _ name: String) -> String { path.isEmpty ? name : "\(path).\(name)" }
