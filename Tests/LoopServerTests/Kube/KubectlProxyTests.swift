@@ -1,0 +1,133 @@
+import Glibc
+import HTTP
+import JSON
+@testable import LoopServer
+import Reactor
+import Testing
+
+@Suite("kubectl proxy", .timeLimit(.minutes(2)))
+struct KubectlProxyTests {
+    /// A proxy to an API server of the test's own, behind a path.
+    private func withProxy(
+        _ handler: @escaping @Sendable (HTTPExchange) async throws -> Void,
+        _ body: (KubectlProxy, KubeClient) async throws -> Void
+    ) async throws {
+        try await withAPI(handler) { _, endpoint in
+            let scratch = try Scratch()
+            let config = try scratch.kubeconfig(server: "http://\(endpoint)/clusters/one", contexts: ["kind-test"])
+            var cluster = Cluster()
+            cluster.kubeconfig = config
+            let context = try await KubeContext.resolve(cluster, kubectl: try Kubectl.find())
+            let proxy = try await KubectlProxy.start(context, programs: Programs.find())
+            do {
+                try await body(proxy, KubeClient(proxy))
+            } catch {
+                await proxy.stop()
+                throw error
+            }
+            await proxy.stop()
+        }
+    }
+
+    private static let api: @Sendable (HTTPExchange) async throws -> Void = { exchange in
+        let path = exchange.request.path
+        guard path.starts(with: ["clusters", "one"]) else { return try await exchange.fail(404, "NotFound", "outside") }
+        switch path.last {
+        case "version": try await exchange.answer(["gitVersion": "v1.36.2"])
+        case "exec":
+            let socket = try await exchange.upgrade(protocol: exchange.offeredProtocols.first)
+            guard let message = try await socket.receive() else { return }
+            try await socket.send(channel: 1, Array(message.bytes.dropFirst()))
+            try await socket.send(channel: 3, Array(#"{"status":"Success"}"#.utf8))
+            await socket.close()
+        case "pods" where exchange.query("watch") != nil:
+            try await exchange.startBody(HTTPResponse(200))
+            try await exchange.write(Array("{\"type\":\"ADDED\",\"object\":{\"metadata\":{\"name\":\"b\"}}}\n".utf8))
+            try await Task.sleep(for: .seconds(3600))
+        default:
+            try await exchange.answer(["metadata": ["resourceVersion": "1"], "items": []])
+        }
+    }
+
+    @Test("requests, watches and exec pass through it to a server behind a path")
+    func passesThrough() async throws {
+        try await withProxy(KubectlProxyTests.api) { proxy, client in
+            #expect(try await client.version()["gitVersion"] == "v1.36.2")
+
+            let watch = ResourceWatch(client, .init(.pods, namespace: "d"))
+            let running = Task { await watch.run() }
+            #expect(await watch.next() == .synced([]))
+            #expect(await watch.next() == .changed(["metadata": ["name": "b"]]))
+            running.cancel()
+            await running.value
+
+            let bytes = [UInt8](repeating: 7, count: 1_000_000)
+            let session = try await ExecSession.open(
+                client, .init(namespace: "d", pod: "p", container: "c", command: ["cat"]))
+            try await session.write(bytes)
+            var echoed: [UInt8] = []
+            while case .standardOutput(let some)? = try await session.next() { echoed += some }
+            #expect(echoed == bytes)
+            #expect(session.result?.exitCode == 0)
+        }
+    }
+
+    @Test("a killed proxy comes back at the same place, and a watch goes on")
+    func restart() async throws {
+        try await withProxy(KubectlProxyTests.api) { proxy, client in
+            let watch = ResourceWatch(client, .init(.pods, namespace: "d"), firstPause: .milliseconds(10))
+            let running = Task { await watch.run() }
+            #expect(await watch.next() == .synced([]))
+            #expect(await watch.next() != nil)
+            let first = try #require(proxy.pid)
+            kill(-first, SIGKILL)
+            var isBack = false
+            while !isBack, let change = await watch.next() {
+                if case .synced = change { isBack = true }
+            }
+            #expect(isBack)
+            #expect(proxy.pid != first)
+            #expect(try await client.version()["gitVersion"] == "v1.36.2")
+            running.cancel()
+            await running.value
+        }
+    }
+
+    @Test("stopping ends the process and removes the folder")
+    func stop() async throws {
+        let scratch = try Scratch()
+        let config = try scratch.kubeconfig(server: "http://127.0.0.1:1", contexts: ["kind-test"])
+        var cluster = Cluster()
+        cluster.kubeconfig = config
+        let context = try await KubeContext.resolve(cluster, kubectl: try Kubectl.find())
+        let proxy = try await KubectlProxy.start(context, programs: Programs.find())
+        let pid = try #require(proxy.pid)
+        guard case .unix(let socket) = proxy.endpoint else { return #expect(Bool(false)) }
+        #expect(access(socket, F_OK) == 0)
+        // Nothing listens at the server's address: the proxy says so itself.
+        await #expect(throws: KubeError.self) { try await KubeClient(proxy).version() }
+        await proxy.stop()
+        #expect(kill(pid, 0) != 0)
+        #expect(access(socket, F_OK) != 0)
+        await proxy.stop()
+    }
+
+    @Test("a proxy that does not start says why, and leaves nothing behind")
+    func doesNotStart() async throws {
+        let scratch = try Scratch()
+        let program = try scratch.write("kubectl", "#!/bin/sh\necho 'error: no such thing' >&2\nexit 1\n", mode: 0o755)
+        let context = KubeContext(name: "kind-x", server: "s", kubectl: Kubectl(program: program, context: "kind-x"))
+        let parent = try Scratch()
+        let error = await #expect(throws: ClusterError.self) {
+            try await KubectlProxy.start(context, programs: Programs.find(), parents: [parent.path])
+        }
+        #expect(error?.kind == .unreachable)
+        #expect(error?.summary.contains("\"kind-x\"") == true)
+        #expect(rmdir(parent.path) == 0)
+
+        let noLeash = await #expect(throws: ClusterError.self) {
+            try await KubectlProxy.start(context, programs: Programs(leash: nil, helpers: [:]))
+        }
+        #expect(noLeash?.kind == .leashMissing)
+    }
+}

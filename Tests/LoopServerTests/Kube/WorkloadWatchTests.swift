@@ -1,0 +1,139 @@
+import HTTP
+import JSON
+@testable import LoopServer
+import Reactor
+import Synchronization
+import Testing
+
+/// Lists and watches over a few collections that a test changes.
+private final class SmallCluster: Sendable {
+    private struct State {
+        var version = 1
+        var objects: [String: [JSON]] = [:]
+        var readers: [Int: (plural: String, AsyncStream<JSON>.Continuation)] = [:]
+        var nextReader = 0
+    }
+    private let state = Mutex(State())
+
+    func put(_ plural: String, _ object: JSON) {
+        state.withLock { state in
+            let name = object.at("metadata", "name")
+            let isNew = state.objects[plural]?.contains { $0.at("metadata", "name") == name } != true
+            state.objects[plural, default: []].removeAll { $0.at("metadata", "name") == name }
+            state.objects[plural, default: []].append(object)
+            for reader in state.readers.values where reader.plural == plural {
+                reader.1.yield(["type": isNew ? "ADDED" : "MODIFIED", "object": object])
+            }
+        }
+    }
+
+    func remove(_ plural: String, _ object: JSON) {
+        state.withLock { state in
+            state.objects[plural, default: []].removeAll { $0.at("metadata", "name") == object.at("metadata", "name") }
+            for reader in state.readers.values where reader.plural == plural {
+                reader.1.yield(["type": "DELETED", "object": object])
+            }
+        }
+    }
+
+    func handle(_ exchange: HTTPExchange) async throws {
+        let plural = exchange.request.path.last ?? ""
+        guard exchange.query("watch") != nil else {
+            let items = state.withLock { $0.objects[plural] ?? [] }
+            return try await exchange.answer(["metadata": ["resourceVersion": "1"], "items": .array(items)])
+        }
+        let (events, yield) = AsyncStream<JSON>.makeStream()
+        let id = state.withLock { state in
+            // What came between the list and this watch: as changes, which is harmless to tell twice.
+            for object in state.objects[plural] ?? [] { yield.yield(["type": "MODIFIED", "object": object]) }
+            state.nextReader += 1
+            state.readers[state.nextReader] = (plural, yield)
+            return state.nextReader
+        }
+        defer { state.withLock { _ = $0.readers.removeValue(forKey: id) } }
+        try await exchange.startBody(HTTPResponse(200))
+        for await event in events { try await exchange.write(event.bytes + [0x0A]) }
+    }
+}
+
+@Suite("Following a workload", .timeLimit(.minutes(1)))
+struct WorkloadWatchTests {
+    /// Reads states until one fits.
+    private func until(_ watch: WorkloadWatch, _ fits: (WorkloadState) -> Bool) async -> WorkloadState? {
+        while let state = await watch.next() {
+            if fits(state) { return state }
+        }
+        return nil
+    }
+
+    private func following(
+        _ target: Target, _ cluster: SmallCluster, _ body: (WorkloadWatch) async throws -> Void
+    ) async throws {
+        try await withAPI({ try await cluster.handle($0) }) { client, _ in
+            let watch = WorkloadWatch(client, target, namespace: "default")
+            let running = Task { await watch.run() }
+            defer { running.cancel() }
+            try await body(watch)
+            running.cancel()
+            await running.value
+        }
+    }
+
+    @Test("a Deployment's running pod is found, and a new revision's pods take its place")
+    func rollout() async throws {
+        let cluster = SmallCluster()
+        for set in try Recording.json("objects/replicasets.json")["items"]?.array ?? [] { cluster.put("replicasets", set) }
+        var deployment = try Recording.json("deployments/app.json")
+        let new = try #require(try Recording.json("pods/running.json")["items"]?[0])
+        let old = try #require(try JSON(parsing: try Recording.lines("watch/pods-during-rollout.jsonl")[0])["object"])
+        deployment["metadata"]?["annotations"]?["deployment.kubernetes.io/revision"] = "5"
+        cluster.put("deployments", deployment)
+        cluster.put("pods", old)
+        try await following(.workload(.deployment, name: "app"), cluster) { watch in
+            let before = await until(watch) { $0.pods.count == 1 }
+            #expect(before?.pods.map(\.name) == ["app-5f856bfd8d-mwkxd"])
+            cluster.put("pods", new)
+            deployment["metadata"]?["annotations"]?["deployment.kubernetes.io/revision"] = "4"
+            cluster.put("deployments", deployment)
+            let after = await until(watch) { $0.pods.map(\.name) == ["app-84f897f96b-fcssn"] }
+            #expect(after?.instances(of: nil).map(\.pod) == ["app-84f897f96b-fcssn"])
+            #expect(after?.reason(container: nil) == nil)
+            cluster.remove("pods", new)
+            let gone = await until(watch) { $0.pods.isEmpty }
+            #expect(gone?.reason(container: nil) == "there is no pod")
+        }
+    }
+
+    @Test("a workload that is not there is missing, and is found when it comes")
+    func missing() async throws {
+        let cluster = SmallCluster()
+        try await following(.workload(.statefulset, name: "db"), cluster) { watch in
+            let state = await watch.next()
+            #expect(state?.isMissing == true)
+            cluster.put("statefulsets", try Recording.json("objects/statefulset.json"))
+            #expect(await until(watch) { !$0.isMissing && $0.workload != nil } != nil)
+        }
+    }
+
+    @Test("a selector finds pods without a workload, also later ones")
+    func selector() async throws {
+        let cluster = SmallCluster()
+        try await following(.selector("app=app"), cluster) { watch in
+            #expect(await watch.next()?.pods.isEmpty == true)
+            cluster.put("pods", try #require(try Recording.json("pods/running.json")["items"]?[0]))
+            #expect(await until(watch) { $0.instances(of: "app").count == 1 } != nil)
+        }
+    }
+
+    @Test("a cluster that does not answer is told with its reason")
+    func unreachable() async throws {
+        let client = KubeClient(HTTPClient(endpoint: .unix(path: "/tmp/loopd-no-such.sock")))
+        let watch = WorkloadWatch(client, .workload(.deployment, name: "web"), namespace: "d")
+        let running = Task { await watch.run() }
+        let state = await watch.next()
+        #expect(state?.disconnection?.contains("/tmp/loopd-no-such.sock") == true)
+        #expect(state?.reason(container: nil)?.hasPrefix("the cluster does not answer: ") == true)
+        running.cancel()
+        await running.value
+    }
+}
