@@ -27,7 +27,7 @@ enum Loopd {
         case .watch, .sync: return await LoopCommand.run(invocation, console)
         case .up: return await PlaygroundCommands.up(invocation, console)
         case .down: return await PlaygroundCommands.down(invocation, console)
-        case .playgroundServe: return await PlaygroundCommands.serve(console)
+        case .playgroundServe: return await PlaygroundCommands.serve(invocation, console)
         }
     }
 

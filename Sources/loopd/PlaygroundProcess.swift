@@ -24,38 +24,40 @@ struct PlaygroundProcess: Sendable {
     /// Whether a process holds the playground.
     var isRunning: Bool { pid != nil }
 
-    /// The process that holds the playground.
+    /// The process that holds the playground, as the kernel names the lock's owner.
     var pid: Int32? {
         let raw = open(lockFile, O_RDONLY | O_CLOEXEC)
         guard raw >= 0 else { return nil }
         let file = OwnedDescriptor(raw)
-        guard flock(file.raw, LOCK_SH | LOCK_NB) != 0, errno == EWOULDBLOCK else { return nil }
-        var bytes = [UInt8](repeating: 0, count: 16)
-        let count = read(file.raw, &bytes, bytes.count)
-        let text = String(decoding: bytes.prefix(max(0, count)).prefix { $0 != 0x0A }, as: UTF8.self)
-        return Int32(text)
+        var lock = PlaygroundProcess.lock(F_WRLCK)
+        guard fcntl(file.raw, F_GETLK, &lock) == 0, lock.l_type != F_UNLCK else { return nil }
+        return lock.l_pid
     }
 
     /// Makes this process the one that holds the playground; `nil` when another one does.
     ///
-    /// It holds it until the result goes away or the process ends.
+    /// It holds it until the result goes away or the process ends. A lock of this kind also ends when the process closes
+    /// any other descriptor of the file, so whoever holds it does not ask for `pid`.
     func hold() throws -> OwnedDescriptor? {
         while true {
             let raw = open(lockFile, O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
             guard raw >= 0 else { throw SystemError.last("open \(lockFile)") }
             let file = OwnedDescriptor(raw)
-            guard flock(file.raw, LOCK_EX | LOCK_NB) == 0 else {
-                guard errno == EWOULDBLOCK else { throw SystemError.last("lock \(lockFile)") }
+            var lock = PlaygroundProcess.lock(F_WRLCK)
+            guard fcntl(file.raw, F_SETLK, &lock) == 0 else {
+                guard errno == EAGAIN || errno == EACCES else { throw SystemError.last("lock \(lockFile)") }
                 return nil
             }
             // Between open and lock, `down` may have removed this very file: a lock on it would hold nothing.
-            guard isLockFile(file.raw) else { continue }
-            let text = Array("\(getpid())\n".utf8)
-            guard ftruncate(file.raw, 0) == 0, write(file.raw, text, text.count) == text.count else {
-                throw SystemError.last("write \(lockFile)")
-            }
-            return file
+            if isLockFile(file.raw) { return file }
         }
+    }
+
+    private static func lock(_ type: Int32) -> flock {
+        var lock = flock()
+        lock.l_type = Int16(type)
+        lock.l_whence = Int16(SEEK_SET)
+        return lock
     }
 
     private func isLockFile(_ descriptor: Int32) -> Bool {
@@ -78,7 +80,8 @@ struct PlaygroundProcess: Sendable {
                     let raw = open(lockFile, O_RDONLY | O_CLOEXEC)
                     guard raw >= 0 else { return }
                     let file = OwnedDescriptor(raw)
-                    while flock(file.raw, LOCK_SH) != 0, errno == EINTR {}
+                    var lock = PlaygroundProcess.lock(F_RDLCK)
+                    while fcntl(file.raw, F_SETLKW, &lock) != 0, errno == EINTR {}
                 }
                 return true
             }

@@ -2,22 +2,30 @@ internal import LoopServer
 internal import Playground
 internal import Reactor
 
-/// The seam to the playground itself.
+/// The playground itself: run in this process, and removed.
 enum PlaygroundService {
+    /// Something of a playground that could not be removed.
+    struct Remains: Error, CustomStringConvertible {
+        let lines: [String]
+
+        var description: String { lines.joined(separator: "; ") }
+    }
+
     /// Runs the playground until a signal comes; `ready` is called once it answers.
+    ///
+    /// Its containers keep running: a playground that is started again takes them over.
     static func run(
-        _ playground: PlaygroundProcess, until signals: Signals, _ console: Console,
+        _ playground: PlaygroundProcess, hidden: [String], until signals: Signals, _ console: Console,
         ready: @escaping @Sendable () -> Void
     ) async -> Outcome {
-        let server = PlaygroundServer(stateDirectory: playground.directory)
-        let serving = Task { try await server.run { _ in ready() } }
+        let server = PlaygroundServer(stateDirectory: playground.directory, hidden: hidden)
+        let work = Task { try await server.run { _ in ready() } }
         let interruption = Task {
-            _ = try await signals.next()
-            serving.cancel()
+            if (try? await signals.next()) != nil { work.cancel() }
         }
         defer { interruption.cancel() }
         do {
-            try await serving.value
+            try await work.value
             return .done
         } catch is CancellationError {
             return .done
@@ -29,14 +37,9 @@ enum PlaygroundService {
 
     /// Ends what a playground has left and removes its folder.
     ///
-    /// Throws with a line for each thing that could not be removed.
+    /// None may run there.
     static func remove(_ playground: PlaygroundProcess) async throws {
         let left = try await PlaygroundServer.remove(stateDirectory: playground.directory)
-        guard left.isEmpty else { throw Leftovers(lines: left) }
-    }
-
-    private struct Leftovers: Error, CustomStringConvertible {
-        let lines: [String]
-        var description: String { lines.joined(separator: "; ") }
+        if !left.isEmpty { throw Remains(lines: left) }
     }
 }

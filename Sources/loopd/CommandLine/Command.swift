@@ -19,6 +19,8 @@ enum Command: String, CaseIterable {
     enum Arguments {
         case none
         case services
+        /// Folders that no pod may see.
+        case folders
         case command
         case shell
     }
@@ -28,6 +30,7 @@ enum Command: String, CaseIterable {
         case .watch, .sync, .status: .services
         case .help: .command
         case .completion: .shell
+        case .playgroundServe: .folders
         default: .none
         }
     }
@@ -36,6 +39,7 @@ enum Command: String, CaseIterable {
         switch arguments {
         case .none: ""
         case .services: "[SERVICE…]"
+        case .folders: "[FOLDER…]"
         case .command: "[COMMAND]"
         case .shell: Command.shells.joined(separator: "|")
         }

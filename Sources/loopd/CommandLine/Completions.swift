@@ -17,7 +17,7 @@ enum Completions {
         switch command.arguments {
         case .command: Command.shown.map(\.rawValue)
         case .shell: Command.shells
-        case .none, .services: []
+        case .none, .services, .folders: []
         }
     }
 
@@ -70,7 +70,7 @@ enum Completions {
             var arguments = options
             switch command.arguments {
             case .services: arguments.append("'*:service:($(\(services)))'")
-            case .none: break
+            case .none, .folders: break
             case .command, .shell: arguments.append("'1:word:(\(argumentWords(command).joined(separator: " ")))'")
             }
             return "        \(command.rawValue)) _arguments \(arguments.joined(separator: " ")) ;;"

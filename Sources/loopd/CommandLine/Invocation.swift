@@ -102,7 +102,7 @@ extension Invocation {
 
     private func checkArguments() throws(UsageError) {
         switch command.arguments {
-        case .services: break
+        case .services, .folders: break
         case .none:
             guard let extra = arguments.first else { break }
             throw UsageError(

@@ -43,7 +43,8 @@ enum LoopCommand {
                 return .usage
             }
             if target.isPlayground {
-                let outcome = await PlaygroundCommands.ensureRunning(target.playground, invocation, console)
+                let outcome = await PlaygroundCommands.ensureRunning(
+                    target.playground, project: target.configuration.directory, invocation, console)
                 guard outcome == .done else { return Task.isCancelled ? .interrupted : outcome }
             }
             let report = reporter(target, invocation, console)

@@ -11,7 +11,8 @@ enum PlaygroundCommands {
     static func up(_ invocation: Invocation, _ console: Console) async -> Outcome {
         let playground = PlaygroundProcess.standard()
         let wasRunning = playground.isRunning
-        let outcome = await ensureRunning(playground, invocation, console)
+        let project = Configuration.load(path: Configuration.defaultFile).0?.directory
+        let outcome = await ensureRunning(playground, project: project, invocation, console)
         guard outcome == .done else { return outcome }
         if invocation.isJSON {
             let report: JSON = [
@@ -27,14 +28,17 @@ enum PlaygroundCommands {
     }
 
     /// Starts the playground where it does not run, and returns when it answers.
+    ///
+    /// `project` is the folder that no pod may see.
     static func ensureRunning(
-        _ playground: PlaygroundProcess, _ invocation: Invocation, _ console: Console
+        _ playground: PlaygroundProcess, project: String?, _ invocation: Invocation, _ console: Console
     ) async -> Outcome {
         guard !playground.isRunning else { return .done }
+        let hidden = [StateDirectory.path()] + (project.map { [$0] } ?? [])
         do {
             if !invocation.isJSON { console.showTransient("starting the playground …") }
             try StateDirectory.create(playground.directory)
-            if let failure = try await start(playground) {
+            if let failure = try await start(playground, hidden: hidden) {
                 // Another `up` may have been faster: then there is nothing wrong.
                 if playground.isRunning { return .done }
                 console.complain("the playground did not start", hint: "its log: \(playground.log)")
@@ -51,12 +55,12 @@ enum PlaygroundCommands {
     }
 
     /// Starts the process and waits until it says that it is ready; else the end of its log.
-    private static func start(_ playground: PlaygroundProcess) async throws -> [String]? {
+    private static func start(_ playground: PlaygroundProcess, hidden: [String]) async throws -> [String]? {
         guard let program = Programs.executable else { throw SystemError(code: ENOENT, attempt: "find this program") }
         let raw = open(playground.log, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, 0o600)
         guard raw >= 0 else { throw SystemError.last("open \(playground.log)") }
         let log = OwnedDescriptor(raw)
-        var launch = Launch([program, Command.playgroundServe.rawValue], directory: "/")
+        var launch = Launch([program, Command.playgroundServe.rawValue, "--"] + hidden, directory: "/")
         launch.environment = environment()
         launch.standardError = .descriptor(log.raw)
         // A session of its own: Ctrl-C at the terminal and its end do not reach it.
@@ -125,7 +129,7 @@ enum PlaygroundCommands {
 
     static let readyLine = "ready\n"
 
-    static func serve(_ console: Console) async -> Outcome {
+    static func serve(_ invocation: Invocation, _ console: Console) async -> Outcome {
         do {
             let playground = PlaygroundProcess.standard()
             let signals = try Signals([SIGINT, SIGTERM, SIGHUP])
@@ -134,7 +138,8 @@ enum PlaygroundCommands {
                 console.complain("the playground runs already", hint: "stop it: loopd down")
                 return .failed
             }
-            let outcome = await PlaygroundService.run(playground, until: signals, console, ready: announce)
+            let outcome = await PlaygroundService.run(
+                playground, hidden: invocation.arguments, until: signals, console, ready: announce)
             // Not before the last container has ended.
             _ = consume lock
             return outcome
