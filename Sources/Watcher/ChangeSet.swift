@@ -5,8 +5,10 @@
 public struct ChangeSet: Sendable, Equatable {
     /// Single paths that were touched: written, created, removed, renamed, or changed in mode, owner or time.
     public internal(set) var paths: Set<RelativePath>
-    /// Subtrees to compare wholly, their top included: a folder that appeared, vanished or moved, an edited ignore file, or
-    /// a place where the kernel dropped events. The root is here when everything must be compared.
+    /// Subtrees to compare wholly, their top included: a folder that appeared, vanished or moved, an edited ignore
+    /// file, or a place where the kernel dropped events.
+    ///
+    /// The root is here when everything must be compared.
     public internal(set) var rescan: Set<RelativePath>
     /// Those of `paths` that were still open for writing when the batch left; they come again when they are closed.
     public internal(set) var unfinished: Set<RelativePath>
@@ -39,7 +41,9 @@ public struct ChangeSet: Sendable, Equatable {
     /// Whether `path` lies in a subtree that is to be compared wholly.
     public func isRescanned(_ path: RelativePath) -> Bool { Self.lies(path, in: rescan) }
 
-    /// Adds a later batch, so that one look at the disk serves both. More than 65,536 paths become a rescan of the root.
+    /// Adds a later batch, so that one look at the disk serves both.
+    ///
+    /// More than 65,536 paths become a rescan of the root.
     public mutating func merge(_ later: ChangeSet) {
         firstEvent = min(firstEvent, later.firstEvent)
         lastEvent = max(lastEvent, later.lastEvent)

@@ -6,8 +6,9 @@ struct Folder: ~Copyable {
     /// Valid while this value lives.
     let descriptor: Int32
 
-    /// Opens a folder; `followLinks` concerns the last component only. Throws the `errno` value: `ENOTDIR` or `ELOOP` for
-    /// what is no folder.
+    /// Opens a folder; `followLinks` concerns the last component only.
+    ///
+    /// Throws the `errno` value: `ENOTDIR` or `ELOOP` for what is no folder.
     init(_ path: [UInt8], followLinks: Bool) throws(OpenFailure) {
         let flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC | (followLinks ? 0 : O_NOFOLLOW)
         let opened = path.withCString { open($0, flags) }
@@ -25,7 +26,9 @@ struct Folder: ~Copyable {
         closedir(stream)
     }
 
-    /// Calls `body` with each entry's name and type, `.` and `..` excepted. Returns 0, or the `errno` value that ended it.
+    /// Calls `body` with each entry's name and type, `.` and `..` excepted.
+    ///
+    /// Returns 0, or the `errno` value that ended it.
     func list(_ body: (UnsafeBufferPointer<UInt8>, EntryKind) -> Void) -> Int32 {
         guard let nameOffset = MemoryLayout<dirent>.offset(of: \.d_name) else { return EINVAL }
         while true {

@@ -43,13 +43,13 @@ extension FolderWatches {
         guard !event.name.isEmpty else { return }
         let parent = tree.path(of: folder)
         let path = parent.appending(event.name)
+        let isIgnored = rules.isIgnored(path, isDirectory: event.isDirectory, in: tree.scope(of: folder))
         if !event.isDirectory, IgnoreScope.isIgnoreFile(event.name) {
             news.editedRules.insert(parent)
             // Even an ignore file that is itself ignored changes what the others are.
-            settling.record(path, touch(event, path), at: now)
-            return
+            if isIgnored { settling.rescan(parent, at: now) }
         }
-        guard !rules.isIgnored(path, isDirectory: event.isDirectory, in: tree.scope(of: folder)) else { return }
+        guard !isIgnored else { return }
         if event.has(IN_MOVED_TO), let move = news.move, move.cookie == event.cookie {
             settling.record(move.from, .renamed, at: now)
         }

@@ -35,7 +35,9 @@ struct FolderWatches {
         for node in tree.children(of: parent, named: name) { drop(node) }
     }
 
-    /// Watches a folder's subtree anew when its ignore files say something else than before. Returns whether they do.
+    /// Watches a folder's subtree anew when its ignore files say something else than before.
+    ///
+    /// Returns whether they do.
     mutating func refresh(_ folder: RelativePath) -> Bool {
         guard let name = folder.parent.map({ _ in folder.lastComponent }), let parent = node(at: folder.parent),
             let node = tree.children(of: parent, named: name).last(where: { tree.watch(of: $0) != nil })

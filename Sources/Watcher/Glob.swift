@@ -5,6 +5,7 @@ public struct GlobError: Error, Sendable, Equatable, CustomStringConvertible {
     /// What is wrong with it.
     public let reason: String
 
+    /// The text for messages.
     public var description: String { "\(pattern): \(reason)" }
 }
 
@@ -60,6 +61,7 @@ public struct Glob: Hashable, Sendable, CustomStringConvertible {
         return alternatives.contains { $0.canMatch(inside: components) }
     }
 
+    /// The text for messages.
     public var description: String { pattern }
 
     /// Two globs are the same when their text is.

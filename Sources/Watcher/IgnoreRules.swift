@@ -112,8 +112,10 @@ public struct IgnoreRules: Sendable {
         names.flatMap { [slash] + $0 }
     }
 
-    /// The contents of `info/exclude`. In a worktree or submodule `.git` is a file that names the real folder, and that
-    /// folder's `commondir` the one that all worktrees share.
+    /// The contents of `info/exclude`.
+    ///
+    /// In a worktree or submodule `.git` is a file that names the real folder, and that folder's `commondir` the one
+    /// that all worktrees share.
     private static func exclude(_ repository: [UInt8]) -> [UInt8]? {
         var folder = repository + Array("/.git".utf8)
         if let pointer = contents(of: folder), pointer.starts(with: "gitdir: ".utf8) {

@@ -4,7 +4,9 @@ internal import Glibc
 final class Inotify: Sendable {
     let descriptor: Int32
 
-    /// What is asked of every folder. `IN_EXCL_UNLINK` ends the news about files that are deleted and still open.
+    /// What is asked of every folder.
+    ///
+    /// `IN_EXCL_UNLINK` ends the news about files that are deleted and still open.
     static let folderMask =
         UInt32(
             IN_CREATE | IN_DELETE | IN_MODIFY | IN_CLOSE_WRITE | IN_ATTRIB | IN_MOVED_FROM | IN_MOVED_TO | IN_ONLYDIR)
@@ -25,8 +27,9 @@ final class Inotify: Sendable {
         close(descriptor)
     }
 
-    /// Watches an open folder, whatever its path has become meanwhile and however long it is. Returns the watch
-    /// descriptor; the same one again for a folder that is watched already.
+    /// Watches an open folder, whatever its path has become meanwhile and however long it is.
+    ///
+    /// Returns the watch descriptor; the same one again for a folder that is watched already.
     func watch(_ folder: borrowing Folder, mask: UInt32 = folderMask) throws(OpenFailure) -> Int32 {
         // The descriptor's own entry is a link, so it has to be followed; the folder itself was opened without.
         try watch(Array("/proc/self/fd/\(folder.descriptor)".utf8), mask: mask)
@@ -43,7 +46,9 @@ final class Inotify: Sendable {
         _ = inotify_rm_watch(descriptor, watch)
     }
 
-    /// Reads what is there without waiting. Returns whether there was anything.
+    /// Reads what is there without waiting.
+    ///
+    /// Returns whether there was anything.
     func read(_ buffer: UnsafeMutableRawBufferPointer, _ body: (Record) -> Void) -> Bool {
         let count = Glibc.read(descriptor, buffer.baseAddress, buffer.count)
         guard count > 0 else { return false }

@@ -54,7 +54,9 @@ struct PollLoop: ~Copyable {
         mailbox.close()
     }
 
-    /// Sleeps for one interval. Returns false when the loop has to end.
+    /// Sleeps for one interval.
+    ///
+    /// Returns false when the loop has to end.
     private func pause() -> Bool {
         let interval = Int32(clamping: max(1, (options.poll ?? .seconds(1)).nanoseconds / 1_000_000))
         var waits = pollfd(fd: wake.raw, events: Int16(POLLIN), revents: 0)

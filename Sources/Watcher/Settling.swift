@@ -49,7 +49,9 @@ struct Settling {
         maxWait = options.maxWait.nanoseconds
     }
 
-    /// Takes an event in. `created` marks the first sign of a path that was not there before.
+    /// Takes an event in.
+    ///
+    /// `created` marks the first sign of a path that was not there before.
     mutating func record(_ path: RelativePath, _ touch: Touch, created: Bool = false, at now: UInt64) {
         if touch == .open || touch == .attributes, let since = lingering[path] {
             lingering[path] = .some(since ?? now)
@@ -127,8 +129,9 @@ struct Settling {
         }
     }
 
-    /// The time since when the youngest waiting path waits. Stale entries at the end are dropped on the way, so that the
-    /// cost over a storm stays linear.
+    /// The time since when the youngest waiting path waits.
+    ///
+    /// Stale entries at the end are dropped on the way, so that the cost over a storm stays linear.
     private mutating func lastWaiting() -> UInt64? {
         while let last = order.last {
             if waiting[last.path]?.since == last.since { return last.since }

@@ -42,6 +42,7 @@ public struct WatchLimit: Sendable, Equatable, CustomStringConvertible {
         return "sudo sysctl \(setting)=\(proposal)"
     }
 
+    /// One line for a person.
     public var description: String {
         let now = value.map { "is \($0)" } ?? "is reached"
         return "\(setting) \(now), \(needed) needed: \(command)"
@@ -61,6 +62,7 @@ public struct UnreadableFolder: Sendable, Equatable, CustomStringConvertible {
         self.code = code
     }
 
+    /// One line for a person.
     public var description: String { "cannot watch \(path): \(message(code))" }
 }
 
@@ -73,6 +75,7 @@ public enum WatchError: Error, Sendable, Equatable, CustomStringConvertible {
     /// A pattern of `WatchOptions.ignore` is longer than 4,096 bytes or holds a zero byte.
     case pattern(String)
 
+    /// One line for a person.
     public var description: String {
         switch self {
         case .limit(let limit): limit.description

@@ -18,7 +18,8 @@ struct WatchLoop: ~Copyable {
     private var identity: RootPlace.Identity?
     private var settling: Settling
     private var news = EventNews()
-    private var reported: WatchLimit?
+    /// How many unwatched folders were last reported.
+    private var reported = 0
     private var announced = Announced.nothing
     private var ready = false
 
@@ -60,7 +61,9 @@ struct WatchLoop: ~Copyable {
         mailbox.close()
     }
 
-    /// Sleeps until there is something to do. Returns false when the loop has to end.
+    /// Sleeps until there is something to do.
+    ///
+    /// Returns false when the loop has to end.
     private mutating func pause() -> Bool {
         var timeout: Int32 = -1
         if let deadline = settling.deadline() {
@@ -90,8 +93,10 @@ struct WatchLoop: ~Copyable {
         report()
     }
 
-    /// Lets the batch go whose time has come. What its events made necessary comes first: setting the watches anew after
-    /// lost events, reading edited ignore files.
+    /// Lets the batch go whose time has come.
+    ///
+    /// What its events made necessary comes first: setting the watches anew after lost events, reading edited ignore
+    /// files.
     private mutating func settle() {
         let now = monotonicNow()
         guard let deadline = settling.deadline(), deadline <= now else { return }
@@ -172,12 +177,12 @@ struct WatchLoop: ~Copyable {
     /// Passes on what the walk could not do.
     private mutating func report() {
         for folder in folders?.takeUnreadable() ?? [] { mailbox.put(.unreadable(folder)) }
-        guard let unwatched = folders?.unwatched, unwatched > 0 else { return }
+        guard let unwatched = folders?.unwatched, unwatched != reported else { return }
+        reported = unwatched
+        guard unwatched > 0 else { return }
         let limit = WatchLimit(
             setting: "fs.inotify.max_user_watches", value: limit ?? Inotify.setting("max_user_watches"),
             needed: unwatched + (folders?.tree.watchCount ?? 0))
-        guard limit != reported else { return }
-        reported = limit
         mailbox.put(.limitReached(limit))
     }
 }

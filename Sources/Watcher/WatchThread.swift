@@ -2,8 +2,9 @@ internal import Glibc
 
 /// A thread for calls that block, with every signal left to the other threads, and the descriptor that ends it.
 enum WatchThread {
-    /// Starts a thread and gives it one end of a socket pair; returns the other end. The first end hangs up when the
-    /// other is closed.
+    /// Starts a thread and gives it one end of a socket pair; returns the other end.
+    ///
+    /// The first end hangs up when the other is closed.
     static func start(_ body: @escaping @Sendable (consuming OwnedDescriptor) -> Void) throws(WatchError)
         -> OwnedDescriptor
     {

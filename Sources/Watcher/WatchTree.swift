@@ -85,8 +85,9 @@ struct WatchTree {
         return node
     }
 
-    /// The folders of this name below `parent`. There can be two: one whose removal the kernel has yet to confirm, and its
-    /// successor.
+    /// The folders of this name below `parent`.
+    ///
+    /// There can be two: one whose removal the kernel has yet to confirm, and its successor.
     func children(of parent: Node, named name: ArraySlice<UInt8>) -> [Node] {
         var found: [Node] = []
         var child = records[Int(parent)].firstChild
@@ -97,7 +98,9 @@ struct WatchTree {
         return found
     }
 
-    /// Takes a subtree out of the table; returns the descriptors that nobody needs any more. The root's node stays.
+    /// Takes a subtree out of the table; returns the descriptors that nobody needs any more.
+    ///
+    /// The root's node stays.
     mutating func remove(_ top: Node) -> [Int32] {
         var released: [Int32] = []
         var waiting = [top]

@@ -22,7 +22,9 @@ public final class Watcher: Sendable {
     private let mailbox = Mailbox()
     private let state: Mutex<State>
 
-    /// Prepares a watcher of `root`. Throws when the kernel gives no inotify instance, or a pattern is unusable.
+    /// Prepares a watcher of `root`.
+    ///
+    /// Throws when the kernel gives no inotify instance, or a pattern is unusable.
     public convenience init(root: String, options: WatchOptions = WatchOptions()) throws(WatchError) {
         try self.init(root: root, options: options, limit: nil)
     }
@@ -42,10 +44,14 @@ public final class Watcher: Sendable {
         stop()
     }
 
-    /// What was found; for one reader. It ends after `stop`.
+    /// What was found; for one reader.
+    ///
+    /// It ends after `stop`.
     public var events: WatchEvents { WatchEvents(mailbox: mailbox) }
 
-    /// Sets the watches and starts to report, on a thread of its own. Further calls do nothing.
+    /// Sets the watches and starts to report, on a thread of its own.
+    ///
+    /// Further calls do nothing.
     public func start() throws(WatchError) {
         try state.withLock { state throws(WatchError) in
             guard !state.started else { return }
@@ -62,7 +68,9 @@ public final class Watcher: Sendable {
         }
     }
 
-    /// Ends the thread and the stream; every descriptor is given back. Further calls do nothing.
+    /// Ends the thread and the stream; every descriptor is given back.
+    ///
+    /// Further calls do nothing.
     public func stop() {
         state.withLock { $0 = State(started: true, wake: nil) }
         mailbox.close()

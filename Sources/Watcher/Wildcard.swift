@@ -102,7 +102,9 @@ struct PathPattern: Sendable, Equatable {
 
     let parts: [Part]
 
-    /// Whether the whole path matches. A `**` at the end stands for at least one component, elsewhere for none or more.
+    /// Whether the whole path matches.
+    ///
+    /// A `**` at the end stands for at least one component, elsewhere for none or more.
     func matches(_ components: ArraySlice<ArraySlice<UInt8>>) -> Bool {
         var part = 0
         var index = components.startIndex

@@ -4,8 +4,10 @@ import Testing
 
 @Suite("Settling")
 struct SettlingTests {
-    /// One line of the table: events as `millisecond:path sign`, batches as `millisecond:paths`. The signs: `+` created,
-    /// `~` written to, `.` closed after writing, `-` removed, `>` renamed within the tree, `@` attributes, `*` subtree.
+    /// One line of the table: events as `millisecond:path sign`, batches as `millisecond:paths`.
+    ///
+    /// The signs: `+` created, `~` written to, `.` closed after writing, `-` removed, `>` renamed within the tree, `@`
+    /// attributes, `*` subtree.
     struct Marble: Sendable, CustomTestStringConvertible {
         let name: String
         let events: String

@@ -3,8 +3,10 @@ import Testing
 
 @testable import Watcher
 
-/// A watcher on a real folder. Tests never sleep: `changes` writes a sentinel file and waits for it, so that everything
-/// done before has been reported.
+/// A watcher on a real folder.
+///
+/// Tests never sleep: `changes` writes a sentinel file and waits for it, so that everything done before has been
+/// reported.
 final class WatchedFolder {
     let disk: Disk
     let watcher: Watcher
