@@ -17,13 +17,18 @@ struct Lease: Equatable, Sendable {
     /// Seconds since 1970.
     var since: Int64
     var renewed: Int64
+    /// The holder's process, for other loopds on the same machine.
+    var process: ProcessIdentity?
 
-    init(holder: String, pid: Int, session: String, since: Int64, renewed: Int64) {
+    init(
+        holder: String, pid: Int, session: String, since: Int64, renewed: Int64, process: ProcessIdentity? = nil
+    ) {
         self.holder = holder
         self.pid = pid
         self.session = session
         self.since = since
         self.renewed = renewed
+        self.process = process
     }
 
     /// A lease of this process.
@@ -32,7 +37,9 @@ struct Lease: Equatable, Sendable {
         gethostname(&host, host.count - 1)
         let user = getpwuid(geteuid()).map { String(cString: $0.pointee.pw_name) } ?? "\(geteuid())"
         let name = String(decoding: host.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
-        return Lease(holder: "\(user)@\(name)", pid: Int(getpid()), session: session, since: now, renewed: now)
+        return Lease(
+            holder: "\(user)@\(name)", pid: Int(getpid()), session: session, since: now, renewed: now,
+            process: ProcessIdentity.current())
     }
 
     /// The lease in a workload's annotations; `nil` where there is none that can be read: what nobody can read protects
@@ -44,15 +51,17 @@ struct Lease: Equatable, Sendable {
             let renewed = json["renewed"]?.integer
         else { return nil }
         self.init(
-            holder: holder, pid: Int(json["pid"]?.integer ?? 0), session: session, since: since, renewed: renewed)
+            holder: holder, pid: Int(json["pid"]?.integer ?? 0), session: session, since: since, renewed: renewed,
+            process: (json["process"]?.string).map { ProcessIdentity(text: $0) })
     }
 
     /// The annotation's value.
     var text: String {
-        let json: JSON = [
+        var json: JSON = [
             "holder": .string(holder), "pid": .integer(Int64(pid)), "session": .string(session),
             "since": .integer(since), "renewed": .integer(renewed),
         ]
+        json["process"] = process.map { .string($0.text) }
         return json.text
     }
 
@@ -60,6 +69,9 @@ struct Lease: Equatable, Sendable {
     ///
     /// A clock that runs ahead on another machine makes it fresher; by more than an hour, it is no clock.
     func isFresh(at now: Int64) -> Bool { (-3600..<Lease.lifetime).contains(now - renewed) }
+
+    /// Whether the lease keeps others out: it is fresh, and its holder is not known to have been killed.
+    func isHeld(at now: Int64) -> Bool { isFresh(at: now) && process?.isGone != true }
 }
 
 /// Another loopd has the workload.

@@ -33,7 +33,7 @@ final class LeaseKeeper: Sendable {
     /// Throws `LeaseHeld` where another loopd holds a fresh one, unless `takeOver`.
     func take(takeOver: Bool = false) async throws {
         try await write { held in
-            if let held, held.session != self.mine.session, held.isFresh(at: self.now()), !takeOver {
+            if let held, held.session != self.mine.session, held.isHeld(at: self.now()), !takeOver {
                 throw LeaseHeld(workload: self.workload, lease: held, now: self.now())
             }
             return self.renewed
@@ -68,7 +68,7 @@ final class LeaseKeeper: Sendable {
 
     /// Who has taken the lease from us, as an object from a watch shows it; `nil` where nobody has.
     func loss(in workload: JSON) -> LeaseHeld? {
-        guard let held = Lease(of: workload), held.session != mine.session, held.isFresh(at: now()) else { return nil }
+        guard let held = Lease(of: workload), held.session != mine.session, held.isHeld(at: now()) else { return nil }
         return LeaseHeld(workload: self.workload, lease: held, now: now())
     }
 
@@ -89,7 +89,7 @@ final class LeaseKeeper: Sendable {
             }
         }
         try await write { held in
-            if let held, held.session != self.mine.session, held.isFresh(at: self.now()) {
+            if let held, held.session != self.mine.session, held.isHeld(at: self.now()) {
                 throw LeaseHeld(workload: self.workload, lease: held, now: self.now())
             }
             return self.renewed

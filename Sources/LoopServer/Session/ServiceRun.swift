@@ -70,9 +70,30 @@ final class ServiceRun: Sendable {
             tellChange(from: known, to: present)
             known = present
             await lane.setInstances(present)
-            let reason = present.isEmpty ? missingContainer(state) ?? state.reason(container: service.container) : nil
-            if let reason, reason != told { report(.failed(LoopEvent.Failure("no pod to sync into: \(reason)"))) }
+            let reason = present.isEmpty ? absence(in: state) : nil
+            if let reason, reason != told { tellAbsence(reason, state) }
             told = reason
+        }
+    }
+
+    /// Why there is nothing to sync into, in one line.
+    private func absence(in state: WorkloadState) -> String {
+        missingContainer(state) ?? state.reason(container: service.container) ?? "its container is between two runs"
+    }
+
+    /// A pod that is on its way is worth a calm line, one that cannot come up is a failure.
+    private func tellAbsence(_ reason: String, _ state: WorkloadState) {
+        let coming = state.pods.filter { !$0.isOver }.flatMap(\.containers).allSatisfy { container in
+            switch container.now {
+            case .unknown, .running: true
+            case .waiting(let reason, _): reason == "ContainerCreating" || reason == "PodInitializing"
+            case .terminated: false
+            }
+        }
+        if coming, missingContainer(state) == nil, !state.pods.contains(where: { $0.unschedulable != nil }) {
+            report(.notice("waiting for a pod: \(reason)"))
+        } else {
+            report(.failed(LoopEvent.Failure("no pod to sync into: \(reason)")))
         }
     }
 

@@ -37,7 +37,7 @@ extension SessionRun {
         }
         entry.problem = state.isMissing ? "not in namespace \(configuration.namespace)" : state.disconnection
         entry.holder = state.workload.flatMap { Lease(of: $0) }.flatMap { lease in
-            lease.isFresh(at: Timestamp.now().seconds) ? "\(lease.holder), process \(lease.pid)" : nil
+            lease.isHeld(at: Timestamp.now().seconds) ? "\(lease.holder), process \(lease.pid)" : nil
         }
         entry.pods = state.pods.map { pod in
             let name = service.container ?? pod.usualContainer

@@ -26,7 +26,11 @@ enum LoopCommand {
         guard (try? await signals.next()) != nil, !Task.isCancelled else { return }
         work.cancel()
         await withTaskGroup { group in
-            group.addTask { _ = try? await signals.next() }
+            group.addTask {
+                // `timeout` and some shells send the same signal twice at once: only a later one is impatience.
+                let first = ContinuousClock.now
+                while (try? await signals.next()) != nil, ContinuousClock.now - first < .milliseconds(200) {}
+            }
             group.addTask { try? await Task.sleep(for: .milliseconds(950)) }
             await group.next()
             if !Task.isCancelled { _exit(Outcome.interrupted.rawValue) }
