@@ -68,7 +68,7 @@ let package = Package(
             name: "LoopServerTests", dependencies: ["LoopServer", "HTTP", "JSON", "Reactor", "Wire", "Watcher"],
             swiftSettings: strict),
         .testTarget(
-            name: "PlaygroundTests", dependencies: ["Playground", "HTTP", "JSON", "Reactor"], swiftSettings: strict),
+            name: "PlaygroundTests", dependencies: ["Playground", "HTTP", "JSON", "Reactor", "CLinux"], swiftSettings: strict),
         .testTarget(
             name: "LoopdTests", dependencies: ["loopd", "LoopServer", "JSON", "Reactor"], swiftSettings: strict),
         .testTarget(
