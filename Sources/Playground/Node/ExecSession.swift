@@ -38,13 +38,13 @@ struct ExecSession: Sendable {
             try? stream.withDescriptor { _ = fcntl($0, ExecSession.setPipeSize, 1 << 20) }
         }
         let input = Task { await feed(started) }
-        let exit = await deliverOutput(of: started)
+        defer { input.cancel() }
+        // The playground stops: the process lives on without it.
+        guard let exit = await deliverOutput(of: started) else { return socket.abort() }
         let status = ExecStatus.ended(exit, request.command, version)
         try? await socket.send(channel: ChannelProtocol.status, status.bytes)
         await socket.close()
         started.standardInput?.close()
-        input.cancel()
-        await input.value
     }
 
     private func start() async throws -> ExecProcess {
@@ -94,8 +94,8 @@ struct ExecSession: Sendable {
         try? started.standardInput?.withDescriptor { Terminal.resize($0, columns: width, rows: height) }
     }
 
-    /// Sends what the process writes; returns how it ended when all of that is sent.
-    private func deliverOutput(of started: ExecProcess) async -> ContainerExit {
+    /// Sends what the process writes; returns how it ended when all of that is sent, `nil` when the task is cancelled.
+    private func deliverOutput(of started: ExecProcess) async -> ContainerExit? {
         let progress = OutputProgress()
         let carriers = Task {
             await withTaskGroup(of: Void.self) { group in
@@ -107,7 +107,10 @@ struct ExecSession: Sendable {
                 }
             }
         }
-        let exit = await started.process.wait()
+        guard let exit = await started.process.exit() else {
+            carriers.cancel()
+            return nil
+        }
         // What it wrote is in the pipes now. A child that it left behind may hold them open for ever: when nothing has come
         // for a while, that is the end.
         let watch = Task {

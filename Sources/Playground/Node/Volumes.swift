@@ -221,7 +221,18 @@ enum VolumeMounts {
         guard let reached = Disk.resolved(present), Disk.isInside(reached, root) else {
             throw ConfigurationError("subPath \(subPath) leaves the volume")
         }
-        if present != path { try Disk.makeDirectory(path, mode: 0o777) }
+        try create(path, below: present)
         return Disk.resolved(path) ?? path
+    }
+
+    /// Creates the missing folders of a path with the mode of the one above, set-group-id included: whoever may write to
+    /// the volume may write there.
+    private static func create(_ path: String, below present: String) throws(SystemError) {
+        guard path != present else { return }
+        try create(Disk.parent(of: path), below: present)
+        var status = stat()
+        guard stat(Disk.parent(of: path), &status) == 0 else { throw .last("stat \(Disk.parent(of: path))") }
+        guard mkdir(path, 0o700) == 0 || errno == EEXIST else { throw .last("mkdir \(path)") }
+        guard chmod(path, status.st_mode & 0o7777) == 0 else { throw .last("chmod \(path)") }
     }
 }

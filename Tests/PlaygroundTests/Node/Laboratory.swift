@@ -9,7 +9,9 @@ import Testing
 
 /// A node with a store and a registry of its own, on real runc, in a fresh folder; and nothing of it is left afterwards.
 final class Laboratory: Sendable {
-    /// Why pods cannot run here; `nil` when they can. Tests that need them are skipped by this name.
+    /// Why pods cannot run here; `nil` when they can.
+    ///
+    /// Tests that need them are skipped by this name.
     static let obstacle: String? = {
         let folder = "/tmp/loopd-preflight-\(getpid())"
         defer { Disk.removeTree(folder) }
