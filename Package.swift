@@ -71,7 +71,17 @@ let package = Package(
             name: "PlaygroundTests", dependencies: ["Playground", "HTTP", "JSON", "Reactor", "CLinux"], swiftSettings: strict),
         .testTarget(
             name: "LoopdTests", dependencies: ["loopd", "LoopServer", "JSON", "Reactor"], swiftSettings: strict),
+        // The end-to-end tests and the benchmark: a cluster, projects and images for both, and what runs in containers.
+        .target(name: "CProbe", path: "Tests/CProbe", cSettings: cStrict),
+        .executableTarget(
+            name: "Probe", dependencies: ["CProbe", "CAgent"], path: "Tests/Probe", swiftSettings: embedded,
+            linkerSettings: embeddedLink),
+        .target(
+            name: "TestCluster", dependencies: ["JSON", "Reactor", "HTTP", "CHash", "CLinux"], path: "Tests/TestCluster",
+            swiftSettings: strict),
+        .executableTarget(name: "Bench", dependencies: ["TestCluster", "JSON", "Reactor"], swiftSettings: strict),
         .testTarget(
-            name: "EndToEndTests", dependencies: ["loopd", "JSON", "Reactor", "HTTP"], swiftSettings: strict),
+            name: "EndToEndTests", dependencies: ["loopd", "TestCluster", "JSON", "Reactor", "HTTP"],
+            swiftSettings: strict),
     ]
 )

@@ -1,0 +1,186 @@
+// What the end-to-end tests run inside containers, static so that an image of nothing else can hold it: the process that
+// a container is, and eyes in it for `kubectl exec`.
+//
+//   probe run [FILE]            waits for SIGTERM; with FILE, leaves its first line's copy in /tmp/began before
+//   probe tree FOLDER           every entry below FOLDER: kind, mode, size, mtime, hash or target, path, as hex words
+//   probe show FILE             FILE's bytes
+//   probe equal FILE TEXT       whether FILE holds exactly TEXT
+//   probe processes             pid and command line of every process that can be seen
+//   probe append FILE TEXT      adds TEXT and a line end
+//   probe make FILE TEXT        writes FILE, making its folders
+//   probe copy FROM TO          a copy with mode 0755
+//   probe fill FILE BYTES       writes that many bytes, or as many as fit
+//   probe stop                  SIGTERM to process 1: the container ends
+//   probe slay                  SIGKILL to every other process but process 1
+#define _GNU_SOURCE
+#include "cprobe.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static int fail(const char *what) {
+    fprintf(stderr, "%s: %s\n", what, strerror(errno));
+    return 1;
+}
+
+static void hex(const char *bytes, size_t count) {
+    for (size_t i = 0; i < count; i++) printf("%02x", (unsigned char)bytes[i]);
+}
+
+static uint64_t hash(const char *path) {
+    uint64_t value = 0xcbf29ce484222325u;
+    static unsigned char buffer[1 << 16];
+    int file = open(path, O_RDONLY | O_CLOEXEC);
+    if (file < 0) return 0;
+    ssize_t got;
+    while ((got = read(file, buffer, sizeof buffer)) > 0)
+        for (ssize_t i = 0; i < got; i++) value = (value ^ buffer[i]) * 0x100000001b3u;
+    close(file);
+    return value;
+}
+
+static void tree(const char *folder, size_t cut) {
+    DIR *names = opendir(folder);
+    if (!names) return;
+    struct dirent *entry;
+    while ((entry = readdir(names))) {
+        if (!strcmp(entry->d_name, ".") || !strcmp(entry->d_name, "..")) continue;
+        char path[8192], target[4096];
+        snprintf(path, sizeof path, "%s/%s", folder, entry->d_name);
+        struct stat about;
+        if (lstat(path, &about)) continue;
+        char kind = S_ISDIR(about.st_mode) ? 'd' : S_ISLNK(about.st_mode) ? 'l' : S_ISREG(about.st_mode) ? 'f' : 'o';
+        printf("%c %o %lld %lld.%09ld ", kind, about.st_mode & 07777, (long long)about.st_size,
+               (long long)about.st_mtim.tv_sec, about.st_mtim.tv_nsec);
+        if (kind == 'l') {
+            ssize_t count = readlink(path, target, sizeof target);
+            hex(target, count > 0 ? (size_t)count : 0);
+        } else {
+            printf("%016llx", kind == 'f' ? (unsigned long long)hash(path) : 0ull);
+        }
+        putchar(' ');
+        hex(path + cut, strlen(path) - cut);
+        putchar('\n');
+        if (kind == 'd') tree(path, cut);
+    }
+    closedir(names);
+}
+
+static int show(const char *path) {
+    char buffer[1 << 16];
+    int file = open(path, O_RDONLY | O_CLOEXEC);
+    if (file < 0) return fail(path);
+    ssize_t got;
+    while ((got = read(file, buffer, sizeof buffer)) > 0) fwrite(buffer, 1, (size_t)got, stdout);
+    return got < 0 ? fail(path) : 0;
+}
+
+static int equal(const char *path, const char *text) {
+    char buffer[4096];
+    int file = open(path, O_RDONLY | O_CLOEXEC);
+    if (file < 0) return fail(path);
+    ssize_t got = read(file, buffer, sizeof buffer);
+    return got == (ssize_t)strlen(text) && !memcmp(buffer, text, (size_t)got) ? 0 : 1;
+}
+
+static int make(const char *path, const char *text, int flags, const char *end) {
+    char folder[4096];
+    snprintf(folder, sizeof folder, "%s", path);
+    for (char *slash = strchr(folder + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
+        *slash = 0;
+        mkdir(folder, 0755);
+        *slash = '/';
+    }
+    int file = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | flags, 0644);
+    if (file < 0) return fail(path);
+    return dprintf(file, "%s%s", text, end) < 0 ? fail(path) : 0;
+}
+
+static int copy(const char *from, const char *to) {
+    static char buffer[1 << 16];
+    int input = open(from, O_RDONLY | O_CLOEXEC), output = open(to, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0755);
+    if (input < 0 || output < 0) return fail(to);
+    ssize_t got;
+    while ((got = read(input, buffer, sizeof buffer)) > 0)
+        if (write(output, buffer, (size_t)got) != got) return fail(to);
+    return fchmod(output, 0755) ? fail(to) : 0;
+}
+
+static int fill(const char *path, long long bytes) {
+    static char buffer[1 << 12];
+    int output = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+    if (output < 0) return fail(path);
+    for (long long done = 0; done < bytes; done += (long long)sizeof buffer)
+        if (write(output, buffer, sizeof buffer) != (ssize_t)sizeof buffer) break;
+    return 0;
+}
+
+static int processes(void) {
+    DIR *names = opendir("/proc");
+    if (!names) return fail("/proc");
+    struct dirent *entry;
+    while ((entry = readdir(names))) {
+        if (entry->d_name[0] < '0' || entry->d_name[0] > '9') continue;
+        char path[300], line[4096];
+        snprintf(path, sizeof path, "/proc/%s/cmdline", entry->d_name);
+        int file = open(path, O_RDONLY | O_CLOEXEC);
+        ssize_t count = file < 0 ? 0 : read(file, line, sizeof line - 1);
+        if (file >= 0) close(file);
+        if (count <= 0) continue;
+        for (ssize_t i = 0; i + 1 < count; i++)
+            if (!line[i] || line[i] == '\n') line[i] = ' ';
+        line[count] = 0;
+        printf("%s %s\n", entry->d_name, line);
+    }
+    closedir(names);
+    return 0;
+}
+
+static void leave(int signal) {
+    (void)signal;
+    _exit(0);
+}
+
+static int run(const char *file) {
+    signal(SIGTERM, leave);
+    signal(SIGINT, leave);
+    // As process 1 it inherits whatever its container's processes leave behind.
+    signal(SIGCHLD, SIG_IGN);
+    if (file) {
+        char text[4096] = "";
+        int input = open(file, O_RDONLY | O_CLOEXEC);
+        ssize_t got = input < 0 ? 0 : read(input, text, sizeof text - 1);
+        if (input >= 0) close(input);
+        text[got > 0 ? strcspn(text, "\n") : 0] = 0;
+        make("/tmp/began", text, O_TRUNC, "");
+    }
+    for (;;) pause();
+}
+
+int cprobe_main(int count, char **words) {
+    const char *verb = count > 1 ? words[1] : "";
+    const char *first = count > 2 ? words[2] : NULL;
+    if (!strcmp(verb, "run")) return run(first);
+    if (!strcmp(verb, "processes")) return processes();
+    if (!strcmp(verb, "stop")) return kill(1, SIGTERM) ? fail("kill") : 0;
+    if (!strcmp(verb, "slay")) return kill(-1, SIGKILL) && errno != ESRCH ? fail("kill") : 0;
+    if (!strcmp(verb, "tree") && first) return tree(first, strlen(first) + 1), 0;
+    if (!strcmp(verb, "show") && first) return show(first);
+    if (count > 3) {
+        if (!strcmp(verb, "equal")) return equal(first, words[3]);
+        if (!strcmp(verb, "append")) return make(first, words[3], O_APPEND, "\n");
+        if (!strcmp(verb, "make")) return make(first, words[3], O_TRUNC, "");
+        if (!strcmp(verb, "copy")) return copy(first, words[3]);
+        if (!strcmp(verb, "fill")) return fill(first, atoll(words[3]));
+    }
+    fprintf(stderr, "probe: what?\n");
+    return 2;
+}

@@ -1,0 +1,168 @@
+internal import Glibc
+package import JSON
+package import Reactor
+internal import Synchronization
+
+/// One test's own namespace and project, with the loopds that it starts; nothing of them is left afterwards.
+package final class Scene: Sendable {
+    package let cluster: Cluster
+    package let namespace: String
+    package let project: Project
+    /// What `LOOPD_STATE_DIR` is for its loopds.
+    package let stateDirectory: String
+    private let started = Mutex<[Loopd]>([])
+    private let watch = Mutex<PodWatch?>(nil)
+
+    private init(_ cluster: Cluster) throws {
+        self.cluster = cluster
+        namespace = "loopd-e2e-\(String(UInt32.random(in: .min ... .max), radix: 36))"
+        project = try Project()
+        stateDirectory = try temporaryFolder("loopd-state")
+    }
+
+    /// Runs `body` in a scene of its own.
+    package static func run(_ body: (Scene) async throws -> Void) async throws {
+        let scene = try Scene(try await Cluster.shared())
+        do {
+            try await body(scene)
+        } catch {
+            await scene.close()
+            throw error
+        }
+        await scene.close()
+    }
+
+    private func close() async {
+        watch.withLock { $0 = nil }
+        for loopd in started.withLock({ $0 }) {
+            loopd.child.signal(SIGKILL)
+            _ = await loopd.child.wait()
+        }
+        _ = try? await kubectl(
+            ["delete", "namespace", namespace, "--wait=false", "--ignore-not-found"], codes: [0, 1], scoped: false)
+        Disk.remove(stateDirectory)
+    }
+
+    // MARK: The cluster
+
+    /// Runs `kubectl`, in the scene's namespace unless told otherwise.
+    @discardableResult
+    package func kubectl(
+        _ arguments: [String], input: [UInt8] = [], codes: Set<Int32> = [0], scoped: Bool = true
+    ) async throws -> Output {
+        try await cluster.kubectl((scoped ? ["-n", namespace] : []) + arguments, input: input, codes: codes)
+    }
+
+    /// Applies a workload in the namespace, which is made where it is missing, and waits until it is rolled out.
+    package func deploy(_ workload: Workload, wait: Bool = true) async throws {
+        let manifest = try await workload.manifest(on: cluster)
+        let space: JSON = ["apiVersion": "v1", "kind": "Namespace", "metadata": ["name": .string(namespace)]]
+        let all: JSON = ["apiVersion": "v1", "kind": "List", "items": [space, manifest]]
+        try await kubectl(["apply", "-f", "-"], input: all.bytes)
+        if wait { try await kubectl(["rollout", "status", "deployment/\(workload.name)", "--timeout=90s"]) }
+    }
+
+    /// The namespace's pods, followed from the first call on.
+    package func pods() async throws -> PodWatch {
+        if let running = watch.withLock({ $0 }) { return running }
+        let new = try await PodWatch.start(cluster, namespace: namespace)
+        watch.withLock { $0 = new }
+        return new
+    }
+
+    /// The pods that run, as soon as there are `count`.
+    package func running(_ count: Int = 1) async throws -> [Pod] {
+        let all = try await pods().until("\(count) running pods") { $0.count { $0.isRunning } == count }
+        return all.filter(\.isRunning)
+    }
+
+    /// Runs a program in a container and returns what it printed.
+    @discardableResult
+    package func exec(_ pod: String, _ arguments: [String], codes: Set<Int32> = [0]) async throws -> Output {
+        try await kubectl(["exec", pod, "--"] + arguments, codes: codes)
+    }
+
+    /// A file in a container; `nil` where there is none.
+    package func text(_ path: String, in pod: String) async throws -> String? {
+        let output = try await exec(pod, ["/probe", "show", path], codes: [0, 1])
+        return output.status.isSuccess ? output.text : nil
+    }
+
+    package func tree(_ folder: String, in pod: String) async throws -> Tree {
+        Tree(try await exec(pod, ["/probe", "tree", folder]).text)
+    }
+
+    /// Waits until a folder in a container holds what the project's has; what neither wrote may be left out.
+    package func untilEqual(
+        _ local: String, _ remote: String, in pod: String, limit: Duration = .seconds(20),
+        leavingOut isLeftOut: @escaping @Sendable (String) -> Bool = { _ in false }
+    ) async throws {
+        let last = Mutex<[String]>([])
+        let state: @Sendable () -> String = {
+            let loopds = self.started.withLock { $0 }
+            return (last.withLock { $0 }.prefix(20) + loopds.map(\.transcript)).joined(separator: "\n")
+        }
+        try await within(limit, "\(local) equals \(remote) in \(pod)", state: state) { [self] in
+            while true {
+                let mine = try await project.tree(local).filtered { !isLeftOut($0) }
+                let its = try await tree(remote, in: pod).filtered { !isLeftOut($0) }
+                let difference = mine.difference(from: its)
+                if difference.isEmpty { return }
+                last.withLock { $0 = difference }
+                // Each look takes a kubectl of its own: this loop is no busier than one.
+                try Task.checkCancellation()
+            }
+        }
+    }
+
+    // MARK: loopd
+
+    /// A `loop.json` that leads to the scene's namespace.
+    package func configuration(_ services: JSON, merging more: JSON = [:]) -> JSON {
+        let base: JSON = [
+            "version": 1, "project": "e2e",
+            "cluster": [
+                "provider": "existing", "kubeconfig": .string(cluster.kubeconfig),
+                "context": .string(cluster.context), "allowContexts": [.string(cluster.context)],
+                "namespace": .string(namespace),
+            ],
+            "services": services,
+        ]
+        return base.merged(with: more)
+    }
+
+    /// Writes a `loop.json` with one service that syncs `app/**` to `/srv/app`.
+    package func configure(
+        _ workload: String = "deployment/app", to: String = "/srv/app", rule: JSON = [:], merging more: JSON = [:]
+    ) throws {
+        let base: JSON = ["watch": ["app/**"], "sync": ["to": .string(to)]]
+        try project.configure(
+            configuration(
+                ["app": ["workload": .string(workload), "rules": [base.merged(with: rule)]]], merging: more))
+        try project.folder("app")
+    }
+
+    /// Starts loopd in the project's folder.
+    package func loopd(_ arguments: String..., environment: [String: String] = [:]) async throws -> Loopd {
+        let loopd = try await Loopd.start(
+            arguments, in: project.path, stateDirectory: stateDirectory, environment: environment)
+        started.withLock { $0.append(loopd) }
+        return loopd
+    }
+
+    /// Starts `loopd watch` and waits until every service has landed its first comparison.
+    package func watching(_ services: Int = 1, _ arguments: String...) async throws -> Loopd {
+        let loopd = try await Loopd.start(
+            ["watch"] + arguments, in: project.path, stateDirectory: stateDirectory)
+        started.withLock { $0.append(loopd) }
+        let landed = Mutex<Set<String>>([])
+        _ = try await loopd.event("landed", limit: .seconds(60)) { event in
+            guard event["initial"]?.bool == true else { return false }
+            return landed.withLock { names in
+                names.insert(event["service"]?.string ?? "")
+                return names.count >= services
+            }
+        }
+        return loopd
+    }
+}
