@@ -60,6 +60,11 @@ struct Batch {
         } catch {
             results[index].code = error.code
             results[index].text = error.text
+            if let location = try? target.locate(operations[index].path) {
+                // Of what is in the way, else of the folder that it is in.
+                let blocking = (try? status(location.folder.raw, location.name)) ?? (try? status(location.folder.raw))
+                results[index].mode = blocking?.permissions ?? 0
+            }
         }
     }
 
@@ -133,10 +138,13 @@ struct Batch {
             try rename(staged.name, to: location, path)
             target.staged[stage] = nil
         } catch {
-            // EBUSY: the file is itself a mount. EXDEV: the only staging place is on another one.
+            // EBUSY: the file is itself a mount. EXDEV: that, or a folder on the way is one.
             guard error.code == EBUSY || error.code == EXDEV else { throw error }
-            try overwrite(location, with: staged, mode, modified)
-            results[index].flags.insert(.writtenInPlace)
+            let isCopied = error.code == EXDEV ? try copyBeside(location, staged, modified) : false
+            if !isCopied {
+                try overwrite(location, with: staged, mode, modified)
+                results[index].flags.insert(.writtenInPlace)
+            }
             target.forget(stage)
         }
         try note(index, location)
@@ -168,20 +176,56 @@ struct Batch {
         let output = try Descriptor(location.name.withCString { cagent_open(location.folder.raw, $0, flags, 0) })
         let old = try status(output.raw)
         guard old.isFile else { throw SystemFailure(EINVAL, "not a regular file") }
+        try copy(staged, to: output.raw)
+        // Only now: a shorter file that was cut first would be seen empty.
+        try checked(ftruncate(output.raw, off_t(staged.size)))
+        // A mounted file often belongs to somebody else, who may keep its mode and time.
+        _ = fchmod(output.raw, Batch.mode(old.permissions, executable: mode))
+        _ = cagent_set_modified_of(output.raw, modified)
+    }
+
+    /// Copies staged content into the folder that is a mount of its own, and renames it there.
+    ///
+    /// Returns false where that cannot be, because the name is a mount itself or its folder cannot be written.
+    private func copyBeside(
+        _ location: borrowing Location, _ staged: StagedFile, _ modified: Int64
+    ) throws(SystemFailure) -> Bool {
+        let folder = location.folder.raw
+        let name = Bytes(".loopd-") + staged.name
+        let flags = CAGENT_WRITE | CAGENT_CREATE | CAGENT_NOFOLLOW | CAGENT_EXCLUSIVE
+        _ = name.withCString { cagent_remove(folder, $0, 0) }
+        let created = name.withCString { cagent_open(folder, $0, flags, 0o600) }
+        guard created >= 0 else {
+            let failure = SystemFailure.last()
+            if [EACCES, EPERM, EROFS].contains(failure.code) { return false }
+            throw failure
+        }
+        let output = Descriptor(opened: created)
+        do throws(SystemFailure) {
+            try copy(staged, to: output.raw)
+            let dressed = try status(place.folder, staged.name)
+            _ = fchown(output.raw, dressed.uid, dressed.gid)
+            try checked(fchmod(output.raw, dressed.permissions))
+            try checked(cagent_set_modified_of(output.raw, modified))
+            try checked(name.withCString { from in location.name.withCString { renameat(folder, from, folder, $0) } })
+            return true
+        } catch {
+            _ = name.withCString { cagent_remove(folder, $0, 0) }
+            guard error.code == EBUSY else { throw error }
+            return false
+        }
+    }
+
+    private func copy(_ staged: StagedFile, to output: Int32) throws(SystemFailure) {
         let input = try Descriptor(
             staged.name.withCString { cagent_open(place.folder, $0, CAGENT_READ | CAGENT_NOFOLLOW, 0) })
         var buffer = Bytes(repeating: 0, count: 32 << 10)
         while true {
             let count = read(input.raw, &buffer, buffer.count)
             guard count >= 0 else { throw .last() }
-            if count == 0 { break }
-            try writeAll(output.raw, buffer, count: count)
+            if count == 0 { return }
+            try writeAll(output, buffer, count: count)
         }
-        // Only now: a shorter file that was cut first would be seen empty.
-        try checked(ftruncate(output.raw, off_t(staged.size)))
-        // A mounted file often belongs to somebody else, who may keep its mode and time.
-        _ = fchmod(output.raw, Batch.mode(old.permissions, executable: mode))
-        _ = cagent_set_modified_of(output.raw, modified)
     }
 
     private mutating func link(_ path: Bytes, _ destination: Bytes, _ index: Int) throws(SystemFailure) {
@@ -196,9 +240,23 @@ struct Batch {
             try rename(temporary, to: location, path)
         } catch {
             _ = temporary.withCString { cagent_remove(place.folder, $0, 0) }
-            throw error
+            guard error.code == EXDEV else { throw error }
+            try linkBeside(location, destination)
         }
         try note(index, location)
+    }
+
+    /// Makes a link in a folder that is a mount of its own.
+    private func linkBeside(_ location: borrowing Location, _ destination: Bytes) throws(SystemFailure) {
+        let folder = location.folder.raw
+        let name = Bytes(".loopd-") + place.fileName(target.number, 0) + Bytes(".link")
+        _ = name.withCString { cagent_remove(folder, $0, 0) }
+        try checked(destination.withCString { text in name.withCString { symlinkat(text, folder, $0) } })
+        if name.withCString({ from in location.name.withCString { renameat(folder, from, folder, $0) } }) < 0 {
+            let failure = SystemFailure.last()
+            _ = name.withCString { cagent_remove(folder, $0, 0) }
+            throw failure
+        }
     }
 
     private mutating func touch(

@@ -8,8 +8,7 @@ extension Target {
         guard request.path.first == UInt8(ascii: "/") else {
             throw SystemFailure(EINVAL, "the destination is not an absolute path")
         }
-        let rootPath = request.root.isEmpty ? Bytes("/") : request.root
-        let root = try Descriptor(rootPath.withCString { cagent_open(-1, $0, CAGENT_HANDLE | CAGENT_DIRECTORY, 0) })
+        let root = try root(of: request)
         let found = try find(request, root.raw, resolver)
         let what = try status(found.handle.raw)
         let top = try status(root.raw)
@@ -44,7 +43,12 @@ extension Target {
         )
     }
 
-    private static func find(
+    static func root(of request: Open) throws(SystemFailure) -> Descriptor {
+        let path = request.root.isEmpty ? Bytes("/") : request.root
+        return try Descriptor(path.withCString { cagent_open(-1, $0, CAGENT_HANDLE | CAGENT_DIRECTORY, 0) })
+    }
+
+    static func find(
         _ request: Open, _ root: Int32, _ resolver: Resolver
     ) throws(SystemFailure) -> Found {
         do {
@@ -78,7 +82,7 @@ extension Target {
 }
 
 /// A destination that exists by now.
-private struct Found: ~Copyable {
+struct Found: ~Copyable {
     let handle: Descriptor
     let isNew: Bool
 }

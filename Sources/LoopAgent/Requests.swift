@@ -22,11 +22,11 @@ extension Server {
             }
             output.send(.closed, on: stream)
         case .list(let request):
-            if let target = target(request.destination, .list, stream) {
+            if let target = current(request.destination, .list, stream) {
                 listings.append(Listing(request, of: target, on: stream))
             }
         case .digestRequest(let request):
-            if let target = target(request.destination, .digest, stream) {
+            if let target = current(request.destination, .digest, stream) {
                 digestings.append(Digesting(request, of: target, on: stream))
             }
         case .stage(let request): stage(request, stream)
@@ -72,6 +72,18 @@ extension Server {
         let failure = SystemFailure(EBADF, "no open destination has this number")
         output.send(.failure(Failure(operation, failure, path: [])), on: stream)
         return nil
+    }
+
+    /// An open destination, as its path leads to it now.
+    private mutating func current(_ number: UInt32, _ operation: Failure.Operation, _ stream: UInt32) -> Target? {
+        guard let target = target(number, operation, stream) else { return nil }
+        do throws(SystemFailure) {
+            try target.refresh()
+            return target
+        } catch {
+            output.send(.failure(Failure(operation, error, path: [])), on: stream)
+            return nil
+        }
     }
 
     private mutating func open(_ request: Open, _ stream: UInt32) {
@@ -156,10 +168,8 @@ extension Server {
             guard request.generation == target.generation else {
                 throw SystemFailure(ESTALE, "the destination was opened for another generation")
             }
+            try target.refresh()
             let place = try target.prepare()
-            guard try status(target.folder).links > 0 else {
-                throw SystemFailure(ENOENT, "the destination was removed; it has to be opened again")
-            }
             let results = try place.whileWriter {
                 var batch = Batch(operations, on: target, through: place)
                 return batch.apply()

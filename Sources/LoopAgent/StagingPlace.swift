@@ -60,6 +60,9 @@ final class StagingPlace {
         return body()
     }
 
+    /// Whether the place is still there.
+    var isIntact: Bool { ((try? status(lock))?.links ?? 0) > 0 }
+
     /// Removes the place, unless a newer writer has it.
     func remove() {
         _ = try? whileWriter {
@@ -94,7 +97,9 @@ final class StagingPlace {
             guard made == 0 || cagent_errno() == EEXIST else { throw .last() }
             let flags = CAGENT_READ | CAGENT_DIRECTORY | CAGENT_NOFOLLOW
             guard let folder = try vanishing(name.withCString { cagent_open(parent, $0, flags, 0) }) else { continue }
-            guard try status(folder.raw).uid == geteuid() else {
+            // One just made may show as anybody's, on a mount that maps users.
+            let owner = try status(folder.raw).uid
+            guard made == 0 || owner == geteuid() else {
                 throw SystemFailure(EACCES, "the staging folder belongs to another user")
             }
             let opened = lockName.withCString {

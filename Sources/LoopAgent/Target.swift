@@ -16,7 +16,7 @@ struct Location: ~Copyable {
 final class Target {
     let number: UInt32
     /// The destination; for a single file the folder that it is in.
-    let folder: Int32
+    private(set) var folder: Int32
     /// The name of a single file.
     let single: Bytes?
     let generation: UInt64
@@ -26,6 +26,7 @@ final class Target {
     private(set) var placePath: Bytes = []
     var staged: [UInt32: StagedFile] = [:]
 
+    private let request: Open
     private let path: Bytes
     private let writer: Writer
     private let usesParent: Bool
@@ -40,6 +41,7 @@ final class Target {
         self.single = single
         self.resolver = resolver
         generation = request.generation
+        self.request = request
         path = request.root + request.path
         writer = Writer(generation: request.generation, token: token)
         // Nothing is above the root.
@@ -117,6 +119,27 @@ final class Target {
         placePath = (inside ? path : Target.parent(of: path)) + [UInt8(ascii: "/")] + name
         place = candidate
         return candidate
+    }
+
+    /// Looks again where the destination's path leads.
+    ///
+    /// Somebody may have removed the folder, or put another one in its place; what is written must be found under the path.
+    func refresh() throws(SystemFailure) {
+        guard single == nil else { return }
+        let root = try Target.root(of: request)
+        let found = try Target.find(request, root.raw, resolver)
+        let now = try status(found.handle.raw)
+        let before = try status(folder)
+        if now.inode == before.inode, now.device == before.device { return }
+        guard now.isFolder else { throw SystemFailure(ENOTDIR, "the destination is no folder any more") }
+        let next = try resolver.resolve([], .beneath, of: found.handle.raw)
+        close(folder)
+        folder = next.release()
+        // A staging place beside the folder outlives it, one inside does not, with what was staged there.
+        if let place, place.isIntact, (try? place.reaches(folder)) == true { return }
+        place = nil
+        placePath = []
+        staged = [:]
     }
 
     /// Removes what is staged here, and the staging place unless it is `shared` with another destination of the session.

@@ -251,6 +251,27 @@ struct CommitTests {
         }
     }
 
+    @Test("a destination that was removed or replaced meanwhile is found again by its path")
+    func replacedDestination() async throws {
+        try await withFolder { folder in
+            let client = try await HelperClient.connect()
+            let opened = try await client.open(folder + "/app")
+            _ = try await client.stage(1, "a", [UInt8]("one"), in: opened.destination)
+            rename(folder + "/app", folder + "/moved")
+            Disk.makeFolder(folder + "/app")
+            let first = try await client.commit(
+                [.place(stage: 1, path: [UInt8]("a"), mode: 0o644, modified: 0)], in: opened.destination)
+            #expect(first.map(\.code) == [0])
+            #expect(Disk.text(folder + "/app/a") == "one")
+            await Disk.removeTree(folder + "/app")
+            #expect(try await client.put("b", "two", in: opened.destination).code == 0)
+            #expect(Disk.names(folder + "/app") == ["b"])
+            #expect(Disk.names(folder + "/moved").isEmpty)
+            try await client.end()
+            #expect(Disk.names(folder) == ["app", "moved"])
+        }
+    }
+
     @Test("touch sets mode and time")
     func touch() async throws {
         try await withFolder { folder in

@@ -49,6 +49,35 @@ struct MountTests {
         }
     }
 
+    @Test("a folder of the destination that is a mount of its own gets its files by rename too")
+    func nestedMount() async throws {
+        try await withFolder { folder in
+            Disk.makeFolder(folder + "/app")
+            Disk.makeFolder(folder + "/app/data")
+            let client = try await connect(folder, "mount -t tmpfs tmpfs app/data; echo old > app/data/old")
+            let opened = try await client.open(folder + "/app")
+            let content = [UInt8](repeating: 5, count: 100_000)
+            _ = try await client.stage(1, "data/new", content, in: opened.destination)
+            _ = try await client.stage(2, "data/old", content, in: opened.destination)
+            let results = try await client.commit(
+                [
+                    .place(stage: 1, path: [UInt8]("data/new"), mode: 0o750, modified: 5),
+                    .place(stage: 2, path: [UInt8]("data/old"), mode: 0o750, modified: 5),
+                    .link(path: [UInt8]("data/link"), target: [UInt8]("new")),
+                ], in: opened.destination)
+            #expect(results.map(\.code) == [0, 0, 0])
+            #expect(results.allSatisfy { $0.flags.isEmpty })
+            let data = "/proc/\(client.child.pid)/root\(folder)/app/data"
+            #expect(Disk.names(data) == ["link", "new", "old"])
+            #expect(Disk.bytes(data + "/new") == content)
+            #expect(Disk.bytes(data + "/old") == content)
+            #expect(Disk.mode(data + "/new") == 0o750)
+            #expect(Disk.status(data + "/new")?.st_mtim.tv_nsec == 5)
+            #expect(Disk.link(data + "/link") == "new")
+            try await client.end()
+        }
+    }
+
     @Test("a program that runs is not overwritten in place: text file busy, and the others land")
     func textBusy() async throws {
         try await withFolder { folder in

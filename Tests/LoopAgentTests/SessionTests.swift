@@ -42,9 +42,17 @@ struct SessionTests {
     @Test("a host that is silent for more than two heartbeats is given up, and nothing stays staged")
     func silence() async throws {
         try await withFolder { folder in
-            let client = try await HelperClient.connect(heartbeat: 1)
-            let opened = try await client.open(folder + "/app")
-            _ = try await client.stage(1, "a", [1, 2, 3], in: opened.destination)
+            let client = try await HelperClient.start()
+            // In one write, so that a busy machine cannot be silent between them.
+            var frames: [UInt8] = []
+            Frame(.hello(Hello(generation: 1, heartbeatSeconds: 1))).append(to: &frames)
+            Frame(.open(Open(path: [UInt8](folder + "/app"), generation: 1)), on: 1).append(to: &frames)
+            let stage = Stage(destination: 1, stage: 1, sizeHint: 3, path: [UInt8]("a"))
+            for message in [Message.stage(stage), .data([1, 2, 3]), .stageEnd(3)] {
+                Frame(message, on: 2).append(to: &frames)
+            }
+            try await client.sendRaw(frames)
+            guard case .staged? = await client.receive(on: 2) else { throw Unexpected(message: nil) }
             #expect(await client.child.wait() == .exited(0))
             #expect(Disk.names(folder) == ["app"])
         }
