@@ -42,6 +42,14 @@ struct ChildTests {
         #expect(try await Child.run(Launch(["true"]), input: bytes).status.isSuccess)
     }
 
+    @Test("a standard input that is a pipe without input stays open until the program ends")
+    func heldInput() async throws {
+        // `cat` would end with 0 at the end of its input; 124 says that it had to be ended.
+        var launch = Launch(["timeout", "0.1", "cat"])
+        launch.standardInput = .pipe
+        #expect(try await Child.run(launch).status == .exited(124))
+    }
+
     @Test("the end is seen although a process left behind holds the pipes")
     func grandchild() async throws {
         let output = try await Child.run(shell("sleep 3600 & echo $!; exit 4"))

@@ -19,7 +19,9 @@ final class Scratch {
         // Only files in it, no folders.
         guard let folder = opendir(path) else { return }
         while let entry = readdir(folder) {
-            let name = withUnsafeBytes(of: entry.pointee.d_name) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
+            let name = withUnsafeBytes(of: entry.pointee.d_name) {
+                String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self)
+            }
             unlink("\(path)/\(name)")
         }
         closedir(folder)
@@ -65,7 +67,10 @@ struct KubeContextTests {
         let current = try await KubeContext.resolve(cluster(config), kubectl: kubectl)
         #expect(current.name == "kind-a")
         #expect(current.server == "https://127.0.0.1:1/p")
-        #expect(current.kubectl.command(["proxy"]) == [kubectl.program, "--kubeconfig", config, "--context", "kind-a", "proxy"])
+        #expect(
+            current.kubectl.command(["proxy"]) == [
+                kubectl.program, "--kubeconfig", config, "--context", "kind-a", "proxy",
+            ])
         let named = try await KubeContext.resolve(cluster(config, context: "k3d-b"), kubectl: kubectl)
         #expect(named.name == "k3d-b")
     }
@@ -89,7 +94,8 @@ struct KubeContextTests {
     func missing(hasFile: Bool) async throws {
         let scratch = try Scratch()
         let config =
-            hasFile ? try scratch.kubeconfig(server: "https://127.0.0.1:1", contexts: ["kind-a"]) : "\(scratch.path)/none"
+            hasFile
+            ? try scratch.kubeconfig(server: "https://127.0.0.1:1", contexts: ["kind-a"]) : "\(scratch.path)/none"
         let wanted = hasFile ? "kind-z" : nil
         let error = await #expect(throws: ClusterError.self) {
             try await KubeContext.resolve(cluster(config, context: wanted), kubectl: try Kubectl.find())
@@ -110,7 +116,10 @@ struct KubeContextTests {
 
     @Test(
         "a kubectl before 1.31 is refused, a vendor's 1.32+ is not",
-        arguments: [("1", "30", false), ("1", "9", false), ("1", "31", true), ("1", "32+", true), ("2", "0", true), ("", "", false)])
+        arguments: [
+            ("1", "30", false), ("1", "9", false), ("1", "31", true), ("1", "32+", true), ("2", "0", true),
+            ("", "", false),
+        ])
     func versions(major: String, minor: String, isAccepted: Bool) async throws {
         let scratch = try Scratch()
         let version: JSON = [

@@ -80,7 +80,10 @@ struct KubectlProxyTests {
             #expect(await watch.next() == .synced([]))
             #expect(await watch.next() != nil)
             let first = try #require(proxy.pid)
-            kill(-first, SIGKILL)
+            // The leash has one child: kubectl.
+            let children = try await Child.run(Launch(["cat", "/proc/\(first)/task/\(first)/children"])).text
+            let kubectl = try #require(children.split(separator: " ").compactMap { Int32($0) }.first)
+            #expect(kill(kubectl, SIGKILL) == 0)
             var isBack = false
             while !isBack, let change = await watch.next() {
                 if case .synced = change { isBack = true }

@@ -99,10 +99,13 @@ struct LeaseTests {
     func takeOver() async throws {
         try await withTwo { one, two, stored, _ in
             try await one.take()
+            let before = stored.object
             try await two.take(takeOver: true)
             await #expect(throws: LeaseHeld.self) { try await one.keep(every: .milliseconds(1)) }
             await one.release()
             #expect(stored.lease?.session == "two")
+            // An object from before the take-over is no loss of it.
+            #expect(two.loss(in: before) == nil)
             await two.release()
             #expect(stored.lease == nil)
         }

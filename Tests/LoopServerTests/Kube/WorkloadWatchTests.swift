@@ -82,7 +82,9 @@ struct WorkloadWatchTests {
     @Test("a Deployment's running pod is found, and a new revision's pods take its place")
     func rollout() async throws {
         let cluster = SmallCluster()
-        for set in try Recording.json("objects/replicasets.json")["items"]?.array ?? [] { cluster.put("replicasets", set) }
+        for set in try Recording.json("objects/replicasets.json")["items"]?.array ?? [] {
+            cluster.put("replicasets", set)
+        }
         var deployment = try Recording.json("deployments/app.json")
         let new = try #require(try Recording.json("pods/running.json")["items"]?[0])
         let old = try #require(try JSON(parsing: try Recording.lines("watch/pods-during-rollout.jsonl")[0])["object"])
