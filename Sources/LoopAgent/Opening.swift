@@ -8,6 +8,7 @@ extension Target {
         guard request.path.first == UInt8(ascii: "/") else {
             throw SystemFailure(EINVAL, "the destination is not an absolute path")
         }
+        guard request.path.count < 4096 else { throw SystemFailure(code: ENAMETOOLONG) }
         let root = try root(of: request)
         let found = try find(request, root.raw, resolver)
         let what = try status(found.handle.raw)

@@ -86,8 +86,10 @@ final class Program {
         guard var next = cagent_environment() else { return all }
         while let pointer = next.pointee {
             let entry = Bytes(cString: pointer)
-            let name = entry[...(entry.firstIndex(of: UInt8(ascii: "=")) ?? entry.count - 1)]
-            if !additions.contains(where: { $0.hasPrefix(Array(name)) }) { all.append(entry) }
+            if let equals = entry.firstIndex(of: UInt8(ascii: "=")) {
+                let name = Array(entry[...equals])
+                if !additions.contains(where: { $0.hasPrefix(name) }) { all.append(entry) }
+            }
             next += 1
         }
         return all

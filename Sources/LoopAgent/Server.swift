@@ -21,7 +21,7 @@ struct Server {
     var silence = Server.patience
 
     private var decoder = FrameDecoder()
-    private var buffer = Bytes(repeating: 0, count: 64 << 10)
+    private var buffer = Bytes(repeating: 0, count: 32 << 10)
     private var lastLife = cagent_now()
 
     init(walkOnly: Bool) {

@@ -176,6 +176,8 @@ final class Target {
 
     /// Refuses what no tree listing can have named.
     private static func check(_ path: Bytes) throws(SystemFailure) {
+        // The kernel's own limit, which a walk by descriptor would not notice.
+        guard path.count < 4096 else { throw SystemFailure(code: ENAMETOOLONG) }
         var start = 0
         for end in 0...path.count where end == path.count || path[end] == UInt8(ascii: "/") {
             let name = path[start..<end]

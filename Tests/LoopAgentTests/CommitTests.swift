@@ -90,28 +90,44 @@ struct CommitTests {
         }
     }
 
-    @Test("more content than the window allows is refused, and nothing of it stays")
-    func windowExceeded() async throws {
+    @Test("content is consumed as it comes, so that a host that does not wait for grants loses nothing")
+    func withoutGrants() async throws {
         try await withFolder { folder in
             let client = try await HelperClient.connect()
             let opened = try await client.open(folder + "/app")
             let request = Stage(destination: opened.destination, stage: 1, sizeHint: 0, path: [UInt8]("a"))
             let stream = await client.newStream()
             try await client.send(.stage(request), on: stream)
-            // Grants come for what is consumed; this helper is stopped, so that it can consume nothing in between.
             let piece = [UInt8](repeating: 1, count: WireProtocol.maximumPayload)
-            var frames: [UInt8] = []
-            for _ in 0..<3 { Frame(.data(piece), on: stream).append(to: &frames) }
-            try await client.sendRaw(frames)
+            for _ in 0..<3 { try await client.send(.data(piece), on: stream) }
             try await client.send(.stageEnd(UInt64(3 * piece.count)), on: stream)
-            // A helper that keeps up may take it all: what it acknowledges must then be all of it.
-            switch await client.receive(on: stream) {
-            case .failure(let failure): #expect(failure.code == EPROTO)
-            case .staged(let staged): #expect(staged.size == UInt64(3 * piece.count))
-            case let other: throw Unexpected(message: other)
-            }
+            let answer = await client.receive(on: stream)
+            guard case .staged(let staged)? = answer else { throw Unexpected(message: answer) }
+            #expect(staged.size == UInt64(3 * piece.count))
+            #expect(staged.sha256 == sha256(piece + piece + piece))
             try await client.end()
             #expect(Disk.names(folder) == ["app"])
+        }
+    }
+
+    @Test("a size that is not what was announced is refused, and nothing of it stays")
+    func wrongSize() async throws {
+        try await withFolder { folder in
+            let client = try await HelperClient.connect()
+            let opened = try await client.open(folder + "/app")
+            let stream = await client.newStream()
+            let request = Stage(destination: opened.destination, stage: 1, sizeHint: 4, path: [UInt8]("a"))
+            try await client.send(.stage(request), on: stream)
+            try await client.send(.data([1, 2, 3]), on: stream)
+            try await client.send(.stageEnd(4), on: stream)
+            guard case .failure(let failure)? = await client.receive(on: stream) else {
+                Issue.record("acknowledged")
+                return
+            }
+            #expect(failure.code == EIO)
+            #expect(failure.path == [UInt8]("a"))
+            #expect(Disk.names(opened.staging.text) == ["lock"])
+            try await client.end()
         }
     }
 

@@ -26,6 +26,7 @@ struct EscapeTests {
                 "absolute/victim", "relative/victim", "chain/victim", "magic/victim", "loop/victim",
                 "../outside/victim",
                 "x/../../outside/victim", folder + "/outside/victim", "", ".", "..", "a//b", "a/", ".loopd/x", "a\0b",
+                String(repeating: "a/", count: 100_000) + "a",
             ]
             for path in paths {
                 _ = try await client.stage(1, path, [UInt8]("evil"), in: opened.destination)
