@@ -59,6 +59,7 @@ public struct ChangeSet: Sendable, Equatable {
 
     private mutating func dropCovered() {
         if paths.count > Self.pathLimit || rescan.count > Self.pathLimit { rescan = [.root] }
+        defer { unfinished.formIntersection(paths) }
         guard !rescan.isEmpty else { return }
         if rescan.contains(.root) {
             rescan = [.root]

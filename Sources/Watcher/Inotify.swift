@@ -92,9 +92,22 @@ final class Inotify: Sendable {
         return WatchLimit(setting: "fs.inotify.max_user_instances", value: setting("max_user_instances"), needed: 1)
     }
 
+    /// The limit on watches, and the need of it.
+    ///
+    /// A user namespace, such as a rootless container's, has a limit of its own beside the machine's: the lower one counts.
+    static func watchLimit(needed: Int) -> WatchLimit {
+        let machine = setting("max_user_watches")
+        if let own = number(in: "/proc/sys/user/max_inotify_watches"), own < machine ?? 0 {
+            return WatchLimit(setting: "user.max_inotify_watches", value: own, needed: needed)
+        }
+        return WatchLimit(setting: "fs.inotify.max_user_watches", value: machine, needed: needed)
+    }
+
     /// The value of a setting in `/proc/sys/fs/inotify`.
-    static func setting(_ name: String) -> Int? {
-        guard let text = contents(of: Array("/proc/sys/fs/inotify/\(name)".utf8)) else { return nil }
+    static func setting(_ name: String) -> Int? { number(in: "/proc/sys/fs/inotify/\(name)") }
+
+    private static func number(in path: String) -> Int? {
+        guard let text = contents(of: Array(path.utf8)) else { return nil }
         return Int(String(decoding: text.prefix { $0 != UInt8(ascii: "\n") }, as: UTF8.self))
     }
 }

@@ -20,7 +20,8 @@ public enum WatchEvent: Sendable, Equatable {
 
 /// A limit of the kernel that was reached, with its remedy.
 public struct WatchLimit: Sendable, Equatable, CustomStringConvertible {
-    /// The name for `sysctl`: `fs.inotify.max_user_watches` or `fs.inotify.max_user_instances`.
+    /// The name for `sysctl`: `fs.inotify.max_user_watches` or `fs.inotify.max_user_instances`, or
+    /// `user.max_inotify_watches` in a user namespace.
     public let setting: String
     /// Its present value; nil when it could not be read.
     public let value: Int?
@@ -44,8 +45,8 @@ public struct WatchLimit: Sendable, Equatable, CustomStringConvertible {
 
     /// One line for a person.
     public var description: String {
-        let now = value.map { "is \($0)" } ?? "is reached"
-        return "\(setting) \(now), \(needed) needed: \(command)"
+        let now = value.map { " (\($0))" } ?? ""
+        return "\(setting)\(now) is used up; \(needed) needed here, beside this user's other programs: \(command)"
     }
 }
 

@@ -180,9 +180,10 @@ struct WatchLoop: ~Copyable {
         guard let unwatched = folders?.unwatched, unwatched != reported else { return }
         reported = unwatched
         guard unwatched > 0 else { return }
-        let limit = WatchLimit(
-            setting: "fs.inotify.max_user_watches", value: limit ?? Inotify.setting("max_user_watches"),
-            needed: unwatched + (folders?.tree.watchCount ?? 0))
-        mailbox.put(.limitReached(limit))
+        let needed = unwatched + (folders?.tree.watchCount ?? 0)
+        mailbox.put(
+            .limitReached(
+                limit.map { WatchLimit(setting: "fs.inotify.max_user_watches", value: $0, needed: needed) }
+                    ?? Inotify.watchLimit(needed: needed)))
     }
 }

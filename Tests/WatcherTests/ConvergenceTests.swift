@@ -62,6 +62,35 @@ struct ConvergenceTests {
         }
     }
 
+    @Test("what changes while the watches are being set is in the comparison after `ready`, or in an event")
+    func duringStart() async throws {
+        try await WatchedFolder.with(prepare: { disk in
+            for number in 0..<900 { try disk.folders("d\(number % 30)/e\(number / 30)/f") }
+        }) { folder in
+            let disk = folder.disk
+            let writer = Task.detached {
+                for round in 0..<400 {
+                    let place = "d\(round * 7 % 30)/e\(round * 11 % 29)"
+                    try disk.write("\(place)/f/file", "\(round)")
+                    if round % 10 == 0 { try disk.folders("\(place)/n\(round)/deep") }
+                    if round % 10 == 5 { _ = rename(disk.at(place), disk.at("d\(round % 30)/moved\(round)")) }
+                    if round % 10 == 5 { try disk.folders("\(place)/f") }
+                }
+            }
+            try await folder.wait { if case .ready = $0 { true } else { false } }
+            let rules = try IgnoreRules(root: disk.path)
+            var copy = Copy()
+            copy.scan(.root, rules)
+            try await writer.value
+            copy.apply(try await folder.changes(), rules)
+            var truth = Copy()
+            truth.scan(.root, rules)
+            let sentinel = RelativePath("sentinel-1")
+            (copy.entries[sentinel], truth.entries[sentinel]) = (nil, nil)
+            #expect(copy.entries == truth.entries)
+        }
+    }
+
     /// One operation on random names; many of them fail, as they would for anybody.
     private static func operate(_ disk: Disk, _ random: inout SeededGenerator) {
         func path() -> String {

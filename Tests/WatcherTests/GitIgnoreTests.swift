@@ -72,6 +72,7 @@ struct GitIgnoreTests {
         ("a/**\n", ["a/", "a/b/", "a/b/c"]),
         ("a/**/z\n", ["a/z", "a/b/z", "a/b/c/z", "z"]),
         ("a**/b\nc/d**\n", ["a/", "a/b", "ab", "axx/", "axx/b", "axx/y/b", "c/d", "c/dx/", "c/dx/y", "c/e"]),
+        ("a**/**\n", ["a", "ab/", "ab/c", "b"]), ("a**/b/**\n", ["a", "ab/", "ab/c"]),
         ("?**/b\n", ["a/b", "ax/b", "ab", "ax/y/b"]),
         ("/**\n!/*/\n", ["a", "b/", "b/c"]),
         ("**\n", ["a", "b/c"]),
