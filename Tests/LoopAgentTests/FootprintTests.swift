@@ -33,6 +33,44 @@ struct FootprintTests {
         }
     }
 
+    @Test("no request leaves a descriptor open, whether it works or fails", arguments: resolutions)
+    func descriptors(_ arguments: [String]) async throws {
+        try await withFolder { folder in
+            let client = try await HelperClient.connect(arguments: arguments)
+            let opened = try await client.open(folder + "/app")
+            Disk.makeLink(folder + "/app/out", to: folder)
+            Disk.makeFolder(folder + "/app/full")
+            Disk.write(folder + "/app/full/foreign", "x")
+            func everything() async throws {
+                _ = try await client.put("deep/er/a", "x", in: opened.destination)
+                for path in ["out/a", "full", "../x"] { _ = try await client.put(path, "x", in: opened.destination) }
+                let names = ["deep/er/a", "out/a", "missing", "full"].map { [UInt8]($0) }
+                _ = try await client.commit(
+                    names.map { .remove(path: $0, recursive: false) }
+                        + names.map { .touch(path: $0 + [UInt8]("-"), mode: 0, modified: 0) }
+                        + [
+                            .link(path: [UInt8]("l"), target: [UInt8]("x")),
+                            .makeFolder(path: [UInt8]("l"), mode: 0o755),
+                        ],
+                    in: opened.destination)
+                _ = try await client.list(List(destination: opened.destination))
+                _ = try await client.digest(names + [[UInt8]("full/foreign")], in: opened.destination)
+                _ = try await client.exec(Exec(arguments: [[UInt8]("true")]))
+                _ = try await client.ask(.exec(Exec(arguments: [[UInt8]("/no/such")])))
+                let other = try await client.open(folder + "/other")
+                _ = try await client.stage(9, "left", [1], in: other.destination)
+                try await client.close(other.destination)
+                _ = try await client.ask(.open(Open(path: [UInt8]("/proc/version/x"), generation: 1)))
+            }
+            try await everything()
+            let before = Disk.names("/proc/\(client.child.pid)/fd")
+            for _ in 0..<5 { try await everything() }
+            #expect(Disk.names("/proc/\(client.child.pid)/fd") == before)
+            try await client.end()
+            #expect(Disk.names(folder) == ["app", "other"])
+        }
+    }
+
     @Test("a gigabyte goes through in a few megabytes")
     func gigabyte() async throws {
         try await withFolder { folder in
