@@ -5,7 +5,8 @@ internal import Synchronization
 ///
 /// One task reads the body while another one may write.
 ///
-/// The handler's task is cancelled when the client goes away, unless the connection was handed over.
+/// The handler's task is cancelled when the client goes away, or says that it will send no more, unless the connection was
+/// handed over.
 public final class HTTPExchange: Sendable {
     /// What is read from the client: the request's body, then perhaps the next request.
     struct Incoming: Sendable {

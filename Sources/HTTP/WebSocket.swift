@@ -25,6 +25,8 @@ public final class WebSocket: Sendable {
     private struct Incoming {
         var input: InputBuffer
         var partial: (opcode: WebSocketOpcode, bytes: [UInt8])?
+        /// Some of a frame's payload is out of `input` already.
+        var isInsidePayload = false
     }
     private struct Outgoing {
         var hasSentClose = false
@@ -94,8 +96,8 @@ public final class WebSocket: Sendable {
                 stream.close()
                 throw error
             } catch {
-                // Half a frame may be consumed.
-                stream.close()
+                // Between two frames nothing is lost: the next call goes on. In the middle of one, its beginning is.
+                if !(error is CancellationError) || incoming.isInsidePayload { stream.close() }
                 throw error
             }
         }
@@ -221,7 +223,9 @@ public final class WebSocket: Sendable {
         }
         guard head.count <= limit else { throw HTTPError.tooLarge("a frame of more than \(limit) bytes") }
         incoming.input.skip(size)
+        incoming.isInsidePayload = true
         var payload = try await incoming.input.take(exactly: head.count, of: "a frame")
+        incoming.isInsidePayload = false
         if let mask = head.mask { WebSocketMask.apply(mask, to: &payload) }
         return (head, payload)
     }

@@ -23,7 +23,9 @@ enum PodDiagnosis {
         guard let unready = (states + pod.containers).first(where: { !$0.isReady }) else { return nil }
         switch unready.now {
         case .running:
-            return "\(pod.name): container \"\(unready.name)\" runs but is not ready: its readiness probe fails"
+            let name = "\(pod.name): container \"\(unready.name)\""
+            if let last = unready.last { return "\(name) \(ending(last, unready)), and has just been started again" }
+            return "\(name) runs but is not ready: its readiness probe fails"
         case .waiting(let reason, _): return "\(pod.name): container \"\(unready.name)\" is starting (\(reason))"
         case .unknown, .terminated: return "\(pod.name): container \"\(unready.name)\" is starting"
         }

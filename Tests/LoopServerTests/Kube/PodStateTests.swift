@@ -73,6 +73,19 @@ struct PodStateTests {
         #expect(PodDiagnosis.reason(workload: workload) == nil)
     }
 
+    @Test("a crashed container that has just been started again still shows its crash")
+    func startedAgain() throws {
+        let list = try Recording.json("pods/crash.json")
+        var pod = try #require(list["items"]?[0])
+        var status = try #require(pod.at("status", "containerStatuses")?[0])
+        status["state"] = ["running": ["startedAt": "2026-11-21T00:41:12Z"]]
+        pod["status"]?["containerStatuses"] = [status]
+        #expect(
+            PodDiagnosis.reason(PodState(pod))
+                == "crash-58bf6bd977-r49zb: container \"crash\" exited with code 3 (restarted 3 times), "
+                + "and has just been started again")
+    }
+
     @Test("a running container is an instance, by the pod's uid and the container's id")
     func instance() throws {
         let pod = try Recording.pods("running")[0]
