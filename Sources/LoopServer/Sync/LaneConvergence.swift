@@ -39,6 +39,7 @@ extension ServiceLane {
     ) async throws -> Bool {
         do {
             let opened = try await access.open(destination, number: number)
+            replica.opened[number] = opened
             guard opened.obstacle != 0 else { return true }
             report(.failed(Obstacle.destination(destination.path, opened, pod: replica.instance.pod)))
         } catch LinkError.refused(let failure) {

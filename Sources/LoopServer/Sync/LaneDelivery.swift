@@ -1,5 +1,6 @@
 internal import Glibc
 internal import Reactor
+internal import Synchronization
 internal import Watcher
 internal import Wire
 
@@ -61,8 +62,7 @@ extension ServiceLane {
                         .remove(path: sent.place.path.bytes, recursive: false))
                 }
             case .failure(LinkError.refused(let failure)):
-                let reason = Obstacle.reason(failure.code, failure.text, uid: failure.uid, mode: failure.mode)
-                report(.skipped(path: "\(sent.item.local)", reason: "\(replica.instance.pod): \(reason)"))
+                skip(sent.place, failure.code, failure.text, replica)
             case .failure(is SourceChanged): changedAgain.append(sent.item.local)
             case .failure(let error as SystemError): report(.skipped(path: "\(sent.item.local)", reason: "\(error)"))
             case .failure(let error): throw error
@@ -124,10 +124,11 @@ extension ServiceLane {
                 access.abandon(destination: place.destination, stage: early.stage)
             }
             let stage = replica.nextStage()
+            let progress = progress(of: item)
             waiting.append {
                 do {
                     let digest = try await ServiceLane.send(
-                        item.local, item.entry, from: tree, to: place, stage: stage, access)
+                        item.local, item.entry, from: tree, to: place, stage: stage, access, progress: progress)
                     return Sent(place: place, item: item, stage: stage, outcome: .success(digest))
                 } catch {
                     return Sent(place: place, item: item, stage: stage, outcome: .failure(error))
@@ -144,6 +145,23 @@ extension ServiceLane {
                 if let another = next.next() { group.addTask { await another() } }
             }
             return sent
+        }
+    }
+
+    /// Tells of a transfer that takes long enough to be watched, a few times a second.
+    private func progress(of item: SourceIndex.Item) -> @Sendable (Int64) -> Void {
+        guard case .file(let size) = item.entry.kind, size >= 8 << 20 else { return { _ in } }
+        let emit = emit
+        let service = plan.service.name
+        let last = Mutex(ContinuousClock.now)
+        return { done in
+            let isDue = last.withLock { last in
+                guard ContinuousClock.now - last > .milliseconds(200) else { return false }
+                last = .now
+                return true
+            }
+            guard isDue else { return }
+            emit(LoopEvent(.progress(done: done, total: size, path: "\(item.local)"), service: service))
         }
     }
 
@@ -178,19 +196,30 @@ extension ServiceLane {
         _ receipt: inout Ticket.Receipt, _ succeeded: inout Set<Place>
     ) {
         let place = Place(destination: destination, path: RelativePath(bytes: operation.path))
-        let name = "\(plan.destinations[destination].path)/\(place.path)"
         guard result.code == 0 else {
             // A folder in which the pod keeps files of its own stays with them.
             if case .remove = operation, result.code == ENOTEMPTY { return }
-            let reason = Obstacle.reason(result.code, result.text)
-            return report(.skipped(path: name, reason: "\(replica.instance.pod): \(reason)"))
+            return skip(place, result.code, result.text, replica)
         }
         if result.flags.contains(.writtenInPlace), replica.warned.insert(place).inserted {
-            report(.notice("\(replica.instance.pod): \(name) is a mount of its own: written in place, not swapped"))
+            report(
+                .notice("\(replica.instance.pod): \(name(place)) is a mount of its own: written in place, not swapped"))
         }
         succeeded.insert(place)
         if receipt.paths.count < 20 { receipt.paths.append("\(place.path)") }
         if case .remove = operation { receipt.deleted += 1 } else { receipt.files += 1 }
+    }
+
+    /// A place as the container knows it.
+    private func name(_ place: Place) -> String {
+        let destination = plan.destinations[place.destination].path
+        return destination == "/" ? "/\(place.path)" : "\(destination)/\(place.path)"
+    }
+
+    private func skip(_ place: Place, _ code: Int32, _ text: [UInt8], _ replica: Replica) {
+        let reason = Obstacle.reason(
+            code, text, in: plan.destinations[place.destination].path, replica.opened[place.destination])
+        report(.skipped(path: name(place), reason: "\(replica.instance.pod): \(reason)"))
     }
 
     func reportLanded(_ tickets: [Ticket]) {

@@ -4,18 +4,22 @@ internal import Wire
 
 /// Puts into words why something could not be written in a container: the path, who tried, and what to do.
 enum Obstacle {
-    /// One line about one path.
-    static func reason(_ code: Int32, _ text: [UInt8], uid: UInt32? = nil, mode: UInt32? = nil) -> String {
+    /// What keeps one path from being written: the cause, who tried on what, and what to do.
+    static func reason(_ code: Int32, _ text: [UInt8], in destination: String, _ opened: Opened?) -> String {
         let cause = text.isEmpty ? String(cString: strerror(code)) : String(decoding: text, as: UTF8.self)
-        return cause + (remedy(code).map { "; \($0)" } ?? "")
+        let who = opened.map { " (\(whoAndWhere($0, destination)))" } ?? ""
+        return cause + who + (remedy(code).map { "; \($0)" } ?? "")
+    }
+
+    private static func whoAndWhere(_ opened: Opened, _ destination: String) -> String {
+        "user \(opened.uid) in the container; \(destination) is owned by \(opened.owner), mode \(octal(opened.mode))"
     }
 
     /// A destination that can be listed but not written.
     static func destination(_ path: String, _ opened: Opened, pod: String) -> LoopEvent.Failure {
         let cause = String(cString: strerror(opened.obstacle))
-        let who = "user \(opened.uid) in the container, folder owned by \(opened.owner), mode \(octal(opened.mode))"
         return LoopEvent.Failure(
-            "\(pod): cannot write \(path): \(cause) (\(who))", nextStep: remedy(opened.obstacle))
+            "\(pod): cannot write \(path): \(cause) (\(whoAndWhere(opened, path)))", nextStep: remedy(opened.obstacle))
     }
 
     /// A destination that the helper could not open.

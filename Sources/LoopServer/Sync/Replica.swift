@@ -1,5 +1,6 @@
 internal import Reactor
 internal import Watcher
+internal import Wire
 
 /// What a lane knows about one container.
 ///
@@ -35,6 +36,8 @@ final class Replica {
     var isConverged = false
     /// Places that a warning was given for.
     var warned: Set<Place> = []
+    /// What the container said of each destination when it was opened.
+    var opened: [Int: Opened] = [:]
     /// Destinations that cannot be written, so that they are reported once and left out.
     var blocked: Set<Int> = []
     var work = Work()

@@ -13,7 +13,7 @@ actor ServiceLane {
     let tree: LocalTree
     let connector: any ContainerConnector
     let ignore: IgnoreRules
-    private let emit: @Sendable (LoopEvent) -> Void
+    let emit: @Sendable (LoopEvent) -> Void
     var index: SourceIndex
     var journal: Journal
     var replicas: [ContainerInstance.ID: Replica] = [:]
