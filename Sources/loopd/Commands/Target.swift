@@ -57,7 +57,9 @@ struct Target {
 
     /// The session for this target.
     func session(_ invocation: Invocation) -> Session {
-        var options = Session.Options(stateDirectory: StateDirectory.path(), programs: Programs.find())
+        // What a loop keeps about the playground's pods goes with the playground.
+        let state = isPlayground ? "\(playground.directory)/sessions" : StateDirectory.path()
+        var options = Session.Options(stateDirectory: state, programs: Programs.find())
         options.services = invocation.arguments
         options.deploy = !invocation.flags.contains(.noDeploy)
         options.takeOver = invocation.flags.contains(.takeOver)
