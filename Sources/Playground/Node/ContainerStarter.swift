@@ -25,6 +25,7 @@ struct ContainerStarter: Sendable {
         let spec: RuntimeSpec
         let identity: Identity
         let stopSignal: Int32
+        let keepsInput: Bool
     }
 
     private var uid: String { pod.at("metadata", "uid")?.string ?? "" }
@@ -75,7 +76,9 @@ struct ContainerStarter: Sendable {
                 cgroup: "\(context.layout.cgroup)/\(id)", resources: resources(of: container),
                 pidNamespaceOf: target, rootless: context.rootless)
             try Disk.write(spec.config.bytes, to: "\(folder)/config.json", mode: 0o600)
-            return Prepared(id: id, spec: spec, identity: identity, stopSignal: signal(image.configuration.stopSignal))
+            return Prepared(
+                id: id, spec: spec, identity: identity, stopSignal: signal(image.configuration.stopSignal),
+                keepsInput: container["stdin"]?.bool == true)
         } catch {
             discard(id)
             throw error
@@ -91,8 +94,10 @@ struct ContainerStarter: Sendable {
             let output = try LogPump.openForContainer(.stdout, in: folder)
             let error = try LogPump.openForContainer(.stderr, in: folder)
             let pump = try LogPump(from: folder, into: log)
+            let input = try LogPump.openInput(in: folder, isKept: prepared.keepsInput)
             let pid = try await context.runc.run(
-                prepared.id, input: .null, output: .descriptor(output.raw), error: .descriptor(error.raw))
+                prepared.id, input: .descriptor(input.raw), output: .descriptor(output.raw),
+                error: .descriptor(error.raw))
             guard let process = ContainerProcess(pid: pid) else { throw SystemError.last("pidfd_open \(pid)") }
             return ContainerRun(
                 id: prepared.id, process: process, log: log, pump: pump, template: prepared.spec.process,

@@ -9,6 +9,10 @@ struct HostImage: Sendable {
     let layout: NodeLayout
     /// Host folders that no pod may see even where they lie below `/usr`: the project, the state directory.
     let hidden: [String]
+    /// Overlays are mounted in a user namespace, and keep their marks in `user.` attributes.
+    let isRootless: Bool
+    /// Where the state directory's file system takes no overlays, programs are bound read-only instead.
+    let hasOverlay: Bool
 
     private static let topLevel = ["usr", "bin", "sbin", "lib", "lib32", "lib64", "libx32"]
     private static let configuration = [
@@ -76,12 +80,19 @@ struct HostImage: Sendable {
         try Disk.makeDirectory(upper)
         try Disk.makeDirectory(work)
         try Disk.makeDirectory("\(folder)/rootfs/\(name)")
-        let lowers = masked && Disk.exists("\(layout.mask)/\(name)") ? ["\(layout.mask)/\(name)", lower] : [lower]
+        let isMasked = masked && Disk.exists("\(layout.mask)/\(name)")
+        guard hasOverlay || isRootless else {
+            guard !isMasked else {
+                throw SystemError(code: ENOTSUP, attempt: "hide folders below /\(name) without overlays")
+            }
+            return .bind(lower, at: "/\(name)", readOnly: true)
+        }
+        let lowers = isMasked ? ["\(layout.mask)/\(name)", lower] : [lower]
         return RuntimeSpec.Mount(
             destination: "/\(name)", type: "overlay", source: "overlay",
             options: [
                 "lowerdir=\(lowers.map(Mounts.escaped).joined(separator: ":"))", "upperdir=\(upper)", "workdir=\(work)",
-            ])
+            ] + (isRootless ? ["userxattr"] : []))
     }
 
     /// Puts a whiteout where a folder that must stay hidden lies below one that is shown.

@@ -17,7 +17,10 @@ struct IdentityResolver {
     /// A link is not followed: in an image that came from outside it could lead to the host's own files.
     init(root: String) {
         func own(_ path: String) -> String? {
-            Disk.kind(of: root + path, followingLinks: false) == .file ? Disk.text(root + path) : nil
+            let isOwn =
+                Disk.kind(of: root + "/etc", followingLinks: false) == .directory
+                && Disk.kind(of: root + path, followingLinks: false) == .file
+            return isOwn ? Disk.text(root + path) : nil
         }
         self.init(passwd: own("/etc/passwd"), group: own("/etc/group"))
     }

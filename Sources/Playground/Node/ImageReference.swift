@@ -26,7 +26,8 @@ struct ImageReference: Equatable, Sendable {
         }
         // A first part with a dot or a port is a host, by Docker's rule.
         let first = rest.prefix { $0 != "/" }
-        if rest.contains("/"), first == "localhost" || first.contains(where: { $0 == "." || $0 == ":" }) {
+        let isHost = first == "localhost" || first.contains { $0 == "." || $0 == ":" }
+        if rest.contains("/"), isHost, !first.hasPrefix(".") {
             registry = String(first)
             repository = String(rest.dropFirst(first.count + 1))
         } else {

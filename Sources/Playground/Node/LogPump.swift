@@ -28,6 +28,15 @@ struct LogPump: Sendable {
         return OwnedDescriptor(raw)
     }
 
+    /// The container's input: one that nobody writes to and that never ends, where it asks for `stdin`; else none.
+    static func openInput(in folder: String, isKept: Bool) throws(SystemError) -> OwnedDescriptor {
+        let path = isKept ? "\(folder)/stdin" : "/dev/null"
+        if isKept, mkfifo(path, 0o600) != 0 { throw .last("mkfifo \(path)") }
+        let raw = open(path, O_RDWR | O_CLOEXEC)
+        guard raw >= 0 else { throw .last("open \(path)") }
+        return OwnedDescriptor(raw)
+    }
+
     /// Starts to read; the container's end must be open already, else the pipe looks ended.
     init(from folder: String, into log: ContainerLog) throws {
         let streams = try [ContainerLog.Source.stdout, .stderr].map { source in

@@ -36,7 +36,9 @@ final class Node: Sendable {
         }
         // Containers start as orphans of a runc that is gone: their exit codes come to the nearest subreaper.
         guard clinux_set_subreaper() == 0 else { throw SystemError.last("prctl PR_SET_CHILD_SUBREAPER") }
-        host = HostImage(layout: layout, hidden: hidden + [layout.root])
+        host = HostImage(
+            layout: layout, hidden: hidden + [layout.root], isRootless: preflight.rootless != nil,
+            hasOverlay: preflight.hasOverlay)
         context = NodeContext(
             store: store, layout: layout, name: name, runc: Runc(program: preflight.runc, layout: layout),
             images: ImageStore(
@@ -101,7 +103,12 @@ final class Node: Sendable {
             if event.type == .deleted { await worker.terminate(grace: 1) } else { await worker.update(event.object) }
             return nil
         }
-        guard event.type != .deleted else { return nil }
+        // Late news of a pod whose worker has finished must not bring it back.
+        let namespace = event.object.at("metadata", "namespace")?.string
+        let name = event.object.at("metadata", "name")?.string ?? ""
+        guard event.type != .deleted,
+            context.store.get(.pod, namespace, name)?.at("metadata", "uid")?.string == uid
+        else { return nil }
         let worker = PodWorker(event.object, context)
         state.withLock { $0.workers[uid] = worker }
         if event.object.at("metadata", "deletionTimestamp") != nil { await worker.update(event.object) }

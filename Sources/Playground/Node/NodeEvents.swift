@@ -13,7 +13,7 @@ final class NodeEvents: Sendable {
     }
     private let store: ObjectStore
     private let nodeName: String
-    private let names = Mutex<[Key: String]>([:])
+    private let names = Mutex<(known: [Key: String], last: Int)>(([:], 0))
 
     init(store: ObjectStore, nodeName: String) {
         self.store = store
@@ -25,7 +25,7 @@ final class NodeEvents: Sendable {
         let key = Key(uid: metadata["uid"]?.string ?? "", fieldPath: fieldPath, reason: reason, message: message)
         let namespace = metadata["namespace"]?.string
         let now = JSON.string(Timestamp.now.description)
-        if let known = names.withLock({ $0[key] }) {
+        if let known = names.withLock({ $0.known[key] }) {
             let counted = try? store.modify(.event, namespace, known) { event in
                 event["count"] = .integer((event["count"]?.integer ?? 1) + 1)
                 event["lastTimestamp"] = now
@@ -34,7 +34,7 @@ final class NodeEvents: Sendable {
             if counted != nil { return }
         }
         let pod = metadata["name"]?.string ?? ""
-        let name = "\(pod).\(Identifier.random(bytes: 8))"
+        let name = "\(pod).\(nextSuffix())"
         var object: JSON = [
             "kind": "Pod", "namespace": .string(namespace ?? ""), "name": .string(pod), "uid": .string(key.uid),
             "apiVersion": "v1",
@@ -51,11 +51,20 @@ final class NodeEvents: Sendable {
         ]
         // An event is a courtesy: a namespace that is going away refuses it, and nothing depends on it.
         guard (try? store.create(.event, event)) != nil else { return }
-        names.withLock { $0[key] = name }
+        names.withLock { $0.known[key] = name }
     }
 
     /// Forgets what was counted for a pod.
     func forget(uid: String) {
-        names.withLock { names in names = names.filter { $0.key.uid != uid } }
+        names.withLock { names in names.known = names.known.filter { $0.key.uid != uid } }
+    }
+
+    /// The time as a hexadecimal number that only grows: events of one second stand in their order by name.
+    private func nextSuffix() -> String {
+        let now = Timestamp.now
+        return names.withLock { names in
+            names.last = max(names.last + 1, (now.seconds * 1_000_000 + now.microseconds) * 1000)
+            return String(names.last, radix: 16)
+        }
     }
 }

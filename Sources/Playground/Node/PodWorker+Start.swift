@@ -235,7 +235,7 @@ extension PodWorker {
 
 extension ContainerRecord {
     /// Takes what an earlier playground wrote into the status.
-    fileprivate mutating func restore(_ status: JSON) {
+    mutating func restore(_ status: JSON) {
         restartCount = Int(status["restartCount"]?.integer ?? 0)
         containerID = status["containerID"]?.string ?? ""
         imageID = status["imageID"]?.string ?? ""

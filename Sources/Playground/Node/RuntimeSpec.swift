@@ -64,11 +64,14 @@ struct RuntimeSpec: Sendable {
     var config: JSON {
         var linux: JSON = [
             "namespaces": .array(namespaces),
-            "cgroupsPath": .string(cgroup),
-            "resources": resources,
             "maskedPaths": .array(RuntimeSpec.maskedPaths.map { .string($0) }),
             "readonlyPaths": .array((RuntimeSpec.readOnlyPaths + readOnlyPaths).map { .string($0) }),
         ]
+        // Without root there is no cgroup to make, and runc refuses to be told of one.
+        if rootless == nil {
+            linux["cgroupsPath"] = .string(cgroup)
+            linux["resources"] = resources
+        }
         if let rootless {
             linux["uidMappings"] = [["containerID": 0, "hostID": .integer(Int64(rootless.user)), "size": 1]]
             linux["gidMappings"] = [["containerID": 0, "hostID": .integer(Int64(rootless.group)), "size": 1]]
