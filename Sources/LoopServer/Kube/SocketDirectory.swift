@@ -2,23 +2,35 @@ internal import Glibc
 internal import Reactor
 
 /// A folder that only its owner can enter, for one socket; removed at the end.
-struct SocketDirectory: Sendable {
+///
+/// A lock in it is held as long as its process lives. What a killed loopd has left behind has no holder, and goes when the
+/// next one makes its folder.
+final class SocketDirectory: Sendable {
+    private static let prefix = "loopd-"
+
     let path: String
+    private let lock: OwnedDescriptor
     var socket: String { "\(path)/kube.sock" }
+
+    private init(path: String, lock: consuming OwnedDescriptor) {
+        self.path = path
+        self.lock = lock
+    }
 
     /// Makes the folder in the first of `parents` that can hold it: a socket's path has at most 107 bytes.
     static func create(in parents: [String] = standardParents) throws -> SocketDirectory {
         var failure = SystemError(code: ENOENT, attempt: "make a folder for a socket")
         for parent in parents {
-            var template = Array("\(parent)/loopd-XXXXXX".utf8CString)
+            var template = Array("\(parent)/\(prefix)XXXXXX".utf8CString)
             guard template.count + "/kube.sock".utf8.count <= 108 else {
                 failure = SystemError(code: ENAMETOOLONG, attempt: "make a folder for a socket in \(parent)")
                 continue
             }
+            sweep(parent)
             // mkdtemp makes it with mode 0700.
             if template.withUnsafeMutableBufferPointer({ $0.baseAddress.map { mkdtemp($0) != nil } }) == true {
-                return SocketDirectory(
-                    path: String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self))
+                let path = String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
+                if let made = locked(path, creating: true) { return made }
             }
             failure = .last("make a folder for a socket in \(parent)")
         }
@@ -33,6 +45,37 @@ struct SocketDirectory: Sendable {
     /// Removes the socket and the folder.
     func remove() {
         unlink(socket)
+        unlink(SocketDirectory.lockFile(path))
         rmdir(path)
+    }
+
+    private static func lockFile(_ path: String) -> String { "\(path)/lock" }
+
+    /// The folder with its lock held, or `nil` where another process holds it or there is none.
+    private static func locked(_ path: String, creating: Bool) -> SocketDirectory? {
+        let flags = O_RDWR | O_CLOEXEC | O_NOFOLLOW | (creating ? O_CREAT | O_EXCL : 0)
+        let raw = open(lockFile(path), flags, 0o600)
+        guard raw >= 0 else { return nil }
+        let lock = OwnedDescriptor(raw)
+        // The kernel lets go of it whatever the process dies of; children do not inherit it.
+        guard flock(lock.raw, LOCK_EX | LOCK_NB) == 0 else { return nil }
+        return SocketDirectory(path: path, lock: lock)
+    }
+
+    /// Removes folders of this user whose process is gone.
+    private static func sweep(_ parent: String) {
+        guard let folder = opendir(parent) else { return }
+        defer { closedir(folder) }
+        while let entry = readdir(folder) {
+            let bytes = withUnsafeBytes(of: entry.pointee.d_name) { Array($0.prefix { $0 != 0 }) }
+            guard bytes.count == prefix.utf8.count + 6, bytes.starts(with: prefix.utf8) else { continue }
+            let path = "\(parent)/\(String(decoding: bytes, as: UTF8.self))"
+            var about = stat()
+            // A folder of somebody else's may be a trap, and is not ours to remove.
+            guard lstat(path, &about) == 0, about.st_mode & S_IFMT == S_IFDIR, about.st_uid == geteuid() else {
+                continue
+            }
+            locked(path, creating: false)?.remove()
+        }
     }
 }

@@ -151,4 +151,23 @@ extension KubeContextTests {
         #expect(access(directory.path, F_OK) != 0)
         #expect(throws: SystemError.self) { try SocketDirectory.create(in: [long]) }
     }
+
+    @Test("what a killed process has left behind goes, what a living one has stays")
+    func sweep() throws {
+        let scratch = try Scratch()
+        let living = try SocketDirectory.create(in: [scratch.path])
+        // As after a kill: the files are there, and nobody holds the lock.
+        let dead = "\(scratch.path)/loopd-abcdef"
+        mkdir(dead, 0o700)
+        for name in ["lock", "kube.sock"] { close(open("\(dead)/\(name)", O_CREAT | O_WRONLY, 0o600)) }
+        // Without a lock it is no such folder, or one that is being made.
+        let other = "\(scratch.path)/loopd-ghijkl"
+        mkdir(other, 0o700)
+        let next = try SocketDirectory.create(in: [scratch.path])
+        #expect(access(dead, F_OK) != 0)
+        #expect(access(living.path, F_OK) == 0)
+        #expect(rmdir(other) == 0)
+        next.remove()
+        living.remove()
+    }
 }
