@@ -38,7 +38,13 @@ struct SessionRun: Sendable {
             try await deploy(connection)
             let scratch = try SocketDirectory.create()
             defer { SessionRun.remove(scratch.path) }
-            let runs = try services.compactMap { try serviceRun($0, connection, scratch: scratch.path) }
+            var runs: [ServiceRun] = []
+            for service in services {
+                let lanes = runs.filter { service.dependsOn.contains($0.service.name) }.map(\.lane)
+                if let run = try serviceRun(service, after: lanes, connection, scratch: scratch.path) {
+                    runs.append(run)
+                }
+            }
             let outcome = await work(runs, once: once)
             await withTaskGroup { group in
                 for run in runs {
@@ -157,7 +163,7 @@ struct SessionRun: Sendable {
     }
 
     private func serviceRun(
-        _ service: Service, _ connection: ClusterConnection, scratch: String
+        _ service: Service, after dependencies: [ServiceLane], _ connection: ClusterConnection, scratch: String
     ) throws -> ServiceRun? {
         guard let target = service.target else { return nil }
         let plan = ServicePlan(service, project: configuration.directory)
@@ -178,7 +184,8 @@ struct SessionRun: Sendable {
         let lane = ServiceLane(
             plan, tree: LocalTree(root: configuration.directory), connector: ladder,
             ignore: try IgnoreRules(root: configuration.directory, patterns: configuration.watch.ignore),
-            journal: Journal(path: journalPath(service, connection), destinations: plan.destinations), emit: emit)
+            journal: Journal(path: journalPath(service, connection), destinations: plan.destinations),
+            dependencies: dependencies, emit: emit)
         return ServiceRun(
             service, target: target, lane: lane, client: connection.client, namespace: configuration.namespace,
             session: SessionRun.randomName(), takeOver: options.takeOver, emit: emit)

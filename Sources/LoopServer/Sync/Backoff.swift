@@ -5,7 +5,7 @@ struct Backoff {
     private var current: Duration
 
     /// Begins at `first` and never waits longer than `limit`.
-    init(first: Duration = .milliseconds(50), limit: Duration = .seconds(5)) {
+    init(first: Duration = .milliseconds(50), limit: Duration = .seconds(1)) {
         self.first = first
         self.limit = limit
         current = first

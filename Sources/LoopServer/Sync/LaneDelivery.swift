@@ -98,7 +98,12 @@ extension ServiceLane {
         }
         if replaced.contains(place) { batch.clearing.append(.remove(path: path, recursive: false)) }
         switch entry.kind {
-        case .folder: batch.folders.append(.makeFolder(path: path, mode: entry.mode))
+        case .folder:
+            batch.folders.append(.makeFolder(path: path, mode: entry.mode))
+            // A folder that is there keeps its mode when it is made again.
+            if need == .metadata {
+                batch.contents.append(.touch(path: path, mode: entry.mode, modified: entry.modified))
+            }
         case .link(let target): batch.contents.append(.link(path: path, target: target))
         case .file: batch.contents.append(.touch(path: path, mode: entry.mode, modified: entry.modified))
         }
@@ -205,7 +210,7 @@ extension ServiceLane {
             report(
                 .notice("\(replica.instance.pod): \(name(place)) is a mount of its own: written in place, not swapped"))
         }
-        succeeded.insert(place)
+        guard succeeded.insert(place).inserted else { return }
         if receipt.paths.count < 20 { receipt.paths.append("\(place.path)") }
         if case .remove = operation { receipt.deleted += 1 } else { receipt.files += 1 }
     }

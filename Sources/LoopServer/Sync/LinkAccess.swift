@@ -8,13 +8,19 @@ final class LinkAccess: ContainerAccess {
     /// The container's root as the helper sees it: `/proc/7/root`, or empty for its own.
     private let root: String
     private let removesHelper: Bool
+    /// Runs programs in the container itself, where the helper is in another one beside it.
+    private let target: (exec: any ContainerExec, instance: ContainerInstance)?
     private let numbers = Mutex<[Int: UInt32]>([:])
     let description: String
 
     /// A way by an open link.
     ///
     /// `removesHelper` is for helpers that loopd put there.
-    init(_ link: HelperLink, root: String, removesHelper: Bool, description: String) {
+    init(
+        _ link: HelperLink, root: String = "", removesHelper: Bool, description: String,
+        target: (exec: any ContainerExec, instance: ContainerInstance)? = nil
+    ) {
+        self.target = target
         self.link = link
         self.root = root
         self.removesHelper = removesHelper
@@ -76,7 +82,11 @@ final class LinkAccess: ContainerAccess {
     }
 
     func run(_ arguments: [String], output: (ProgramOutput) -> Void) async throws -> ProgramExit {
-        try await link.run(Exec(arguments: arguments.map { Array($0.utf8) }), output: output)
+        guard let target else {
+            return try await link.run(Exec(arguments: arguments.map { Array($0.utf8) }), output: output)
+        }
+        return try await target.exec.run(
+            arguments, pod: target.instance.pod, container: target.instance.container, output: output)
     }
 
     func end() async { await link.end(removingHelper: removesHelper) }

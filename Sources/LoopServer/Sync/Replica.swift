@@ -34,6 +34,8 @@ final class Replica {
     var isListening = false
     /// Whether the trees were compared over the present way.
     var isConverged = false
+    /// Whether a batch is on its way.
+    var isDelivering = false
     /// Places that a warning was given for.
     var warned: Set<Place> = []
     /// What the container said of each destination when it was opened.

@@ -13,6 +13,8 @@ actor ServiceLane {
     let tree: LocalTree
     let connector: any ContainerConnector
     let ignore: IgnoreRules
+    /// Lanes whose part of a batch lands before this one's.
+    private let dependencies: [ServiceLane]
     let emit: @Sendable (LoopEvent) -> Void
     var index: SourceIndex
     var journal: Journal
@@ -26,12 +28,14 @@ actor ServiceLane {
     /// A lane that has looked at nothing yet; `journal` holds what earlier runs remembered.
     init(
         _ plan: ServicePlan, tree: LocalTree, connector: any ContainerConnector, ignore: IgnoreRules,
-        journal: consuming sending Journal, emit: @escaping @Sendable (LoopEvent) -> Void
+        journal: consuming sending Journal, dependencies: [ServiceLane] = [],
+        emit: @escaping @Sendable (LoopEvent) -> Void
     ) {
         self.plan = plan
         self.tree = tree
         self.connector = connector
         self.ignore = ignore
+        self.dependencies = dependencies
         self.emit = emit
         index = SourceIndex(plan: plan, tree: tree, gone: journal.gone, serial: journal.serial)
         self.journal = journal
@@ -121,6 +125,14 @@ actor ServiceLane {
         }
     }
 
+    /// Returns once no connected container has anything to come; containers that cannot be reached hold up nobody.
+    func untilQuiet() async {
+        while replicas.values.contains(where: { $0.isConverged && ($0.isDelivering || !$0.work.needs.isEmpty) }) {
+            if Task.isCancelled { return }
+            await withCheckedContinuation { changeWaiters.append($0) }
+        }
+    }
+
     /// Leaves every container cleanly.
     func end() async {
         let replicas = replicas.values.map { ($0.task, $0.access) }
@@ -171,7 +183,10 @@ actor ServiceLane {
             try Task.checkCancellation()
             guard access.isOpen else { throw LinkError.disconnected("the container or the way to it is gone") }
             while !replica.work.needs.isEmpty {
+                for lane in dependencies { await lane.untilQuiet() }
                 let work = replica.takeWork()
+                replica.isDelivering = true
+                defer { replica.isDelivering = false }
                 try await apply(work, to: replica, access)
             }
             changed()

@@ -122,6 +122,7 @@ struct SourceIndex: Sendable {
         var need = Need.everything
         if let old {
             if old.entry.isFolder != entry.isFolder { findings.replaced.insert(place) }
+            if old.entry.isFolder, entry.isFolder { need = .metadata }
             if let digest = sameContent(old, item) {
                 item.digest = digest
                 need = .metadata

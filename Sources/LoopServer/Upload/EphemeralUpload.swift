@@ -88,8 +88,10 @@ struct EphemeralUpload: Sendable {
               done <"$p/cgroup"
             done 2>/dev/null
             """
-        let (end, output) = try await exec.run(["sh", "-c", script, "loopd", containerID], pod: pod, container: name)
-        guard end.kind == .exited(0) else { throw end }
+        let (code, output) = try await exec.run(["sh", "-c", script, "loopd", containerID], pod: pod, container: name)
+        guard code == 0 else {
+            throw RungFailed(description: "the shell of image \(image) fails with exit code \(code)")
+        }
         guard let process = output.split(separator: "\n").compactMap({ Int($0) }).min() else {
             throw RungFailed(description: "no process of container \(target) can be seen from the ephemeral container")
         }

@@ -1,3 +1,4 @@
+internal import Glibc
 internal import Wire
 
 /// What a program in a container says.
@@ -45,18 +46,37 @@ protocol ContainerExec: Sendable {
 }
 
 extension ContainerExec {
-    /// Runs a program to its end without input and returns what it printed, at most 64 KiB of each.
-    func run(_ command: [String], pod: String, container: String) async throws -> (end: ExecEnd, output: String) {
+    /// Runs a program to its end without input; `output` gets what it prints.
+    ///
+    /// Throws `ExecEnd` when it cannot be started.
+    func run(
+        _ command: [String], pod: String, container: String, output: (ProgramOutput) -> Void
+    ) async throws -> ProgramExit {
         let stream = try await start(command, pod: pod, container: container)
         defer { stream.close() }
-        var output: [UInt8] = []
         while true {
             switch try await stream.read() {
-            case .standardOutput(let bytes): output += bytes.prefix((64 << 10) - output.count)
-            case .standardError: continue
-            case .ended(let end): return (end, String(decoding: output, as: UTF8.self))
+            case .standardOutput(let bytes): output(ProgramOutput(channel: .standardOutput, bytes: bytes))
+            case .standardError(let bytes): output(ProgramOutput(channel: .standardError, bytes: bytes))
+            case .ended(let end):
+                guard case .exited(let code) = end.kind else {
+                    let text = Array(end.message.utf8)
+                    throw LinkError.refused(Failure(.exec, code: ENOENT, path: [], uid: 0, text: text))
+                }
+                return .code(code)
             }
         }
+    }
+
+    /// Runs a program to its end without input and returns its exit code and what it printed, at most 64 KiB.
+    func run(_ command: [String], pod: String, container: String) async throws -> (code: Int32, output: String) {
+        var printed: [UInt8] = []
+        let exit = try await run(command, pod: pod, container: container) { output in
+            guard output.channel == .standardOutput else { return }
+            printed += output.bytes.prefix((64 << 10) - printed.count)
+        }
+        guard case .code(let code) = exit else { return (-1, "") }
+        return (code, String(decoding: printed, as: UTF8.self))
     }
 }
 

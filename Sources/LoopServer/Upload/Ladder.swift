@@ -76,11 +76,11 @@ final class Ladder: ContainerConnector {
         switch rung {
         case .shell:
             let helper = try await upload.byShell(places: places)
-            return LinkAccess(helper.link, root: "", removesHelper: true, description: "helper at \(helper.path)")
+            return LinkAccess(helper.link, removesHelper: true, description: "helper at \(helper.path)")
         case .tar:
             let helper = try await upload.byTar(places: places)
             return LinkAccess(
-                helper.link, root: "", removesHelper: true, description: "helper at \(helper.path), by tar")
+                helper.link, removesHelper: true, description: "helper at \(helper.path), by tar")
         case .ephemeral:
             guard let helperImage else {
                 throw RungFailed(description: "cluster.helperImage is not set")
@@ -91,7 +91,8 @@ final class Ladder: ContainerConnector {
                 generation: upload.generation)
             let (helper, root) = try await ephemeral.start()
             return LinkAccess(
-                helper.link, root: root, removesHelper: true, description: "helper in an ephemeral container")
+                helper.link, root: root, removesHelper: true, description: "helper in an ephemeral container",
+                target: (exec, instance))
         }
     }
 

@@ -26,7 +26,7 @@ final class LocalContainer: ContainerConnector {
         helpers.withLock { $0.append(child) }
         let number = generation.add(1, ordering: .relaxed).newValue
         let link = try await HelperLink.open(PipeChannel(child), generation: number)
-        return LinkAccess(link, root: "", removesHelper: false, description: "a helper beside the test")
+        return LinkAccess(link, removesHelper: false, description: "a helper beside the test")
     }
 
     /// Kills whatever helpers run.
