@@ -5,6 +5,12 @@ import JSON
 /// Reports pods as running as soon as they are scheduled, and ends them as soon as they are deleted.
 struct StandInKubelet: Sendable {
     let store: ObjectStore
+    private let events: EventRecorder
+
+    init(store: ObjectStore) {
+        self.store = store
+        events = EventRecorder(store: store, component: "kubelet")
+    }
 
     func run() async throws {
         for try await event in try store.watch(.pod) where event.type != .deleted {
@@ -16,6 +22,14 @@ struct StandInKubelet: Sendable {
                 _ = try? store.remove(.pod, namespace, name)
             } else if pod.at("status", "phase") == "Pending" {
                 _ = try? store.modify(.pod, namespace, name) { $0["status"] = Self.running($0) }
+                for (reason, message) in [
+                    (
+                        "Pulled",
+                        "Container image \"localhost:5000/app:1\" already present on machine and can be accessed by the pod"
+                    ), ("Created", "Container created"), ("Started", "Container started"),
+                ] {
+                    events.record(pod, .pod, reason: reason, message: message)
+                }
             }
         }
     }
