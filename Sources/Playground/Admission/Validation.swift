@@ -3,7 +3,9 @@ internal import JSON
 
 /// The commonest mistakes in objects, in Kubernetes' words.
 enum Validation {
-    /// Checks a new object. Throws 422 with every mistake.
+    /// Checks a new object.
+    ///
+    /// Throws 422 with every mistake.
     static func check(_ object: JSON, _ kind: ResourceKind) throws {
         var errors = metadata(object, kind)
         switch kind {

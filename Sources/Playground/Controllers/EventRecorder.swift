@@ -19,7 +19,9 @@ final class EventRecorder: Sendable {
         self.component = component
     }
 
-    /// Records an event about an object. A failure to record is nobody's failure.
+    /// Records an event about an object.
+    ///
+    /// A failure to record is nobody's failure.
     func record(_ object: JSON, _ kind: ResourceKind, type: String = "Normal", reason: String, message: String) {
         let namespace = object.at("metadata", "namespace")?.string ?? "default"
         let subject = Subject(

@@ -12,7 +12,9 @@ struct DecodedObject {
 struct ObjectDecoder {
     private var unknown: [String] = []
 
-    /// Decodes an object of a kind. Throws a `WrongType` where a value cannot be what the field holds.
+    /// Decodes an object of a kind.
+    ///
+    /// Throws a `WrongType` where a value cannot be what the field holds.
     static func decode(_ value: JSON, as structure: Schema.Structure) throws -> DecodedObject {
         var decoder = ObjectDecoder()
         let decoded = try decoder.structure(value, structure, at: "")

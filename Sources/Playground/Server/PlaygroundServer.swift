@@ -98,7 +98,9 @@ public struct PlaygroundServer: Sendable {
         }
     }
 
-    /// Removes what a playground has left: containers, mounts, files. None may run there.
+    /// Removes what a playground has left: containers, mounts, files.
+    ///
+    /// None may run there.
     ///
     /// Returns what could not be removed, one line each.
     public static func remove(stateDirectory: String) async throws -> [String] {

@@ -35,7 +35,8 @@ struct PatchTests {
         Case(
             name: "$setElementOrder orders the elements, others stay in between",
             original: #"{"containers":[{"name":"a"},{"name":"server"},{"name":"b"}]}"#,
-            patch: #"{"$setElementOrder/containers":[{"name":"b"},{"name":"a"}],"containers":[{"name":"a","image":"2"}]}"#,
+            patch:
+                #"{"$setElementOrder/containers":[{"name":"b"},{"name":"a"}],"containers":[{"name":"a","image":"2"}]}"#,
             result: #"{"containers":[{"name":"server"},{"name":"b"},{"name":"a","image":"2"}]}"#),
         Case(
             name: "$setElementOrder alone reorders",
@@ -59,7 +60,8 @@ struct PatchTests {
         Case(
             name: "ports merge by their number, environment by its name",
             original: #"{"containers":[{"name":"a","ports":[{"containerPort":80}],"env":[{"name":"A","value":"1"}]}]}"#,
-            patch: #"{"containers":[{"name":"a","ports":[{"containerPort":80,"name":"web"}],"env":[{"name":"A","value":"2"}]}]}"#,
+            patch:
+                #"{"containers":[{"name":"a","ports":[{"containerPort":80,"name":"web"}],"env":[{"name":"A","value":"2"}]}]}"#,
             result:
                 #"{"containers":[{"name":"a","ports":[{"containerPort":80,"name":"web"}],"env":[{"name":"A","value":"2"}]}]}"#
         ),
@@ -102,7 +104,8 @@ struct PatchTests {
         "merge patches follow RFC 7386",
         arguments: [
             (#"{"a":"b"}"#, #"{"a":"c"}"#, #"{"a":"c"}"#), (#"{"a":"b"}"#, #"{"a":null}"#, "{}"),
-            (#"{"a":["b"]}"#, #"{"a":"c"}"#, #"{"a":"c"}"#), (#"{"a":{"b":"c"}}"#, #"{"a":{"b":"d","c":null}}"#, #"{"a":{"b":"d"}}"#),
+            (#"{"a":["b"]}"#, #"{"a":"c"}"#, #"{"a":"c"}"#),
+            (#"{"a":{"b":"c"}}"#, #"{"a":{"b":"d","c":null}}"#, #"{"a":{"b":"d"}}"#),
             (#"["a"]"#, #"["c"]"#, #"["c"]"#), (#"{"a":"foo"}"#, "null", "null"),
             ("{}", #"{"a":{"bb":{"ccc":null}}}"#, #"{"a":{"bb":{}}}"#),
         ])
@@ -121,12 +124,16 @@ struct PatchTests {
             (#"{"a/b":{"m~n":1}}"#, #"[{"op":"replace","path":"/a~1b/m~0n","value":2}]"#, #"{"a/b":{"m~n":2}}"#),
             (#"{"a":1}"#, #"[{"op":"move","from":"/a","path":"/b"}]"#, #"{"b":1}"#),
             (#"{"a":{"x":1}}"#, #"[{"op":"copy","from":"/a","path":"/b"}]"#, #"{"a":{"x":1},"b":{"x":1}}"#),
-            (#"{"a":1}"#, #"[{"op":"test","path":"/a","value":1},{"op":"replace","path":"/a","value":2}]"#, #"{"a":2}"#),
+            (
+                #"{"a":1}"#, #"[{"op":"test","path":"/a","value":1},{"op":"replace","path":"/a","value":2}]"#,
+                #"{"a":2}"#
+            ),
             (#"{"~1":1}"#, #"[{"op":"remove","path":"/~01"}]"#, "{}"),
         ])
     func jsonPatch(_ original: String, _ patch: String, _ result: String) throws {
         #expect(
-            try JSONPatch.apply(try JSON(parsing: patch), to: try JSON(parsing: original)) == (try JSON(parsing: result)))
+            try JSONPatch.apply(try JSON(parsing: patch), to: try JSON(parsing: original))
+                == (try JSON(parsing: result)))
     }
 
     @Test(

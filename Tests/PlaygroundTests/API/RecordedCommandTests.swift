@@ -28,10 +28,18 @@ struct RecordedCommandTests {
         let recording = try Recording(name)
         let pod = api.store.list(.pod, "demo").items.first?.at("metadata", "name")?.string ?? ""
         var arguments = recording.arguments.map { $0.hasPrefix("demo-") ? pod : $0 }
-        if recording.arguments.first == "patch", let patch = recording.arguments.last { arguments[arguments.count - 1] = patch }
+        if recording.arguments.first == "patch", let patch = recording.arguments.last {
+            arguments[arguments.count - 1] = patch
+        }
         let output = try await api.kubectl(arguments)
         #expect(output.status == .exited(recording.exitCode), "\(name): \(output.errorText)")
-        #expect(Recording.normal(output.text) == Recording.normal(recording.output), "\(name)")
+        let (said, recorded) = (Recording.normal(output.text), Recording.normal(recording.output))
+        if name == "get-all" {
+            // ReplicaSets are listed by name, and the names' hashes are not Kubernetes' own.
+            #expect(said.split(separator: "\n").sorted() == recorded.split(separator: "\n").sorted(), "\(name)")
+        } else {
+            #expect(said == recorded, "\(name)")
+        }
         #expect(Recording.normal(output.errorText) == Recording.normal(recording.errorOutput), "\(name)")
     }
 

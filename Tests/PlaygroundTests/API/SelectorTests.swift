@@ -18,7 +18,8 @@ struct SelectorTests {
         #expect(try LabelSelector(parsing: text).matches(Self.labels) == matches)
     }
 
-    @Test("a label selector that cannot be read is refused", arguments: ["app in web", "a=b,", "=x", "app in (a", "a b"])
+    @Test(
+        "a label selector that cannot be read is refused", arguments: ["app in web", "a=b,", "=x", "app in (a", "a b"])
     func unreadable(_ text: String) {
         #expect(throws: StatusError.self) { try LabelSelector(parsing: text) }
     }
@@ -26,7 +27,8 @@ struct SelectorTests {
     @Test(
         "field selectors compare fields, a missing one being empty",
         arguments: [
-            ("metadata.name=p", true), ("metadata.name!=p", false), ("spec.nodeName=", true), ("status.phase=Running", true),
+            ("metadata.name=p", true), ("metadata.name!=p", false), ("spec.nodeName=", true),
+            ("status.phase=Running", true),
             ("status.phase!=Running,metadata.name=p", false), ("metadata.name==p", true),
         ])
     func fields(_ text: String, _ matches: Bool) throws {

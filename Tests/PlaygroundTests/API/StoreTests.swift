@@ -86,7 +86,8 @@ struct StoreTests {
             let error = #expect(throws: StatusError.self) { _ = try store.update(.configMap, object) }
             #expect(error?.code == 409)
             #expect(
-                error?.message == "Operation cannot be fulfilled on configmaps \"a\": the object has been modified; please "
+                error?.message
+                    == "Operation cannot be fulfilled on configmaps \"a\": the object has been modified; please "
                     + "apply your changes to the latest version and try again")
         }
     }

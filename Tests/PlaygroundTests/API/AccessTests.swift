@@ -1,0 +1,84 @@
+import Glibc
+import HTTP
+import JSON
+import Testing
+
+@testable import Playground
+
+struct AccessTests {
+    @Test("without the secret, from a browser or under a foreign host, there is nothing here")
+    func strangers() async throws {
+        try await RunningAPI.with(kubelet: false) { api in
+            let secret = api.address.url.split(separator: "/").last.map(String.init) ?? ""
+            #expect(secret.count == 64)
+            let wrong = String(repeating: "0", count: 64)
+            for path in ["/", "/version", "/api/v1/pods", "/\(wrong)/version", "/\(secret)x/version", "//version"] {
+                let answer = try await api.raw("GET", path)
+                #expect(answer.status == 404, "\(path)")
+                #expect(answer.body == "", "\(path)")
+            }
+            let strangers: [HTTPHeaders] = [
+                ["Origin": "http://localhost"], ["Origin": "null"], ["Host": "example.com"],
+                ["Host": "127.0.0.1:1"], ["Host": "127.0.0.1"],
+            ]
+            for headers in strangers {
+                let answer = try await api.raw("GET", "/\(secret)/version", headers: headers)
+                #expect(answer.status == 404)
+                #expect(answer.body == "")
+            }
+            let known = try await api.raw("GET", "/\(secret)/version")
+            #expect(known.status == 200)
+            #expect(known.body["gitVersion"] == "v1.36.2")
+        }
+    }
+
+    @Test("the kubeconfig is for its owner alone, and names the context")
+    func kubeconfig() async throws {
+        try await RunningAPI.with(kubelet: false) { api in
+            var facts = stat()
+            #expect(stat(api.address.kubeconfig, &facts) == 0)
+            #expect(facts.st_mode & 0o777 == 0o600)
+            let config = try JSON(parsing: try #require(FileTree.read(api.address.kubeconfig)))
+            #expect(config["current-context"] == "loopd-playground")
+            #expect(config["clusters"]?[0]?.at("cluster", "server") == .string(api.address.url))
+            let address = try JSON(parsing: try #require(FileTree.read("\(api.directory)/state/address.json")))
+            #expect(address["url"] == .string(api.address.url))
+            #expect(address["pid"]?.integer == Int64(getpid()))
+        }
+    }
+
+    @Test("a restarted playground has its address, its objects, and one server at a time")
+    func restart() async throws {
+        let directory = try RunningAPI.temporaryDirectory()
+        defer { FileTree.remove(directory) }
+        let urls = Collected()
+        for round in 0..<2 {
+            try await RunningAPI.with(directory: directory, kubelet: false) { api in
+                urls.add(api.address.url)
+                if round == 0 {
+                    _ = try api.store.create(.configMap, ["metadata": ["name": "kept"]])
+                    await #expect(throws: PlaygroundServer.InUse.self) {
+                        try await PlaygroundServer(stateDirectory: "\(directory)/state").run()
+                    }
+                } else {
+                    let answer = try await api.request("GET", "/api/v1/namespaces/default/configmaps/kept")
+                    #expect(answer.status == 200)
+                }
+            }
+            #expect(access("\(directory)/state/address.json", F_OK) != 0)
+        }
+        #expect(Set(urls.all).count == 1)
+    }
+
+    @Test("errors are Status objects as recorded")
+    func status() async throws {
+        try await RunningAPI.with(kubelet: false) { api in
+            let answer = try await api.request("GET", "/api/v1/namespaces/default/pods/nosuch")
+            let recorded = try #require(FileTree.read("\(Recording.folder)/errors-pod-not-found.json"))
+            #expect(answer.status == 404)
+            #expect(answer.body == (try JSON(parsing: recorded)))
+            let old = try await api.request("GET", "/api/v1/pods?watch=true&resourceVersion=1&timeoutSeconds=1")
+            #expect(old.status == 200)
+        }
+    }
+}
