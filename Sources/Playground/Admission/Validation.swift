@@ -12,8 +12,10 @@ enum Validation {
         case .pod:
             errors += PodValidation.check(object["spec"] ?? [:], at: "spec")
         case .deployment, .replicaSet: errors += workload(object["spec"] ?? [:], kind)
-        case .configMap: errors += keys(object, "data") + keys(object, "binaryData") + binary(object, "binaryData")
-        case .secret: errors += keys(object, "data") + binary(object, "data")
+        case .configMap:
+            errors += keys(object, "data") + keys(object, "binaryData") + binary(object, "binaryData")
+            errors += size(object["data"], object["binaryData"])
+        case .secret: errors += keys(object, "data") + binary(object, "data") + size(nil, object["data"])
         default: break
         }
         try raise(errors, object, kind)
@@ -156,6 +158,19 @@ enum Validation {
         (object[field]?.object ?? JSONObject()).flatMap { key, _ in
             Names.configKey(key).map { .invalid("\(field)[\(key)]", .string(key), $0) }
         }
+    }
+
+    /// What etcd could not hold: the playground could, but what works here must work elsewhere.
+    private static func size(_ texts: JSON?, _ encoded: JSON?) -> [FieldError] {
+        let limit = 1_048_576
+        var total = 0
+        for (_, value) in texts?.object ?? JSONObject() { total += value.string?.utf8.count ?? 0 }
+        for (_, value) in encoded?.object ?? JSONObject() { total += (value.string?.utf8.count ?? 0) / 4 * 3 }
+        guard total > limit else { return [] }
+        return [
+            FieldError(
+                reason: "FieldValueTooLong", field: "[]", message: "Too long: may not be more than \(limit) bytes")
+        ]
     }
 
     private static func binary(_ object: JSON, _ field: String) -> [FieldError] {

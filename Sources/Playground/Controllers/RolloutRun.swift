@@ -192,6 +192,8 @@ struct RolloutRun {
     /// Whether someone changed the number of replicas since the ReplicaSets were last scaled.
     var isScaling: Bool {
         let desired = Rollout.replicas(deployment)
+        // With `Recreate` the old ones go before anything is scaled.
+        if Rollout.isRecreate(deployment), all.count(where: { Rollout.replicas($0) > 0 }) > 1 { return false }
         return all.contains { set in
             guard Rollout.replicas(set) > 0,
                 let noted = set.at("metadata", "annotations", Rollout.desiredReplicas)?.string

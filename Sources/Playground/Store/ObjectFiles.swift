@@ -8,7 +8,7 @@ internal import Reactor
 final class ObjectFiles {
     private let directory: String
     /// The version at which this run started: nothing before it can be watched.
-    private(set) var firstVersion: UInt64 = 0
+    let firstVersion: UInt64
     /// Versions below this are ours to give; it is on disk before any of them is given.
     private(set) var reservedVersion: UInt64 = 0
     private static let reservation: UInt64 = 10_000
@@ -17,19 +17,18 @@ final class ObjectFiles {
         self.directory = directory
         try FileTree.makeDirectories(directory)
         try FileTree.makeDirectories("\(directory)/tmp")
+        let saved = FileTree.read("\(directory)/version").flatMap { UInt64(String(decoding: $0, as: UTF8.self)) }
+        firstVersion = saved ?? 0
+        try reserveVersions(after: firstVersion)
     }
 
-    /// Reserves the next versions on disk and returns the last one that is certainly taken.
+    /// Reserves the next versions on disk.
     ///
     /// A restart goes on behind the reservation, so that a version is never given twice, and the counter costs one write
     /// in ten thousand changes.
-    func reserveVersions(after version: UInt64) throws -> UInt64 {
-        let path = "\(directory)/version"
-        let taken = max(version, FileTree.read(path).flatMap { UInt64(String(decoding: $0, as: UTF8.self)) } ?? 0)
-        reservedVersion = taken + ObjectFiles.reservation
-        try replace(path, with: Array(String(reservedVersion).utf8))
-        if firstVersion == 0 { firstVersion = taken }
-        return taken
+    func reserveVersions(after version: UInt64) throws {
+        reservedVersion = version + ObjectFiles.reservation
+        try replace("\(directory)/version", with: Array(String(reservedVersion).utf8))
     }
 
     func load(_ kind: ResourceKind) throws -> [JSON] {

@@ -29,7 +29,7 @@ final class ObjectStore: Sendable {
     /// Opens the store under a directory, which is created where it is missing, and loads what it holds.
     ///
     /// A watch can resume over the last `historyLimit` changes of its kind, but never over a restart: it gets 410.
-    init(directory: String, historyLimit: Int = 4096) throws {
+    init(directory: String, historyLimit: Int = 1024) throws {
         let files = try ObjectFiles(directory: directory)
         var objects: [ResourceKind: [Key: JSON]] = [:]
         for kind in ResourceKind.served {
@@ -38,7 +38,7 @@ final class ObjectStore: Sendable {
                 objects[kind]?[ObjectStore.key(kind, object)] = object
             }
         }
-        let version = try files.reserveVersions(after: 0)
+        let version = files.firstVersion
         self.historyLimit = historyLimit
         state = Mutex(State(objects: objects, version: version, files: files))
     }
@@ -218,7 +218,7 @@ final class ObjectStore: Sendable {
         _ state: inout State
     ) throws -> JSON {
         let version = state.version + 1
-        if version >= state.files.reservedVersion { _ = try state.files.reserveVersions(after: version) }
+        if version >= state.files.reservedVersion { try state.files.reserveVersions(after: version) }
         var object = object
         var metadata = object["metadata"] ?? [:]
         metadata["resourceVersion"] = .string(String(version))

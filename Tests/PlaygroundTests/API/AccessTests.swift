@@ -63,11 +63,35 @@ struct AccessTests {
                 } else {
                     let answer = try await api.request("GET", "/api/v1/namespaces/default/configmaps/kept")
                     #expect(answer.status == 200)
+                    let old = try await api.request("GET", "/api/v1/pods?watch=true&resourceVersion=1")
+                    #expect(old.status == 200)
+                    let recorded = try #require(
+                        FileTree.read("\(Recording.folder)/watch/resource-version-too-old.jsonl"))
+                    let expected = Self.withoutVersions(String(decoding: recorded, as: UTF8.self))
+                    #expect(Self.withoutVersions(old.body.string ?? "").contains(expected))
                 }
             }
             #expect(access("\(directory)/state/address.json", F_OK) != 0)
         }
         #expect(Set(urls.all).count == 1)
+    }
+
+    private static func withoutVersions(_ text: String) -> String {
+        text.replacing(/version: [0-9]+ \([0-9]+\)/, with: "version").replacing(/\s+$/, with: "")
+    }
+
+    @Test("a watch that asks for it gets what is there, and a mark where that ends")
+    func initialEvents() async throws {
+        try await RunningAPI.with(kubelet: false) { api in
+            let answer = try await api.request(
+                "GET",
+                "/api/v1/namespaces?watch=true&sendInitialEvents=true&resourceVersionMatch=NotOlderThan"
+                    + "&allowWatchBookmarks=true&timeoutSeconds=1&labelSelector=kubernetes.io/metadata.name%3Ddefault")
+            let text = answer.body.string ?? ""
+            #expect(text.contains(#"{"type":"ADDED","object":{"kind":"Namespace""#))
+            #expect(!text.contains("kube-system"))
+            #expect(text.contains(#""annotations":{"k8s.io/initial-events-end":"true"}"#))
+        }
     }
 
     @Test("errors are Status objects as recorded")
@@ -77,8 +101,6 @@ struct AccessTests {
             let recorded = try #require(FileTree.read("\(Recording.folder)/errors-pod-not-found.json"))
             #expect(answer.status == 404)
             #expect(answer.body == (try JSON(parsing: recorded)))
-            let old = try await api.request("GET", "/api/v1/pods?watch=true&resourceVersion=1&timeoutSeconds=1")
-            #expect(old.status == 200)
         }
     }
 }
