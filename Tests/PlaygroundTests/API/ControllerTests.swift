@@ -98,7 +98,8 @@ struct ControllerTests {
                 try await api.wait(for: .deployment, "default", "web") { Self.isSettled($0, 1) }
             }
             let store = api.store
-            try await api.wait(for: .deployment, "default", "web") { _ in store.list(.replicaSet).items.count <= 2 }
+            // It is the ReplicaSets' changes that are waited for, whichever goes.
+            try await api.wait(for: .replicaSet, "default", "any") { _ in store.list(.replicaSet).items.count <= 2 }
             #expect(store.list(.replicaSet).items.count == 2)
         }
     }
