@@ -26,7 +26,7 @@ struct FolderScenarioTests {
 
     @Test("a rename within the tree names both paths in one batch")
     func rename() async throws {
-        try await WatchedFolder.ready(prepare: { try $0.write("a") }) { folder, disk in
+        try await WatchedFolder.ready(WatchedFolder.patient, prepare: { try $0.write("a") }) { folder, disk in
             try disk.move("a", "b")
             #expect(try await folder.batch().names == ["a", "b"])
         }
@@ -34,7 +34,7 @@ struct FolderScenarioTests {
 
     @Test("remove then add is one change")
     func removeThenAdd() async throws {
-        try await WatchedFolder.ready(prepare: { try $0.write("a") }) { folder, disk in
+        try await WatchedFolder.ready(WatchedFolder.patient, prepare: { try $0.write("a") }) { folder, disk in
             try disk.remove("a")
             try disk.write("a", "again")
             #expect(try await folder.batch().names == ["a"])
@@ -187,7 +187,7 @@ struct FolderScenarioTests {
 
     @Test("a second name of a file is reported without waiting for a write")
     func hardLink() async throws {
-        try await WatchedFolder.ready(prepare: { try $0.write("a") }) { folder, disk in
+        try await WatchedFolder.ready(WatchedFolder.patient, prepare: { try $0.write("a") }) { folder, disk in
             try disk.shell("ln a b")
             #expect(try await folder.batch().unfinished.isEmpty)
         }
@@ -209,7 +209,7 @@ struct FolderScenarioTests {
 
     @Test("two files at once are one batch")
     func twoFiles() async throws {
-        try await WatchedFolder.ready { folder, disk in
+        try await WatchedFolder.ready(WatchedFolder.patient) { folder, disk in
             try disk.write("a")
             try disk.write("b")
             #expect(try await folder.batch().names == ["a", "b"])

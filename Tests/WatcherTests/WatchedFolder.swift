@@ -50,6 +50,15 @@ final class WatchedFolder {
         }
     }
 
+    /// Waits long enough that a busy machine does not tear one save into two batches.
+    static var patient: WatchOptions {
+        var options = WatchOptions()
+        options.debounce = .milliseconds(500)
+        options.pairWait = .seconds(5)
+        options.maxWait = .seconds(20)
+        return options
+    }
+
     /// The next event of any kind.
     func next() async throws -> WatchEvent {
         let found = await events.next()
