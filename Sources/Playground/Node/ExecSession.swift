@@ -136,6 +136,8 @@ struct ExecSession: Sendable {
             progress.begin()
             isConnected = (try? await socket.send(channel: channel, bytes)) != nil
             progress.end()
+            // A command that never pauses must not keep a thread of the pool to itself.
+            await Task.yield()
         }
         if !request.tty { stream.close() }
     }

@@ -72,6 +72,8 @@ struct LogPump: Sendable {
         while let bytes = try? await stream.read(upTo: 65536), !bytes.isEmpty {
             let records = formatter.records(of: bytes, at: .now)
             if !records.isEmpty { log.append(records) }
+            // A container that never pauses must not keep a thread of the pool to itself.
+            await Task.yield()
         }
         let rest = formatter.remainder(at: .now)
         if !rest.isEmpty { log.append(rest) }

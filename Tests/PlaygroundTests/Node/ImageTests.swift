@@ -91,4 +91,47 @@ struct ImageTests {
             #expect(Disk.names(in: "\(root)/data/deep") == ["new"])
         }
     }
+
+    @Test("a tag that was pushed again is pulled again only when the policy says so")
+    func policies() async throws {
+        try await Laboratory.run { lab in
+            let client = HTTPClient(endpoint: .tcp(host: "127.0.0.1", port: lab.registryPort))
+            let name = "localhost:\(lab.registryPort)/app:dev"
+            let images = lab.node.context.images
+            func push(_ command: String) async throws -> Digest {
+                try await ImageKit.push(
+                    layers: [], config: ["Cmd": [.string(command)]], as: "app", tag: "dev", client)
+            }
+            await #expect(throws: PullError.self) { try await images.image(name, policy: "Never") }
+            let first = try await push("one")
+            #expect(try await images.image(name, policy: "IfNotPresent").id.hasSuffix("\(first)"))
+            let second = try await push("two")
+            #expect(try await images.image(name, policy: "IfNotPresent").id.hasSuffix("\(first)"))
+            let latest = try await images.image(name, policy: "Always")
+            #expect(latest.id.hasSuffix("\(second)"))
+            #expect(latest.configuration.command == ["two"])
+            await #expect(throws: PullError.self) { try await images.image("example.org/app:1", policy: "Always") }
+        }
+    }
+
+    @Test("without overlays, layers are merged as their whiteouts say")
+    func merged() async throws {
+        let folder = "/tmp/loopd-merge-\(Identifier.random(bytes: 6))"
+        defer { Disk.removeTree(folder) }
+        for path in ["a/data", "b/data/.wh.gone", "b/data/new", "a/data/gone", "a/data/kept"] {
+            try Disk.makeDirectory(Disk.parent(of: "\(folder)/\(path)"))
+            if path != "a/data" {
+                try Disk.write([0x31], to: "\(folder)/\(path)")
+            } else {
+                try Disk.makeDirectory("\(folder)/\(path)")
+            }
+        }
+        for name in ["a", "b"] {
+            try Disk.write(
+                try await ImageKit.layer(of: "\(folder)/\(name)", gzip: name == "b"), to: "\(folder)/\(name).tar")
+        }
+        try await LayerUnpacker().merge(["\(folder)/a.tar", "\(folder)/b.tar"], to: "\(folder)/out")
+        #expect(Disk.names(in: "\(folder)/out/data") == ["kept", "new"])
+        #expect(Disk.names(in: folder) == ["a", "a.tar", "b", "b.tar", "out"])
+    }
 }

@@ -29,13 +29,16 @@ final class Laboratory: Sendable {
     let node: Node
     let client: HTTPClient
 
-    private init(folder: String, store: ObjectStore, registry: Registry, ports: (UInt16, UInt16)) throws {
+    private init(folder: String, store: ObjectStore, registry: Registry, ports: (UInt16, UInt16), hidden: [String])
+        throws
+    {
         self.folder = folder
         self.store = store
         self.registry = registry
         registryPort = ports.0
         node = try Node(
-            store: store, stateDirectory: "\(folder)/node", registry: registry, registryPort: ports.0)
+            store: store, stateDirectory: "\(folder)/node", registry: registry, registryPort: ports.0,
+            hidden: hidden)
         client = HTTPClient(endpoint: .tcp(host: "127.0.0.1", port: ports.1))
     }
 
@@ -43,7 +46,8 @@ final class Laboratory: Sendable {
     ///
     /// With `folder` a laboratory continues where an earlier one in that folder ended; `keeping` leaves its containers.
     static func run(
-        folder given: String? = nil, keeping: Bool = false, _ body: @Sendable (Laboratory) async throws -> Void
+        folder given: String? = nil, keeping: Bool = false, hidden: [String] = [],
+        _ body: @Sendable (Laboratory) async throws -> Void
     ) async throws {
         let folder = given ?? "/tmp/loopd-node-\(Identifier.random(bytes: 6))"
         try Disk.makeDirectory(folder)
@@ -57,7 +61,7 @@ final class Laboratory: Sendable {
         guard case .tcp(_, let registryPort) = registryListener.endpoint, case .tcp(_, let port) = listener.endpoint
         else { return }
         let laboratory = try Laboratory(
-            folder: folder, store: store, registry: registry, ports: (registryPort, port))
+            folder: folder, store: store, registry: registry, ports: (registryPort, port), hidden: hidden)
         let images = HTTPServer(registryListener) { await registry.serve($0) }
         let streams = HTTPServer(listener) { await laboratory.serve($0) }
         let outcome: Result<Void, any Error>

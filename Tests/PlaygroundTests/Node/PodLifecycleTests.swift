@@ -37,6 +37,64 @@ struct PodLifecycleTests {
         }
     }
 
+    @Test("a hidden folder below /usr is not there, its neighbours are", .enabled(if: Disk.exists("/usr/share/doc")))
+    func hiddenFolder() async throws {
+        try await Laboratory.run(hidden: ["/usr/share/doc"]) { lab in
+            try lab.create("web", spec: ["containers": [Laboratory.script("exec sleep 1000")]])
+            _ = try await lab.untilReady("web")
+            let look = "test -e /usr/share/doc || echo hidden; test -d /usr/share && echo shown"
+            #expect(try await lab.output("web", ["sh", "-c", look]) == "hidden\nshown\n")
+        }
+    }
+
+    @Test("probes by HTTP and TCP reach the host's ports")
+    func networkProbes() async throws {
+        try await Laboratory.run { lab in
+            let port = JSON.integer(Int64(lab.registryPort))
+            func container(_ name: String, _ probe: JSON) -> JSON {
+                var container = Laboratory.script("exec sleep 1000", name: name)
+                container["readinessProbe"] = probe
+                return container
+            }
+            try lab.create(
+                "fine",
+                spec: [
+                    "containers": [
+                        container("http", ["httpGet": ["path": "/v2/", "port": port], "periodSeconds": 1]),
+                        container("tcp", ["tcpSocket": ["port": port], "periodSeconds": 1]),
+                    ]
+                ])
+            _ = try await lab.untilReady("fine")
+            try lab.create(
+                "unfit",
+                spec: [
+                    "containers": [
+                        container("http", ["httpGet": ["path": "/none", "port": port], "periodSeconds": 1])
+                    ]
+                ])
+            let events = try lab.store.watch(.event)
+            for try await event in events where event.object["reason"] == "Unhealthy" {
+                #expect(event.object["message"] == "Readiness probe failed: HTTP probe failed with statuscode: 404")
+                break
+            }
+        }
+    }
+
+    @Test("a container that asks for stdin does not see its end")
+    func keptInput() async throws {
+        try await Laboratory.run { lab in
+            var container = Laboratory.script("echo before; cat; echo after")
+            container["stdin"] = true
+            try lab.create("reader", spec: ["restartPolicy": "Never", "containers": [container]])
+            _ = try await lab.untilReady("reader")
+            // The write goes to the very pipe that `cat` reads, and comes out of it again.
+            _ = try await lab.output("reader", ["sh", "-c", "echo typed > /proc/1/fd/0"])
+            var text = ""
+            while !text.contains("typed") { text = try await lab.log("reader").text }
+            #expect(text == "before\ntyped\n")
+        }
+    }
+
     @Test("a failing container restarts at once, then after 10 seconds, as recorded")
     func crash() async throws {
         try await Laboratory.run { lab in
