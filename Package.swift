@@ -68,7 +68,8 @@ let package = Package(
             name: "LoopServerTests", dependencies: ["LoopServer", "HTTP", "JSON", "Reactor", "Wire", "Watcher"],
             swiftSettings: strict),
         .testTarget(
-            name: "PlaygroundTests", dependencies: ["Playground", "HTTP", "JSON", "Reactor", "CLinux"], swiftSettings: strict),
+            name: "PlaygroundTests", dependencies: ["Playground", "HTTP", "JSON", "Reactor", "CLinux"],
+            swiftSettings: strict),
         .testTarget(
             name: "LoopdTests", dependencies: ["loopd", "LoopServer", "JSON", "Reactor"], swiftSettings: strict),
         // The end-to-end tests and the benchmark: a cluster, projects and images for both, and what runs in containers.
@@ -77,7 +78,8 @@ let package = Package(
             name: "Probe", dependencies: ["CProbe", "CAgent"], path: "Tests/Probe", swiftSettings: embedded,
             linkerSettings: embeddedLink),
         .target(
-            name: "TestCluster", dependencies: ["JSON", "Reactor", "HTTP", "CHash", "CLinux"], path: "Tests/TestCluster",
+            name: "TestCluster", dependencies: ["JSON", "Reactor", "HTTP", "CHash", "CLinux"],
+            path: "Tests/TestCluster",
             swiftSettings: strict),
         .executableTarget(name: "Bench", dependencies: ["TestCluster", "JSON", "Reactor"], swiftSettings: strict),
         .testTarget(
