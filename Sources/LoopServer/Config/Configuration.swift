@@ -49,6 +49,8 @@ public struct Cluster: Equatable, Sendable {
     public var allowContexts: [String] = Cluster.defaultAllowContexts
     /// The image of the ephemeral container that carries the helper into pods without a shell; `nil` where there is none.
     public var helperImage: String?
+    /// The image that is used: the given one, the playground's own, else a small public one with a shell.
+    public var usedHelperImage: String { helperImage ?? (provider == .playground ? "host" : "busybox:stable") }
 
     /// Whether a context may be touched.
     public func allows(context: String) -> Bool {

@@ -177,7 +177,7 @@ struct SessionRun: Sendable {
         let name = service.name
         let ladder = Ladder(
             objects: pods, exec: pods, commands: pods, programs: options.programs,
-            helperImage: configuration.cluster.helperImage,
+            helperImage: configuration.cluster.usedHelperImage,
             transport: vias.contains(.cp) ? .cp : vias.contains(.exec) ? .exec : .automatic,
             destinations: plan.destinations.map(\.path), scratch: folder
         ) { emit(LoopEvent($0, service: name)) }

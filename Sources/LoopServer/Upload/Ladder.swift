@@ -10,7 +10,7 @@ final class Ladder: ContainerConnector {
     private let exec: any ContainerExec
     private let commands: any ContainerCommands
     private let programs: Programs
-    private let helperImage: String?
+    private let helperImage: String
     private let transport: Sync.Transport
     private let destinations: [String]
     /// A private folder for what `kubectl cp` needs.
@@ -21,7 +21,7 @@ final class Ladder: ContainerConnector {
     /// The ladder of one service; `destinations` are further places where a helper may live.
     init(
         objects: any PodObjects, exec: any ContainerExec, commands: any ContainerCommands, programs: Programs,
-        helperImage: String?, transport: Sync.Transport, destinations: [String], scratch: String,
+        helperImage: String, transport: Sync.Transport, destinations: [String], scratch: String,
         emit: @escaping @Sendable (LoopEvent.Kind) -> Void
     ) {
         self.objects = objects
@@ -82,9 +82,6 @@ final class Ladder: ContainerConnector {
             return LinkAccess(
                 helper.link, removesHelper: true, description: "helper at \(helper.path), by tar")
         case .ephemeral:
-            guard let helperImage else {
-                throw RungFailed(description: "cluster.helperImage is not set")
-            }
             let ephemeral = EphemeralUpload(
                 objects: objects, exec: exec, pod: instance.pod, target: instance.container,
                 containerID: Ladder.bareID(instance.id.containerID), image: helperImage, program: upload.program,
