@@ -90,7 +90,8 @@ extension ObjectStore {
         // Without a node, or after its end, nothing of the pod runs that could need time.
         if object.at("spec", "nodeName") == nil { return 0 }
         if ["Succeeded", "Failed"].contains(object.at("status", "phase")?.string ?? "") { return 0 }
-        return max(0, options.gracePeriod ?? object.at("spec", "terminationGracePeriodSeconds")?.integer ?? 30)
+        let asked = options.gracePeriod ?? object.at("spec", "terminationGracePeriodSeconds")?.integer ?? 30
+        return min(max(0, asked), Int64(Int32.max))
     }
 }
 

@@ -97,7 +97,7 @@ enum PodCells {
         }
 
         private mutating func tally(_ container: JSON) {
-            restarts += container["restartCount"]?.integer ?? 0
+            restarts &+= container["restartCount"]?.integer ?? 0
             if let ended = container.at("lastState", "terminated", "finishedAt")?.string.flatMap({ Timestamp($0) }) {
                 lastRestart = max(lastRestart ?? ended, ended)
             }

@@ -112,7 +112,7 @@ extension APIServer {
             return
         }
         let timer = Task {
-            let seconds = request["timeoutSeconds"].flatMap { Int($0) } ?? 3600
+            let seconds = min(max(1, request["timeoutSeconds"].flatMap { Int($0) } ?? 3600), 86400)
             let deadline = ContinuousClock.now + .seconds(seconds)
             while ContinuousClock.now + .seconds(60) < deadline {
                 try await Task.sleep(for: .seconds(60))

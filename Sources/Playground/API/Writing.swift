@@ -172,7 +172,7 @@ extension APIServer {
                 throw StatusError.conflict(kind, name)
             }
             let replicas = view.at("spec", "replicas")?.integer ?? 0
-            guard replicas >= 0 else {
+            guard (0...Int64(Int32.max)).contains(replicas) else {
                 throw StatusError.invalid(
                     kind, name,
                     [.invalid("spec.replicas", .integer(replicas), "must be greater than or equal to 0")])

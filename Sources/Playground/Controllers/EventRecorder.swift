@@ -29,7 +29,7 @@ final class EventRecorder: Sendable {
         let now = JSON.string(Timestamp.now.description)
         if let name = names.withLock({ $0[subject] }) {
             let counted = try? store.modify(.event, namespace, name) { event in
-                event["count"] = .integer((event["count"]?.integer ?? 1) + 1)
+                event["count"] = .integer((event["count"]?.integer ?? 1) &+ 1)
                 event["lastTimestamp"] = now
             }
             if counted != nil { return }

@@ -38,7 +38,7 @@ enum PodState {
         let annotations = pod.at("metadata", "annotations")
         let cost = annotations?["controller.kubernetes.io/pod-deletion-cost"]?.string.flatMap { Int($0) } ?? 0
         let restarts = (pod.at("status", "containerStatuses")?.array ?? []).reduce(0) {
-            $0 + Int($1["restartCount"]?.integer ?? 0)
+            $0 + Int(Int32(clamping: $1["restartCount"]?.integer ?? 0))
         }
         let born = pod.at("metadata", "creationTimestamp")?.string.flatMap { Timestamp($0) }?.seconds ?? 0
         return [

@@ -29,7 +29,7 @@ struct ReplicaSetController: Controller {
         guard let set = store.get(.replicaSet, key.namespace, key.name) else { return nil }
         let owned = Ownership.claim(.pod, for: set, .replicaSet, in: store)
         let active = owned.filter(PodState.isActive)
-        let wanted = Int(set.at("spec", "replicas")?.integer ?? 1)
+        let wanted = Rollout.replicas(set)
         var failure: JSON?
         if set.at("metadata", "deletionTimestamp") == nil {
             if active.count < wanted {

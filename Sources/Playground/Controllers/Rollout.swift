@@ -13,9 +13,12 @@ enum Rollout {
         "deprecated.deployment.rollback.to",
     ]
 
-    static func replicas(_ object: JSON) -> Int { Int(object.at("spec", "replicas")?.integer ?? 0) }
+    static func replicas(_ object: JSON) -> Int { bounded(object.at("spec", "replicas")) }
 
-    static func reported(_ field: String, _ object: JSON) -> Int { Int(object.at("status", field)?.integer ?? 0) }
+    static func reported(_ field: String, _ object: JSON) -> Int { bounded(object.at("status", field)) }
+
+    /// A count that sums of it cannot overflow with, whatever a client wrote into a status.
+    private static func bounded(_ count: JSON?) -> Int { Int(Int32(clamping: count?.integer ?? 0)) }
 
     static func isRecreate(_ deployment: JSON) -> Bool {
         deployment.at("spec", "strategy", "type") == "Recreate"
@@ -40,7 +43,7 @@ enum Rollout {
     private static func share(_ value: JSON?, of whole: Int, roundsUp: Bool) -> Int {
         if let number = value?.integer { return Int(number) }
         guard let text = value?.string, text.hasSuffix("%"), let percent = Int(text.dropLast()) else { return 0 }
-        let product = percent * whole
+        let product = min(percent, 1_000_000) * whole
         return roundsUp ? (product + 99) / 100 : product / 100
     }
 

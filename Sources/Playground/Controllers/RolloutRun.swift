@@ -93,7 +93,7 @@ struct RolloutRun {
             // Another template has this hash: the next look uses another one.
             try store.modify(.deployment, namespace, name, part: .status) { deployment in
                 let count = deployment.at("status", "collisionCount")?.integer ?? 0
-                deployment["status"]?["collisionCount"] = .integer(count + 1)
+                deployment["status"]?["collisionCount"] = .integer(count &+ 1)
             }
             throw error
         }

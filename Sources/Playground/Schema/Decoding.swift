@@ -67,6 +67,10 @@ struct ObjectDecoder {
             return Self.kept(value, unless: text.isEmpty)
         case .integer(let name, let keptZero):
             guard let number = value.integer else { throw wrong(name) }
+            // What fits cannot overflow where controllers add it up.
+            if name == "int32", Int32(exactly: number) == nil {
+                throw WrongType(found: "number \(number)", field: wrong(name).field, expected: name)
+            }
             return Self.kept(.integer(number), unless: number == 0 && !keptZero)
         case .boolean(let keptFalse):
             guard let bool = value.bool else { throw wrong("bool") }
