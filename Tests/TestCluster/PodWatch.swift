@@ -45,11 +45,13 @@ package final class PodWatch: Sendable {
         var rest: [UInt8] = []
         while let bytes = try? await output?.read(), !bytes.isEmpty {
             rest += bytes
-            // kubectl indents: only an object's end is a line of one brace.
-            while let end = rest.firstRange(of: Array("\n}\n".utf8)) {
-                let event = try? JSON(parsing: Array(rest[..<(end.upperBound - 1)]))
-                rest.removeFirst(end.upperBound)
-                guard let event, let pod = event["object"], let name = pod.at("metadata", "name")?.string else { continue }
+            // Events come one on a line, where plain objects would be indented.
+            while let end = rest.firstIndex(of: 0x0A) {
+                let event = try? JSON(parsing: Array(rest[..<end]))
+                rest.removeFirst(end + 1)
+                guard let event, let pod = event["object"], let name = pod.at("metadata", "name")?.string else {
+                    continue
+                }
                 pods[name] = event["type"]?.string == "DELETED" ? nil : pod
                 log.add(.object(pods))
             }

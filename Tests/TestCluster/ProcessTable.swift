@@ -22,7 +22,9 @@ package struct ProcessTable: Sendable {
         guard let folder = opendir("/proc") else { return ProcessTable(entries: [:]) }
         defer { closedir(folder) }
         while let entry = readdir(folder) {
-            let name = withUnsafeBytes(of: entry.pointee.d_name) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
+            let name = withUnsafeBytes(of: entry.pointee.d_name) {
+                String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self)
+            }
             if let pid = Int32(name), let process = self.entry(pid) { entries[pid] = process }
         }
         return ProcessTable(entries: entries)

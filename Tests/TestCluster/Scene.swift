@@ -57,8 +57,7 @@ package final class Scene: Sendable {
     package func deploy(_ workload: Workload, wait: Bool = true) async throws {
         let manifest = try await workload.manifest(on: cluster)
         let space: JSON = ["apiVersion": "v1", "kind": "Namespace", "metadata": ["name": .string(namespace)]]
-        let all: JSON = ["apiVersion": "v1", "kind": "List", "items": [space, manifest]]
-        try await kubectl(["apply", "-f", "-"], input: all.bytes)
+        try await kubectl(["apply", "-f", "-"], input: space.bytes + manifest.bytes)
         if wait { try await kubectl(["rollout", "status", "deployment/\(workload.name)", "--timeout=90s"]) }
     }
 
@@ -150,19 +149,28 @@ package final class Scene: Sendable {
         return loopd
     }
 
-    /// Starts `loopd watch` and waits until every service has landed its first comparison.
-    package func watching(_ services: Int = 1, _ arguments: String...) async throws -> Loopd {
-        let loopd = try await Loopd.start(
-            ["watch"] + arguments, in: project.path, stateDirectory: stateDirectory)
+    /// Starts `loopd watch` and waits until it is connected to `count` containers, all of them compared.
+    package func watching(_ count: Int = 1, _ arguments: String...) async throws -> Loopd {
+        let loopd = try await Loopd.start(["watch"] + arguments, in: project.path, stateDirectory: stateDirectory)
         started.withLock { $0.append(loopd) }
-        let landed = Mutex<Set<String>>([])
-        _ = try await loopd.event("landed", limit: .seconds(60)) { event in
-            guard event["initial"]?.bool == true else { return false }
-            return landed.withLock { names in
-                names.insert(event["service"]?.string ?? "")
-                return names.count >= services
-            }
+        var place = 0
+        var connected = 0
+        while connected < count {
+            let event = try await loopd.event("connected", from: place, limit: .seconds(60))
+            place = (loopd.log.events().firstIndex(of: event) ?? place) + 1
+            connected += event["pods"]?.array?.count ?? 0
         }
         return loopd
+    }
+}
+
+extension Loopd {
+    /// Waits until loopd is connected to a pod, from a place in its log on.
+    package func connected(to pod: String, from place: Int) async throws {
+        do {
+            _ = try await event("connected", from: place) { $0["pods"]?.array?.contains(.string(pod)) == true }
+        } catch {
+            throw Trouble("\(pod): \(error)")
+        }
     }
 }

@@ -67,8 +67,10 @@ package enum TestImage: String, Sendable, CaseIterable {
     }
 
     private static let programs = [
-        "sh", "tar", "cat", "chmod", "chown", "cp", "dd", "df", "echo", "env", "find", "grep", "head", "id", "kill", "ln",
-        "ls", "mkdir", "mv", "printf", "ps", "rm", "rmdir", "sha256sum", "sleep", "stat", "tail", "test", "touch", "true",
+        "sh", "tar", "cat", "chmod", "chown", "cp", "dd", "df", "echo", "env", "find", "grep", "head", "id", "kill",
+        "ln",
+        "ls", "mkdir", "mv", "printf", "ps", "rm", "rmdir", "sha256sum", "sleep", "stat", "tail", "test", "touch",
+        "true",
         "uname", "wc",
     ]
 }

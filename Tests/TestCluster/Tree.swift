@@ -49,7 +49,9 @@ package struct Tree: Equatable, Sendable, CustomStringConvertible {
     }
 
     package var paths: [String] { entries.keys.map(Tree.text).sorted() }
-    package var description: String { entries.map { "\(Tree.text($0.key)): \($0.value)" }.sorted().joined(separator: "\n") }
+    package var description: String {
+        entries.map { "\(Tree.text($0.key)): \($0.value)" }.sorted().joined(separator: "\n")
+    }
 
     private static func text(_ hex: String) -> String {
         let digits = Array(hex.utf8)
