@@ -8,6 +8,7 @@ package final class Loopd: Sendable {
     package let child: Child
     /// Its events.
     package let log = EventLog()
+    private let output = Mutex<[UInt8]>([])
     private let errors = Mutex<[UInt8]>([])
 
     private init(_ child: Child) {
@@ -32,6 +33,7 @@ package final class Loopd: Sendable {
         var rest: [UInt8] = []
         while let bytes = try? await child.standardOutput?.read(), !bytes.isEmpty {
             rest += bytes
+            output.withLock { $0 += bytes }
             while let end = rest.firstIndex(of: 0x0A) {
                 let line = Array(rest[..<end])
                 rest.removeFirst(end + 1)
@@ -46,6 +48,9 @@ package final class Loopd: Sendable {
             errors.withLock { $0 += bytes }
         }
     }
+
+    /// What it printed.
+    package var outputText: String { String(decoding: output.withLock { $0 }, as: UTF8.self) }
 
     /// What it printed as errors.
     package var errorText: String { String(decoding: errors.withLock { $0 }, as: UTF8.self) }

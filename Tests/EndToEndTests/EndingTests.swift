@@ -1,0 +1,209 @@
+import Glibc
+import JSON
+import Reactor
+import TestCluster
+import Testing
+
+@Suite("Cut connections, two loopds, and the end", .turn) struct EndingTests {
+    @Test("a killed helper comes back, and what was saved meanwhile is there")
+    func helperKilled() async throws {
+        try await Scene.run { scene in
+            try await scene.deploy(Workload())
+            try scene.configure()
+            try scene.project.write("app/a", "1")
+            let pod = try await scene.running()[0].name
+            let loopd = try await scene.watching()
+            let place = loopd.log.count
+            try await scene.exec(pod, ["/probe", "slay"], codes: [0, 137])
+            try scene.project.write("app/b", "2")
+            try await loopd.connected(to: pod, from: place)
+            try await scene.untilEqual("app", "/srv/app", in: pod)
+        }
+    }
+
+    @Test("a killed kubectl proxy is started again, and what was saved meanwhile is there")
+    func proxyKilled() async throws {
+        try await Scene.run { scene in
+            try await scene.deploy(Workload())
+            try scene.configure()
+            try scene.project.write("app/a", "1")
+            let pod = try await scene.running()[0].name
+            let loopd = try await scene.watching()
+            let place = loopd.log.count
+            let proxy = try #require(loopd.proxy)
+            proxy.signal(SIGKILL)
+            try scene.project.write("app/b", "2")
+            try await loopd.connected(to: pod, from: place)
+            try await scene.untilEqual("app", "/srv/app", in: pod)
+            #expect(loopd.proxy?.pid != proxy.pid)
+        }
+    }
+
+    @Test("kill -9 of loopd: a second later nothing of it lives, and soon nothing in the pod; the next one is not refused")
+    func killed() async throws {
+        try await Scene.run { scene in
+            try await scene.deploy(Workload())
+            try scene.configure()
+            try scene.project.write("app/a", "1")
+            let pod = try await scene.running()[0].name
+            let loopd = try await scene.watching()
+            let family = ProcessTable.now().descendants(of: loopd.child.pid)
+            #expect(family.contains { $0.command.contains(" proxy ") })
+            loopd.child.signal(SIGKILL)
+            _ = try await loopd.end()
+            try await within(.seconds(1), "the end of \(family.map(\.command))") {
+                for process in family { try await process.ended() }
+            }
+            try await within(.seconds(60), "the end of the helper") {
+                while try await scene.helpers(in: pod) > 0 { try Task.checkCancellation() }
+            }
+            try scene.project.write("app/b", "2")
+            _ = try await scene.watching()
+            try await scene.untilEqual("app", "/srv/app", in: pod)
+        }
+    }
+
+    @Test("Ctrl-C ends loopd in under a second with 130, leaves no process, and removes the helper")
+    func interrupted() async throws {
+        try await Scene.run { scene in
+            try await scene.deploy(Workload())
+            try scene.configure()
+            try scene.project.write("app/a", "1")
+            let pod = try await scene.running()[0].name
+            let loopd = try await scene.watching()
+            let family = ProcessTable.now().descendants(of: loopd.child.pid)
+            let (status, took) = try await loopd.stop(SIGINT)
+            #expect(status == .exited(130))
+            #expect(took < .seconds(1), "\(took)")
+            try await within(.seconds(1), "the end of \(family.map(\.command))") {
+                for process in family { try await process.ended() }
+            }
+            #expect(loopd.log.events().last?["event"]?.string == "stopped")
+            #expect(try await scene.helpers(in: pod) == 0)
+            #expect(try await scene.tree("/tmp", in: pod).paths.isEmpty)
+        }
+    }
+
+    @Test("a second loopd is told who has the workload; --take-over takes it, and the first one says so")
+    func lease() async throws {
+        try await Scene.run { scene in
+            try await scene.deploy(Workload())
+            try scene.configure()
+            try scene.project.write("app/a", "1")
+            let pod = try await scene.running()[0].name
+            let first = try await scene.watching()
+            let second = try await scene.loopd("watch")
+            #expect(try await second.end() == .exited(1))
+            let refusal = try await second.event("failed")
+            #expect(refusal.text.contains("\(first.child.pid)"), "\(refusal.text)")
+            #expect(refusal["nextStep"]?.string?.contains("--take-over") == true, "\(refusal.text)")
+            let place = first.log.count
+            let third = try await scene.watching(1, "--take-over")
+            let lost = try await first.event("failed", from: place)
+            #expect(lost.text.contains("\(third.child.pid)"), "\(lost.text)")
+            _ = try await first.end()
+            try scene.project.write("app/b", "2")
+            try await scene.untilEqual("app", "/srv/app", in: pod)
+        }
+    }
+
+    @Test("sync makes the containers equal once, and ends with 0")
+    func once() async throws {
+        try await Scene.run { scene in
+            try await scene.deploy(Workload(replicas: 2))
+            try scene.configure()
+            try scene.project.write("app/a", "1")
+            try scene.project.write("app/b/c", "2")
+            let loopd = try await scene.loopd("sync")
+            #expect(try await loopd.end() == .exited(0), "\(loopd.transcript)")
+            for pod in try await scene.running(2) { try await scene.untilEqual("app", "/srv/app", in: pod.name) }
+        }
+    }
+
+    @Test("watch applies manifests first, in a namespace that it makes; status and env tell where")
+    func manifests() async throws {
+        try await Scene.run { scene in
+            try scene.configure()
+            var configuration = try JSON(parsing: Disk.read("\(scene.project.path)/loop.json"))
+            configuration["services"] = configuration["services"]?.merged(with: ["app": ["manifests": ["k8s/"]]])
+            try scene.project.configure(configuration)
+            try scene.project.write("k8s/app.json", try await Workload().manifest(on: scene.cluster).pretty())
+            try scene.project.write("app/a", "1")
+            let loopd = try await scene.watching()
+            let deployed = try await loopd.event("deployed")
+            #expect(deployed.text.contains("namespace/\(scene.namespace) created"), "\(deployed.text)")
+            let pod = try await scene.running()[0].name
+            try await scene.untilEqual("app", "/srv/app", in: pod)
+
+            let status = try await scene.loopd("status").report()
+            #expect(status.exit == .exited(0))
+            #expect(status.json["reachable"] == true)
+            #expect(status.json["namespace"]?.string == scene.namespace)
+            let service = status.json["services"]?[0]
+            #expect(service?["service"] == "app")
+            #expect(service?["target"] == "deployment/app")
+            #expect(service?["pods"]?[0]?["name"]?.string == pod)
+            #expect(service?["pods"]?[0]?["ready"] == true)
+            #expect(service?["holder"]?.string?.contains("\(loopd.child.pid)") == true, "\(status.json.text)")
+
+            let places = try await scene.loopd("env").report()
+            #expect(places.json["KUBECONFIG"]?.string == scene.cluster.kubeconfig)
+            #expect(places.json["LOOPD_NAMESPACE"]?.string == scene.namespace)
+        }
+    }
+
+    @Test("every line of --output json is an object with a time and an event")
+    func schema() async throws {
+        try await Scene.run { scene in
+            try await scene.deploy(Workload())
+            try scene.configure()
+            try scene.project.write("app/a", "1")
+            let loopd = try await scene.watching()
+            let place = loopd.log.count
+            try scene.project.write("app/two\nlines \u{1B}[31m", "2")
+            _ = try await loopd.event("landed", from: place)
+            try await loopd.stop()
+            let events = loopd.log.events()
+            #expect(events.first?["event"] == "started")
+            #expect(events.last?["event"] == "stopped")
+            let keys: [String: [String]] = [
+                "started": ["project", "context", "namespace"], "watching": ["folders", "milliseconds"],
+                "podsChanged": ["service", "added", "removed"],
+                "connected": ["service", "pods", "container", "way"],
+                "landed": [
+                    "service", "files", "deleted", "bytes", "pods", "paths", "milliseconds", "legs", "initial",
+                ],
+            ]
+            for event in events {
+                let name = try #require(event["event"]?.string, "\(event.text)")
+                let time = try #require(event["time"]?.string)
+                #expect(time.utf8.count == "2026-01-01T00:00:00.000Z".utf8.count && time.hasSuffix("Z"), "\(time)")
+                for key in keys[name] ?? [] { #expect(event[key] != nil, "\(name) has no \(key)") }
+            }
+            #expect(loopd.errorText.isEmpty, "\(loopd.errorText)")
+        }
+    }
+}
+
+extension Loopd {
+    /// Its `kubectl proxy`, found through the chain of parents.
+    var proxy: ProcessTable.Entry? {
+        ProcessTable.now().descendants(of: child.pid).first {
+            $0.command.contains("kubectl") && $0.command.contains(" proxy ") && !$0.command.contains("eash")
+        }
+    }
+
+    /// What a command that prints one JSON document said.
+    func report() async throws -> (json: JSON, exit: Reactor.ExitStatus) {
+        let exit = try await end()
+        return (try JSON(parsing: outputText), exit)
+    }
+}
+
+extension Scene {
+    /// How many processes of loopd's run in a container.
+    func helpers(in pod: String) async throws -> Int {
+        let processes = try await exec(pod, ["/probe", "processes"]).text
+        return processes.split(separator: "\n").count { $0.contains("loopd") }
+    }
+}
