@@ -67,7 +67,7 @@ package final class PodWatch: Sendable {
         let log = log
         let state: @Sendable () -> String = {
             log.events(from: max(0, log.count - 1)).map { pods in
-                Self.pods(pods).map { "\($0.name): \($0.json["status"]?.text ?? "")" }.joined(separator: "\n")
+                Self.pods(pods).map { "\($0.name)\($0.isTerminating ? " (being deleted)" : ""): \($0.json["status"]?.text ?? "")" }.joined(separator: "\n")
             }.joined()
         }
         let found = try await within(limit, what, state: state) {

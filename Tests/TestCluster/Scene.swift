@@ -92,9 +92,12 @@ package final class Scene: Sendable {
     }
 
     /// Waits until a folder in a container holds what the project's has; what neither wrote may be left out.
+    ///
+    /// loopd's own folders are: `.loopd…`, where the helper and what is staged are on a volume of their own.
     package func untilEqual(
         _ local: String, _ remote: String, in pod: String, limit: Duration = .seconds(20),
-        leavingOut isLeftOut: @escaping @Sendable (String) -> Bool = { _ in false }
+        leavingOut isLeftOut: @escaping @Sendable (String) -> Bool = { _ in false },
+        comparing difference: @escaping @Sendable (Tree, Tree) -> [String] = { $0.difference(from: $1) }
     ) async throws {
         let last = Mutex<[String]>([])
         let state: @Sendable () -> String = {
@@ -104,10 +107,10 @@ package final class Scene: Sendable {
         try await within(limit, "\(local) equals \(remote) in \(pod)", state: state) { [self] in
             while true {
                 let mine = try await project.tree(local).filtered { !isLeftOut($0) }
-                let its = try await tree(remote, in: pod).filtered { !isLeftOut($0) }
-                let difference = mine.difference(from: its)
-                if difference.isEmpty { return }
-                last.withLock { $0 = difference }
+                let its = try await tree(remote, in: pod).filtered { !isLeftOut($0) && !$0.hasPrefix(".loopd") }
+                let found = difference(mine, its)
+                if found.isEmpty { return }
+                last.withLock { $0 = found }
                 // Each look takes a kubectl of its own: this loop is no busier than one.
                 try Task.checkCancellation()
             }

@@ -36,6 +36,16 @@ package struct Tree: Equatable, Sendable, CustomStringConvertible {
         }
     }
 
+    /// The same with times to the second, all that `kubectl cp` carries.
+    package func roundedTimes() -> Tree {
+        var tree = self
+        tree.entries = entries.mapValues { entry in
+            guard let dot = entry.lastIndex(of: ".") else { return entry }
+            return String(entry[..<dot] + entry[dot...].drop { $0 == "." || $0.isNumber })
+        }
+        return tree
+    }
+
     /// Only the paths that `isWanted`, in text.
     package func filtered(_ isWanted: (String) -> Bool) -> Tree {
         var tree = self

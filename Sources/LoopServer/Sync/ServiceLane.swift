@@ -166,6 +166,8 @@ actor ServiceLane {
                 lastFailure = ""
                 try await deliver(replica, access)
             } catch {
+                // Whoever took the replica away ends its way, too: by dropping it, or with a goodbye that removes the helper.
+                guard replicas[id] === replica else { return }
                 replica.disconnect()
                 changed()
                 guard !Task.isCancelled, replicas[id] != nil else { return }

@@ -86,8 +86,7 @@ struct HelperUpload: Sendable {
                     ["tar", "-x", "-f", "-", "-C", place], pod: pod, container: container)
                 defer { stream.close() }
                 try await send(archive, to: stream)
-                let end = try await drain(stream)
-                guard end.kind == .exited(0) else {
+                if let end = try await unpacked(stream, path), end.kind != .exited(0) {
                     if end.kind == .programMissing { throw end }
                     reason = end.message
                     continue
@@ -116,10 +115,28 @@ struct HelperUpload: Sendable {
         }
     }
 
-    /// A program that can no longer be stopped by its standard input's end, tar reads its archive's own end mark.
-    private func drain(_ stream: any ExecStream) async throws -> ExecEnd {
-        while true {
-            if case .ended(let end) = try await stream.read() { return end }
+    /// Waits until tar has ended, or until the helper is there in full.
+    ///
+    /// busybox's tar reads to the end of file whatever the archive says, and an end of file could overtake the archive: so
+    /// the helper itself is asked.
+    private func unpacked(_ stream: any ExecStream, _ path: String) async throws -> ExecEnd? {
+        let (exec, pod, container, digest) = (exec, pod, container, program.digest.hex)
+        return try await withThrowingTaskGroup(of: ExecEnd?.self) { group in
+            group.addTask {
+                while true {
+                    if case .ended(let end) = try await stream.read() { return end }
+                }
+            }
+            group.addTask {
+                var backoff = Backoff()
+                while true {
+                    let answer = try? await exec.run([path, "version"], pod: pod, container: container)
+                    if let answer, answer.code == 0, answer.output.contains(digest) { return nil }
+                    try await Task.sleep(for: backoff.next())
+                }
+            }
+            defer { group.cancelAll() }
+            return try await group.next() ?? nil
         }
     }
 
