@@ -39,7 +39,9 @@ import Testing
         }
     }
 
-    @Test("kill -9 of loopd: a second later nothing of it lives, and soon nothing in the pod; the next one is not refused")
+    @Test(
+        "kill -9 of loopd: a second later nothing of it lives, and soon nothing in the pod; the next one is not refused"
+    )
     func killed() async throws {
         try await Scene.run { scene in
             try await scene.deploy(Workload())

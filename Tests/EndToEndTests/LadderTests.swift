@@ -6,7 +6,8 @@ import Testing
     @Test(
         "the helper comes by shell, or by tar where there is no shell",
         arguments: [
-            (TestImage.shell, "helper at /"), (.withoutTar, "helper at /"), (.tarOnly, "by tar"), (.nonRoot, "helper at /"),
+            (TestImage.shell, "helper at /"), (.withoutTar, "helper at /"), (.tarOnly, "by tar"),
+            (.nonRoot, "helper at /"),
         ])
     func upload(image: TestImage, way: String) async throws {
         try await Scene.run { scene in

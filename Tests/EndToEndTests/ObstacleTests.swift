@@ -18,7 +18,8 @@ import Testing
             let loopd = try await scene.loopd("watch")
             let failed = try await loopd.event("failed")
             let summary = failed["summary"]?.string ?? ""
-            #expect(summary.contains("/srv") && summary.contains("Read-only") && summary.contains("user 0"), "\(summary)")
+            #expect(
+                summary.contains("/srv") && summary.contains("Read-only") && summary.contains("user 0"), "\(summary)")
             #expect(failed["nextStep"]?.string?.contains("emptyDir") == true)
         }
     }
@@ -88,7 +89,8 @@ import Testing
                     "volumes": [work.volume],
                     "initContainers": [
                         [
-                            "name": "seed", "image": .string(image), "command": ["/probe", "copy", "/probe", "/work/tool"],
+                            "name": "seed", "image": .string(image),
+                            "command": ["/probe", "copy", "/probe", "/work/tool"],
                             "volumeMounts": [work.mount],
                         ]
                     ],
@@ -115,7 +117,11 @@ import Testing
             try scene.configure()
             let pod = try await scene.running()[0].name
             try await scene.exec(
-                pod, ["sh", "-c", "mkdir -p /srv/app /outside && ln -s /outside /srv/app/folder && ln -s ../../outside /srv/app/up"])
+                pod,
+                [
+                    "sh", "-c",
+                    "mkdir -p /srv/app /outside && ln -s /outside /srv/app/folder && ln -s ../../outside /srv/app/up",
+                ])
             try scene.project.write("app/folder/file", "1")
             try scene.project.write("app/up/file", "2")
             try scene.project.write("app/plain", "3")

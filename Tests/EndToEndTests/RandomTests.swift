@@ -10,7 +10,8 @@ import Testing
     static let seed = variable("LOOPD_SEED").flatMap { UInt64($0) } ?? UInt64.random(in: 0..<1_000_000)
     static let operations = variable("LOOPD_E2E_OPERATIONS").flatMap { Int($0) } ?? 2000
 
-    @Test("whatever happens to files, helper, proxy, container and pod, trees are equal two seconds after the last of it")
+    @Test(
+        "whatever happens to files, helper, proxy, container and pod, trees are equal two seconds after the last of it")
     func convergence() async throws {
         print("LOOPD_SEED=\(Self.seed) repeats the random operations")
         try await Scene.run { scene in
@@ -46,8 +47,11 @@ import Testing
             pods.count == 2 && pods.allSatisfy { $0.isRunning }
         }
         let began = clock.now
-        for pod in pods {
-            try await scene.untilEqual("app", "/srv/app", in: pod.name, limit: .seconds(2))
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            for pod in pods {
+                group.addTask { try await scene.untilEqual("app", "/srv/app", in: pod.name, limit: .seconds(2)) }
+            }
+            try await group.waitForAll()
         }
         let took = clock.now - began
         print("round \(round): equal \(took) after the last container ran")
@@ -74,7 +78,9 @@ private struct TroubleMaker {
         // Each kind once before one comes again.
         if left.isEmpty { left = ["helper", "proxy", "container", "pod"] }
         let kind = left.remove(at: Int.random(in: 0..<left.count, using: &generator))
-        guard let pods = try? await scene.pods().until("two pods", limit: .seconds(60), { $0.count { $0.isRunning } == 2 })
+        guard
+            let pods = try? await scene.pods().until(
+                "two pods", limit: .seconds(60), { $0.count { $0.isRunning } == 2 })
         else { return }
         let pod = pods.filter(\.isRunning)[Int.random(in: 0..<2, using: &generator)].name
         switch kind {
@@ -144,7 +150,8 @@ struct RandomOperations {
 
     private mutating func randomPath() -> String {
         let parent = Bool.random(using: &generator) ? root : folder()
-        return "\(parent)/\(Int.random(in: 0..<6, using: &generator) == 0 ? "dir\(Int.random(in: 0..<4, using: &generator))" : name())"
+        return
+            "\(parent)/\(Int.random(in: 0..<6, using: &generator) == 0 ? "dir\(Int.random(in: 0..<4, using: &generator))" : name())"
     }
 
     private mutating func write(_ path: String) {

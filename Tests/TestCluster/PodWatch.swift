@@ -52,7 +52,8 @@ package final class PodWatch: Sendable {
                 guard let event, let pod = event["object"], let name = pod.at("metadata", "name")?.string else {
                     continue
                 }
-                pods[name] = event["type"]?.string == "DELETED" ? nil : pod
+                // JSON has a nil literal of its own, which is a value.
+                pods[name] = event["type"]?.string == "DELETED" ? JSON?.none : pod
                 log.add(.object(pods))
             }
         }
@@ -67,7 +68,9 @@ package final class PodWatch: Sendable {
         let log = log
         let state: @Sendable () -> String = {
             log.events(from: max(0, log.count - 1)).map { pods in
-                Self.pods(pods).map { "\($0.name)\($0.isTerminating ? " (being deleted)" : ""): \($0.json["status"]?.text ?? "")" }.joined(separator: "\n")
+                Self.pods(pods).map {
+                    "\($0.name)\($0.isTerminating ? " (being deleted)" : ""): \($0.json["status"]?.text ?? "")"
+                }.joined(separator: "\n")
             }.joined()
         }
         let found = try await within(limit, what, state: state) {

@@ -65,7 +65,8 @@ extension JSON {
         guard let changes = patch.object else { return patch }
         var result = object ?? JSONObject()
         for (key, value) in changes {
-            result[key] = value.isNull ? nil : (result[key] ?? .object(JSONObject())).merged(with: value)
+            // JSON has a nil literal of its own, which is a value.
+            result[key] = value.isNull ? JSON?.none : (result[key] ?? .object(JSONObject())).merged(with: value)
         }
         return .object(result)
     }
