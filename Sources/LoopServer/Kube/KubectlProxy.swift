@@ -90,7 +90,7 @@ final class KubectlProxy: Sendable {
                 }
                 state.withLock { $0.child = nil }
                 // One that lived worked; one that dies at once would be started again and again.
-                if ContinuousClock.now - start > .seconds(10) { backoff.reset() }
+                if ContinuousClock.now - start > .seconds(1) { backoff.reset() }
             }
             do {
                 try await Task.sleep(for: backoff.next())

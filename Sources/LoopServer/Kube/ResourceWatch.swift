@@ -35,6 +35,7 @@ final class ResourceWatch: Sendable {
         var version: String?
         var isConnected = true
         while !Task.isCancelled {
+            var hasNews = false
             do {
                 if version == nil {
                     let list = try await client.list(scope)
@@ -42,7 +43,7 @@ final class ResourceWatch: Sendable {
                     version = list.resourceVersion
                     isConnected = true
                 }
-                if try await follow(&version, isResumed: !isConnected) { backoff.reset() }
+                try await follow(&version, isResumed: !isConnected, &hasNews)
                 isConnected = true
             } catch is CancellationError {
                 return
@@ -52,23 +53,22 @@ final class ResourceWatch: Sendable {
                 tell { $0.disconnect("\(error)") }
                 isConnected = false
             }
+            // Also where it was cut: what cut it, kubectl proxy's death for one, is over sooner than a cluster's absence.
+            if hasNews { backoff.reset() }
             // A server ends a watch every few minutes; one that ends it at once must not be asked in a tight loop.
             try? await Task.sleep(for: backoff.next())
         }
     }
 
-    /// Reads one watch to its end; `version` moves with it.
-    ///
-    /// Returns whether anything arrived.
-    private func follow(_ version: inout String?, isResumed: Bool) async throws -> Bool {
+    /// Reads one watch to its end; `version` moves with it, and `hasNews` says whether anything arrived.
+    private func follow(_ version: inout String?, isResumed: Bool, _ hasNews: inout Bool) async throws {
         let answer = try await client.watch(scope, from: version ?? "")
         defer { answer.close() }
         if isResumed { tell { $0.resync() } }
         var lines = WatchLines(limit: 32 << 20)
-        var hasNews = false
         while true {
             let bytes = try await answer.read()
-            if bytes.isEmpty { return hasNews }
+            if bytes.isEmpty { return }
             for line in try lines.split(bytes) {
                 let event = try JSON(parsing: line)
                 guard let object = event["object"] else { continue }
