@@ -33,7 +33,7 @@ import Testing
                     // Now and then a batch of its own.
                     if number % 40 == 0 { _ = await loopd.log.first(from: loopd.log.count - 1) { _ in true } }
                 }
-                try await equal(scene, loopd, round: round)
+                try await equal(scene, trouble.isOver, round: round)
             }
             print("struck: \(trouble.struck.joined(separator: ", "))")
             #expect(Set(trouble.struck).count == 4, "\(trouble.struck)")
@@ -41,10 +41,12 @@ import Testing
     }
 
     /// Waits until every container runs, then gives the trees two seconds.
-    private func equal(_ scene: Scene, _ loopd: Loopd, round: Int) async throws {
+    private func equal(
+        _ scene: Scene, _ isOver: @escaping @Sendable ([Pod]) -> Bool, round: Int
+    ) async throws {
         let clock = ContinuousClock()
         let pods = try await scene.pods().until("every container runs again", limit: .seconds(60)) { pods in
-            pods.count == 2 && pods.allSatisfy { $0.isRunning }
+            pods.count == 2 && pods.allSatisfy { $0.isRunning } && isOver(pods)
         }
         let began = clock.now
         try await withThrowingTaskGroup(of: Void.self) { group in
@@ -64,6 +66,8 @@ private struct TroubleMaker {
     let loopd: Loopd
     var generator: SeededGenerator
     private(set) var struck: [String] = []
+    /// What the cluster must show before a pod counts as running again: what was done may be news to it yet.
+    private var expected: [@Sendable ([Pod]) -> Bool] = []
     /// Containers that were restarted: a second time, Kubernetes lets them wait.
     private var restarted: Set<String> = []
     private var left = ["helper", "proxy", "container", "pod"]
@@ -74,6 +78,12 @@ private struct TroubleMaker {
         generator = SeededGenerator(seed: seed)
     }
 
+    /// Whether the cluster shows the effect of everything that was done.
+    var isOver: @Sendable ([Pod]) -> Bool {
+        let expected = expected
+        return { pods in expected.allSatisfy { $0(pods) } }
+    }
+
     mutating func strike() async throws {
         // Each kind once before one comes again.
         if left.isEmpty { left = ["helper", "proxy", "container", "pod"] }
@@ -82,13 +92,17 @@ private struct TroubleMaker {
             let pods = try? await scene.pods().until(
                 "two pods", limit: .seconds(60), { $0.count { $0.isRunning } == 2 })
         else { return }
-        let pod = pods.filter(\.isRunning)[Int.random(in: 0..<2, using: &generator)].name
+        let chosen = pods.filter(\.isRunning)[Int.random(in: 0..<2, using: &generator)]
+        let (pod, restarts) = (chosen.name, chosen.restarts)
         switch kind {
         case "helper": try await scene.exec(pod, ["/probe", "slay"], codes: [0, 1, 137])
         case "proxy": loopd.proxy?.signal(SIGKILL)
         case "container" where restarted.insert(pod).inserted:
             try await scene.exec(pod, ["/probe", "stop"], codes: [0, 1, 137, 143])
-        default: try await scene.kubectl(["delete", "pod", pod, "--wait=false"])
+            expected.append { pods in !pods.contains { $0.name == pod && $0.restarts <= restarts } }
+        default:
+            try await scene.kubectl(["delete", "pod", pod, "--wait=false"])
+            expected.append { pods in !pods.contains { $0.name == pod } }
         }
         struck.append(kind)
     }

@@ -57,7 +57,7 @@ package final class Loopd: Sendable {
 
     /// Everything it said, for a failed test's report.
     package var transcript: String {
-        (log.events().suffix(40).map(\.text) + [errorText]).joined(separator: "\n")
+        (log.events().suffix(300).map(\.text) + [errorText]).joined(separator: "\n")
     }
 
     /// The next event of a kind from a place in the log on.

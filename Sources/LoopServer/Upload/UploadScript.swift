@@ -44,13 +44,21 @@ enum UploadScript {
     /// Plain POSIX shell: it runs in dash, bash, busybox and toybox.
     ///
     /// A folder on a `noexec` mount shows when a two-line script is run from it, before anything large is sent. `head -c`
-    /// may read ahead, which is harmless, because nothing is sent before the helper has answered.
+    /// may read ahead, which is harmless, because nothing is sent before the helper has answered. A program counts only when
+    /// it says its own hash, which its folder is named for: a connection that is cut leaves a part of it, and to a shell an
+    /// empty file is a program that succeeds.
     static let text = """
         name=$1 size=$2
         shift 2
+        good() {
+          case $("$1" version </dev/null 2>/dev/null) in
+            *" ${name#.loopd-}"*) return 0 ;;
+          esac
+          return 1
+        }
         for d do
           h=$d/$name/helper
-          if [ -x "$h" ] && "$h" probe </dev/null >/dev/null 2>&1; then
+          if [ -x "$h" ] && good "$h"; then
             echo "HAVE $h"
             exec "$h" serve
           fi
@@ -75,7 +83,7 @@ enum UploadScript {
           if command -v head >/dev/null 2>&1; then head -c "$size" >"$n" 2>/dev/null
           else dd bs=1 count="$size" of="$n" 2>/dev/null
           fi
-          if chmod 700 "$n" 2>/dev/null && "$n" probe </dev/null >/dev/null 2>&1 && mv -f "$n" "$h"; then
+          if chmod 700 "$n" 2>/dev/null && good "$n" && mv -f "$n" "$h"; then
             echo "DONE $h"
             exec "$h" serve
           fi
