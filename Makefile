@@ -14,7 +14,7 @@ help:
 	@echo "make test     install what the tests need, and run them all (FILTER=name: only some)"
 	@echo "make lint     check the format of the sources"
 	@echo "make install  put a release below PREFIX ($(PREFIX))"
-	@echo "make bench    measure, beside kubectl cp and inotifywait"
+	@echo "make bench    measure, beside kubectl cp and inotifywait (ONLY=save: only that row)"
 
 build:
 	@scripts/stage $(STAGE)
@@ -47,7 +47,7 @@ uninstall:
 		$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/loopd.fish
 
 bench: build
-	@scripts/bench
+	@scripts/bench $(ONLY)
 
 clean:
 	$(SWIFT) package clean

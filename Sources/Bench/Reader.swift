@@ -1,0 +1,59 @@
+internal import Glibc
+internal import JSON
+internal import Reactor
+internal import TestCluster
+
+/// A shell in a container that reads one file again and again and says when its first line has changed.
+///
+/// It works on any cluster, and it sees what a program there would see: the time from a save to its line is the save, the
+/// way there, the file's appearance, and the line's way back.
+final class Reader: Sendable {
+    private let child: Child
+    private let log = EventLog()
+
+    /// Starts to read; returns once it spins.
+    init(_ scene: Scene, pod: String, file: String) async throws {
+        let script = """
+            echo ready; last=
+            while :; do
+              x=; read -r x <"$0"
+              case $x in "$last") ;; *) last=$x; echo "$x";; esac
+            done 2>/dev/null
+            """
+        var launch = Launch([
+            "kubectl", "--kubeconfig", scene.cluster.kubeconfig, "--context", scene.cluster.context, "-n",
+            scene.namespace, "exec", pod, "--", "sh", "-c", script, file,
+        ])
+        launch.standardError = .inherit
+        child = try await Child.spawn(launch)
+        let (output, log) = (child.standardOutput, log)
+        Task.detached {
+            var rest: [UInt8] = []
+            while let bytes = try? await output?.read(), !bytes.isEmpty {
+                let moment = Int64(now())
+                rest += bytes
+                while let end = rest.firstIndex(of: 0x0A) {
+                    log.add(["line": .string(String(decoding: rest[..<end], as: UTF8.self)), "at": .integer(moment)])
+                    rest.removeFirst(end + 1)
+                }
+            }
+            log.end()
+        }
+        _ = try await seen("ready")
+    }
+
+    /// When a line was seen, in nanoseconds.
+    func seen(_ line: String) async throws -> UInt64 {
+        let log = log
+        let found = try await within(.seconds(60), "\"\(line)\" in the container") {
+            await log.first(from: 0) { $0["line"]?.string == line }
+        }
+        guard let moment = found?["at"]?.integer else { throw Trouble("the reader ended") }
+        return UInt64(moment)
+    }
+
+    func stop() async {
+        child.signal(SIGKILL)
+        _ = await child.wait()
+    }
+}
