@@ -28,7 +28,7 @@ demo:
 test:
 	@scripts/install-needs test
 	$(SWIFT) build --build-tests
-	$(SWIFT) test --skip-build $(if $(FILTER),--filter $(FILTER))
+	@scripts/test $(FILTER)
 
 lint:
 	$(SWIFT) format lint --strict --recursive Package.swift Sources Tests
