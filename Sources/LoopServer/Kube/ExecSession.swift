@@ -34,7 +34,6 @@ final class ExecSession: Sendable {
     let request: Request
     private let socket: WebSocket
     private let ending = Mutex<Ending?>(nil)
-    private let complaints = Mutex<[UInt8]>([])
 
     private init(_ request: Request, _ socket: WebSocket) {
         self.request = request
@@ -154,24 +153,6 @@ final class ExecSession: Sendable {
             if ending == nil { ending = new }
         }
     }
-}
-
-extension ExecSession: HelperChannel {
-    func send(_ bytes: [UInt8]) async throws { try await write(bytes) }
-
-    /// The program's standard output; its errors are kept for `complaint`.
-    func receive() async throws -> [UInt8] {
-        while let output = try await next() {
-            switch output {
-            case .standardOutput(let bytes): return bytes
-            case .standardError(let bytes): complaints.withLock { $0 = Array(($0 + bytes).suffix(4096)) }
-            }
-        }
-        return []
-    }
-
-    /// The last of what the program printed as errors while `receive` read.
-    var complaint: String { String(decoding: complaints.withLock { $0 }, as: UTF8.self).lastLine }
 }
 
 extension ExecSession {

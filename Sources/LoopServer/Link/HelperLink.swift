@@ -32,9 +32,31 @@ final class HelperLink: Sendable {
     /// Greets the helper at the other end and starts to read, write and ping.
     ///
     /// `leading` are bytes that were already read from the channel. The heartbeat is one ping each `heartbeat` seconds;
-    /// two without an answer end the connection.
+    /// two without an answer end the connection. `pulse` is for tests that cannot wait for seconds. A helper that does not
+    /// answer the greeting within `patience` is given up.
     static func open(
-        _ channel: any HelperChannel, generation: UInt64, heartbeat: UInt16 = 20, leading: [UInt8] = []
+        _ channel: any HelperChannel, generation: UInt64, heartbeat: UInt16 = 20, pulse: Duration? = nil,
+        leading: [UInt8] = [], patience: Duration = .seconds(30)
+    ) async throws -> HelperLink {
+        // A link without an end of file: closing it is what ends the wait.
+        let isLate = Mutex(false)
+        let watchdog = Task {
+            try await Task.sleep(for: patience)
+            isLate.withLock { $0 = true }
+            channel.close()
+        }
+        defer { watchdog.cancel() }
+        do {
+            return try await greet(
+                channel, generation: generation, heartbeat: heartbeat, pulse: pulse, leading: leading)
+        } catch {
+            guard isLate.withLock({ $0 }) else { throw error }
+            throw LinkError.disconnected("the helper did not answer within \(patience)")
+        }
+    }
+
+    private static func greet(
+        _ channel: any HelperChannel, generation: UInt64, heartbeat: UInt16, pulse: Duration?, leading: [UInt8]
     ) async throws -> HelperLink {
         var decoder = FrameDecoder()
         decoder.feed(leading)
@@ -46,7 +68,7 @@ final class HelperLink: Sendable {
                 throw LinkError.versionMismatch(theirs: welcome.version)
             }
             let link = HelperLink(channel, welcome: welcome, generation: generation)
-            link.start(decoder, heartbeat: .seconds(Int(heartbeat)))
+            link.start(decoder, heartbeat: pulse ?? .seconds(Int(heartbeat)))
             return link
         case .failure(let failure): throw LinkError.refused(failure)
         default: throw LinkError.protocolViolation("\(first.message.type) instead of a welcome")
@@ -157,6 +179,8 @@ final class HelperLink: Sendable {
                 while let frame = try decoder.next() { try handle(frame) }
                 let bytes = try await channel.receive()
                 guard !bytes.isEmpty else { throw LinkError.disconnected("the helper has ended") }
+                // Any sign of life counts: on a slow link a ping waits behind megabytes of content.
+                state.withLock { $0.unanswered = 0 }
                 decoder.feed(bytes)
             }
         } catch let error as LinkError {
@@ -176,7 +200,7 @@ final class HelperLink: Sendable {
         }
         switch frame.message {
         case .ping(let number): send(.pong(number))
-        case .pong: state.withLock { $0.unanswered = 0 }
+        case .pong: break
         case .failure(let failure) where failure.operation != .removeSelf: throw LinkError.refused(failure)
         case .bye, .failure: throw LinkError.disconnected("closed")
         default: throw LinkError.protocolViolation("\(frame.message.type) on the connection's stream")

@@ -27,13 +27,16 @@ final class Outbox: Sendable {
 
     /// Returns when there is room for more content, or the outbox is closed.
     func waitForRoom() async {
-        await withCheckedContinuation { continuation in
-            let now = state.withLock { state in
-                if state.isClosed || state.pending.count < Outbox.capacity { return true }
-                state.waiting.append(continuation)
-                return false
+        // Again after each wait: all waiters wake at once, and the first of them fill the room.
+        while state.withLock({ !$0.isClosed && $0.pending.count >= Outbox.capacity }) {
+            await withCheckedContinuation { continuation in
+                let now = state.withLock { state in
+                    if state.isClosed || state.pending.count < Outbox.capacity { return true }
+                    state.waiting.append(continuation)
+                    return false
+                }
+                if now { continuation.resume() }
             }
-            if now { continuation.resume() }
         }
     }
 

@@ -82,6 +82,21 @@ struct LocalTree: Sendable {
         return LocalEntry(status, target: LocalTree.target(name))
     }
 
+    /// Whether nothing that travels is at a path any more.
+    ///
+    /// A folder that cannot be read, or a disk that does not answer, hides what is there: that is not gone. A link in
+    /// place of a folder on the way is followed by the kernel, but never by a scan: what was below is gone.
+    func isGone(_ path: RelativePath) -> Bool {
+        var here = RelativePath.root
+        for name in path.components {
+            here = here.appending(name)
+            var status = stat()
+            guard lstat(systemPath(here), &status) == 0 else { return errno == ENOENT || errno == ENOTDIR }
+            if here != path, status.st_mode & S_IFMT != S_IFDIR { return true }
+        }
+        return entry(path) == nil
+    }
+
     private static func target(_ name: [CChar]) -> [UInt8]? {
         let target = [UInt8](unsafeUninitializedCapacity: Int(PATH_MAX)) { buffer, used in
             used = buffer.withMemoryRebound(to: CChar.self) { buffer in

@@ -54,13 +54,13 @@ struct ServicePlan: Sendable {
             }
             let known = destinations.firstIndex { $0.path == rule.sync.to }
             let takesAll = rule.sync.to != "/" && rule.watch.contains { $0.pattern.hasSuffix("**") }
+            let isListedWhole = takesAll || rule.sync.mirror
             if let known {
                 destinations[known].mirror = destinations[known].mirror || rule.sync.mirror
-                destinations[known].isListedWhole = destinations[known].isListedWhole || takesAll
+                destinations[known].isListedWhole = destinations[known].isListedWhole || isListedWhole
             } else {
                 destinations.append(
-                    Destination(
-                        path: rule.sync.to, mirror: rule.sync.mirror, isListedWhole: takesAll || rule.sync.mirror))
+                    Destination(path: rule.sync.to, mirror: rule.sync.mirror, isListedWhole: isListedWhole))
             }
             return (patterns, known ?? destinations.count - 1)
         }
@@ -81,8 +81,45 @@ struct ServicePlan: Sendable {
         return nil
     }
 
+    /// The local paths that have this place, the one that gets it first: two patterns can lead to one folder.
+    func sources(of place: Place) -> [RelativePath] {
+        var sources: [RelativePath] = []
+        for rule in rules where rule.destination == place.destination {
+            for pattern in rule.patterns {
+                let local = root.appending(pattern.base.bytes).appending(place.path.bytes)
+                if !sources.contains(local), placement(of: local)?.place == place { sources.append(local) }
+            }
+        }
+        return sources
+    }
+
+    /// The places by which other destinations, nested in this place's or around it, know the same path in the container.
+    func aliases(of place: Place) -> [Place] {
+        guard destinations.count > 1 else { return [] }
+        let path = RelativePath(destinations[place.destination].path).appending(place.path.bytes)
+        return destinations.indices.compactMap { other in
+            guard other != place.destination else { return nil }
+            return path.relative(to: RelativePath(destinations[other].path)).map { Place(destination: other, path: $0) }
+        }
+    }
+
+    /// Whether a place lies in another destination that is nested in its own, which then decides what is there.
+    func isNested(_ place: Place) -> Bool {
+        let own = RelativePath(destinations[place.destination].path)
+        return aliases(of: place).contains { alias in
+            let other = RelativePath(destinations[alias.destination].path)
+            return other != own && other.isInside(own)
+        }
+    }
+
     /// Whether a local path lies in the service's folder, so that it should be named when no rule takes it.
     func isNear(_ local: RelativePath) -> Bool { local.isInside(root) }
+
+    /// Whether a rule could take something below a local folder, so that a walk has to enter it.
+    func canMatch(inside local: RelativePath) -> Bool {
+        guard let path = local.relative(to: root) else { return true }
+        return rules.contains { $0.patterns.contains { $0.glob.canMatch(inside: path) } }
+    }
 
     /// The local folders below which files can match, none inside another.
     var bases: [RelativePath] {

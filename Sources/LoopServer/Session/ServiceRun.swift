@@ -59,13 +59,13 @@ final class ServiceRun: Sendable {
                 known = []
                 continue
             }
-            if let workload = state.workload { try await hold(workload) }
             // While the cluster does not answer nothing is known to be gone: the lane keeps what it has.
             if let disconnection = state.disconnection {
                 if told != disconnection { report(.notice("the cluster does not answer: \(disconnection)")) }
                 told = disconnection
                 continue
             }
+            if let workload = state.workload { try await hold(workload) }
             let present = state.instances(of: service.container)
             tellChange(from: known, to: present)
             known = present
@@ -115,10 +115,27 @@ final class ServiceRun: Sendable {
             if let loss = keeper.loss(in: workload) { throw loss }
             return
         }
-        do {
-            try await keeper.take(takeOver: takeOver)
-        } catch let error as KubeError where error.isForbidden {
-            report(.notice("\(target) cannot be annotated (\(error.message)): another loopd would not be noticed"))
+        var backoff = Backoff()
+        var isTold = false
+        while true {
+            do {
+                try await keeper.take(takeOver: takeOver)
+                break
+            } catch let error as KubeError where error.isForbidden {
+                report(.notice("\(target) cannot be annotated (\(error.message)): another loopd would not be noticed"))
+                break
+            } catch let error as KubeError where error.isNotFound {
+                // Gone since: the watch tells, and tells when it is back.
+                return
+            } catch let held as LeaseHeld {
+                throw held
+            } catch {
+                try Task.checkCancellation()
+                // The cluster hiccups: that ends nothing.
+                if !isTold { report(.notice("\(target) cannot be leased yet: \(error)")) }
+                isTold = true
+                try await Task.sleep(for: backoff.next())
+            }
         }
         hasLease.withLock { $0 = true }
     }

@@ -76,7 +76,9 @@ struct SessionRun: Sendable {
             if once {
                 group.addTask {
                     for run in runs { await run.lane.untilConverged() }
-                    return Task.isCancelled ? nil : .done
+                    if Task.isCancelled { return nil }
+                    for run in runs where await !run.lane.isWhole { return .failed }
+                    return .done
                 }
                 group.addTask { await self.giveUp(runs) }
             }

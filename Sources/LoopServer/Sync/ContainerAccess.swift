@@ -13,7 +13,7 @@ protocol ContainerAccess: Sendable {
     /// Calls `body` once when the way is lost.
     func whenEnded(_ body: @escaping @Sendable () -> Void)
 
-    /// Prepares a destination; called once for each, before anything else about it.
+    /// Prepares a destination, before anything else about it; again where it could not be written then.
     func open(_ destination: Destination, number: Int) async throws -> Opened
     /// What lies in the destination, or at `paths` only; `nil` where this way cannot tell.
     func list(destination: Int, paths: [RelativePath]?) async throws -> [RelativePath: Entry]?

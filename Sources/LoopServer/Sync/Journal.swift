@@ -17,6 +17,7 @@ struct Journal: ~Copyable {
     private var told: [String: UInt64] = [:]
     private let destinations: [String]
     private var descriptor: Int32 = -1
+    private var lock: Int32 = -1
     private var buffer: [UInt8] = []
 
     /// Containers remembered: the oldest are forgotten, and hear of old deletions once more.
@@ -24,16 +25,21 @@ struct Journal: ~Copyable {
 
     /// Reads the journal at `path`, rewrites it without what has become obsolete, and goes on there.
     ///
-    /// A part that makes no sense (a torn last record) is left out. `nil` remembers nothing.
+    /// A part that makes no sense (a torn last record) is left out. `nil` remembers nothing. A journal that another loopd
+    /// writes is read, and left to that one.
     init(path: String?, destinations: [Destination]) {
         self.destinations = destinations.map(\.path)
         guard let path else { return }
-        read(path)
-        rewrite(path)
+        // A second loopd learns only later that the first one holds the workload: it must not take its journal away.
+        lock = open(path + ".lock", O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
+        let isOurs = lock >= 0 && flock(lock, LOCK_EX | LOCK_NB) == 0
+        let isRead = read(path)
+        if isOurs, isRead { rewrite(path) }
     }
 
     deinit {
         if descriptor >= 0 { _ = Glibc.close(descriptor) }
+        if lock >= 0 { _ = Glibc.close(lock) }
     }
 
     /// Places that were seen here by this run or an earlier one, and have not gone since.
@@ -89,13 +95,24 @@ struct Journal: ~Copyable {
     }
 
     private mutating func flush() {
+        defer { buffer.removeAll(keepingCapacity: true) }
         guard descriptor >= 0, !buffer.isEmpty else { return }
-        _ = write(descriptor, buffer, buffer.count)
-        buffer.removeAll(keepingCapacity: true)
+        let end = lseek(descriptor, 0, SEEK_END)
+        guard write(descriptor, buffer, buffer.count) != buffer.count else { return }
+        // A full disk: half a record must not swallow the next one, and what comes after a gap is no memory to trust.
+        _ = ftruncate(descriptor, end)
+        _ = Glibc.close(descriptor)
+        descriptor = -1
     }
 
-    private mutating func read(_ path: String) {
-        guard let bytes = Journal.contents(path) else { return }
+    /// Returns false when there is a journal that cannot be read.
+    private mutating func read(_ path: String) -> Bool {
+        guard let bytes = Journal.contents(path) else { return Glibc.access(path, F_OK) != 0 }
+        parse(bytes)
+        return true
+    }
+
+    private mutating func parse(_ bytes: [UInt8]) {
         var rest = bytes[...]
         func field() -> ArraySlice<UInt8>? {
             guard let end = rest.firstIndex(of: 0) else { return nil }
@@ -135,9 +152,10 @@ struct Journal: ~Copyable {
         defer { _ = Glibc.close(file) }
         var status = stat()
         guard fstat(file, &status) == 0 else { return nil }
-        return [UInt8](unsafeUninitializedCapacity: Int(status.st_size)) { buffer, count in
+        let bytes = [UInt8](unsafeUninitializedCapacity: Int(status.st_size)) { buffer, count in
             count = max(0, Glibc.read(file, buffer.baseAddress, buffer.count))
         }
+        return bytes.count == Int(status.st_size) ? bytes : nil
     }
 
     private mutating func rewrite(_ path: String) {
@@ -151,6 +169,7 @@ struct Journal: ~Copyable {
         descriptor = open(draft, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, 0o600)
         flush()
         buffer = []
-        if descriptor >= 0, rename(draft, path) != 0 { _ = unlink(draft) }
+        // Not written whole: the old one stays.
+        if descriptor < 0 || rename(draft, path) != 0 { _ = unlink(draft) }
     }
 }

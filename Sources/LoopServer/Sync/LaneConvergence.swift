@@ -9,21 +9,21 @@ extension ServiceLane {
         let started = monotonicNow()
         // From here on changes are collected: what the comparison does not see yet comes as work after it.
         replica.isListening = true
+        let serial = index.serial
         var work = Replica.Work()
         var leftAlone: [String] = []
         for (number, destination) in plan.destinations.enumerated() {
             guard try await open(destination, number, replica, access) else { continue }
             let diff = try await difference(destination, number, replica, access)
-            for (path, need) in diff.needs { work.needs[Place(destination: number, path: path)] = need }
-            work.replaced.formUnion(diff.replaced.map { Place(destination: number, path: $0) })
-            leftAlone += diff.leftAlone.map { "\(destination.path)/\($0)" }
+            work.merge(diff.work(in: number))
+            leftAlone += diff.leftAlone.map { name(Place(destination: number, path: $0)) }
         }
         let ticket = Ticket(
             firstEvent: started, settled: started, rules: rules(of: work.needs), waiting: [replica.instance.id],
             isInitial: true)
         work.tickets = [ticket]
         tellLeftAlone(leftAlone)
-        try await apply(work, to: replica, access)
+        try await apply(work, to: replica, access, serial: serial)
         replica.isConverged = true
         report(.connected(pods: [replica.instance.pod], container: replica.instance.container, way: access.description))
         replica.gate.signal()
@@ -34,7 +34,7 @@ extension ServiceLane {
     }
 
     /// Prepares a destination; false when it cannot be written, which is reported.
-    private func open(
+    func open(
         _ destination: Destination, _ number: Int, _ replica: Replica, _ access: any ContainerAccess
     ) async throws -> Bool {
         do {
@@ -49,16 +49,25 @@ extension ServiceLane {
         return false
     }
 
-    private func difference(
+    func difference(
         _ destination: Destination, _ number: Int, _ replica: Replica, _ access: any ContainerAccess
     ) async throws -> TreeDiff {
         let gone = Set(
-            index.gone.lazy.filter { $0.key.destination == number && $0.value > replica.toldSerial }.map(\.key.path))
+            index.gone.lazy.filter { place, serial in
+                place.destination == number && serial > replica.toldSerial && !self.isHeldByAnother(place)
+            }.map(\.key.path))
         let asked: [RelativePath]? =
             destination.isListedWhole ? nil : Array(gone) + wanted(number).keys
-        guard let present = try await access.list(destination: number, paths: asked) else {
-            // This way cannot look: everything is sent.
-            return TreeDiff(wanted: wanted(number), present: [:], gone: [], ours: { _ in true }, mirror: false)
+        guard var present = try await access.list(destination: number, paths: asked) else {
+            // This way cannot look: everything is sent, and what is gone is removed, there or not.
+            var diff = TreeDiff(wanted: wanted(number), present: [:], gone: [], ours: { _ in true }, mirror: false)
+            for path in gone where diff.needs[path] == nil { diff.needs[path] = .everything }
+            return diff
+        }
+        // What lies in a destination inside this one is that one's to compare, and to delete.
+        present = present.filter { path, _ in
+            index.items[Place(destination: number, path: path)] != nil || gone.contains(path)
+                || !plan.isNested(Place(destination: number, path: path))
         }
         // The index may have moved on while the container was listed: what is newer than the listing only makes more work.
         var diff = TreeDiff(
@@ -67,6 +76,11 @@ extension ServiceLane {
         let unequal = try await unequalContent(diff.doubtful, number, access)
         for path in unequal { diff.needs[path] = Need.everything }
         return diff
+    }
+
+    /// Whether the same path is wanted under another destination's name.
+    private func isHeldByAnother(_ place: Place) -> Bool {
+        plan.aliases(of: place).contains { index.items[$0] != nil }
     }
 
     private func wanted(_ destination: Int) -> [RelativePath: LocalEntry] {
@@ -99,5 +113,15 @@ extension ServiceLane {
             guard let ours = index.items[Place(destination: destination, path: path)]?.digest else { return true }
             return remote[path] != ours
         }
+    }
+}
+
+extension TreeDiff {
+    /// The same as work on a destination.
+    func work(in destination: Int) -> Replica.Work {
+        var work = Replica.Work()
+        for (path, need) in needs { work.needs[Place(destination: destination, path: path)] = need }
+        work.replaced = Set(replaced.map { Place(destination: destination, path: $0) })
+        return work
     }
 }

@@ -26,11 +26,14 @@ extension ServiceLane {
 
     /// Applies a piece of work.
     ///
-    /// When it throws, the way is lost, and the next connection compares everything.
-    func apply(_ work: Replica.Work, to replica: Replica, _ access: any ContainerAccess) async throws {
-        let serial = index.serial
+    /// With it, and if nothing had to be passed over, the container knows of every deletion up to `serial`. When it
+    /// throws, the way is lost, and the next connection compares everything.
+    func apply(
+        _ work: Replica.Work, to replica: Replica, _ access: any ContainerAccess, serial: UInt64?
+    ) async throws {
         do {
             try await deliver(work, to: replica, access)
+            guard let serial, replica.owed.isEmpty, replica.blocked.isEmpty else { return }
             replica.toldSerial = serial
             journal.tell(replica.instance.id, serial)
         } catch {
@@ -41,11 +44,14 @@ extension ServiceLane {
     }
 
     private func deliver(_ work: Replica.Work, to replica: Replica, _ access: any ContainerAccess) async throws {
+        var work = work
+        if !replica.blocked.isEmpty { try await unblock(&work, replica, access) }
         let needs = work.needs.filter { !replica.blocked.contains($0.key.destination) }
         var receipt = Ticket.Receipt(staged: 0, acknowledged: 0)
         var batches: [Int: Batch] = [:]
         var changedAgain: [RelativePath] = []
         for (place, need) in needs where !isContent(place, need) {
+            if let early = replica.early.removeValue(forKey: place) { abandon(early, place, replica) }
             add(place, need, replaced: work.replaced, to: &batches[place.destination, default: Batch()])
         }
         for sent in try await stage(needs.filter { isContent($0.key, $0.value) }, replica, access) {
@@ -62,24 +68,47 @@ extension ServiceLane {
                         .remove(path: sent.place.path.bytes, recursive: false))
                 }
             case .failure(LinkError.refused(let failure)):
-                skip(sent.place, failure.code, failure.text, replica)
+                if failure.code == ENOENT, replica.lost.insert(sent.place).inserted {
+                    throw replaced(sent.place.destination)
+                }
+                skip(sent.place, failure.code, failure.text, replica, isRetried: work.retried.contains(sent.place))
             case .failure(is SourceChanged): changedAgain.append(sent.item.local)
-            case .failure(let error as SystemError): report(.skipped(path: "\(sent.item.local)", reason: "\(error)"))
+            case .failure(let error as SystemError):
+                owe(
+                    sent.place, "\(sent.item.local)", because: "\(error)", replica,
+                    isRetried: work.retried.contains(sent.place))
             case .failure(let error): throw error
             }
         }
         receipt.staged = monotonicNow()
         var succeeded: Set<Place> = []
+        let stepsBefore = replica.owedSteps
+        let rules = Set(needs.keys.compactMap { index.items[$0]?.rule }).union(work.tickets.flatMap(\.rules))
+        // Before the commit: when the way is lost, nobody knows whether it was made.
+        replica.owedSteps.formUnion(rules.filter { !plan.steps(of: $0).isEmpty })
         for (destination, batch) in batches {
-            try await commit(batch, destination, replica, access, &receipt, &succeeded)
+            try await commit(batch, destination, replica, access, work.retried, &receipt, &succeeded)
         }
+        if succeeded.isEmpty { replica.owedSteps = stepsBefore }
         receipt.acknowledged = monotonicNow()
         journal.wrote(succeeded.filter { index.items[$0] != nil })
         for ticket in work.tickets { ticket.land(in: replica.instance, receipt) }
         reportLanded(work.tickets)
-        let rules = Set(succeeded.compactMap { index.items[$0]?.rule }).union(work.tickets.flatMap(\.rules))
-        if !succeeded.isEmpty { try await runSteps(of: rules, replica, access) }
-        lookAgain(changedAgain)
+        lookAgain(changedAgain, in: replica)
+        try await runSteps(replica, access)
+    }
+
+    /// Tries destinations again that could not be written, as far as the work concerns them.
+    private func unblock(
+        _ work: inout Replica.Work, _ replica: Replica, _ access: any ContainerAccess
+    ) async throws {
+        for number in Set(work.needs.keys.map(\.destination)).intersection(replica.blocked) {
+            let destination = plan.destinations[number]
+            guard try await open(destination, number, replica, access) else { continue }
+            replica.blocked.remove(number)
+            let diff = try await difference(destination, number, replica, access)
+            work.merge(diff.work(in: number))
+        }
     }
 
     private func isContent(_ place: Place, _ need: Need) -> Bool {
@@ -120,16 +149,15 @@ extension ServiceLane {
             guard let item = index.items[place] else { continue }
             if let early = replica.early.removeValue(forKey: place) {
                 if early.entry.hasContent(of: item.entry) {
-                    waiting.append {
-                        Sent(place: place, item: item, stage: early.stage, outcome: await early.content.result)
-                    }
+                    let (stage, content) = (early.stage, early.content)
+                    waiting.append { Sent(place: place, item: item, stage: stage, outcome: await content.result) }
                     continue
                 }
                 early.content.cancel()
                 access.abandon(destination: place.destination, stage: early.stage)
             }
             let stage = replica.nextStage()
-            let progress = progress(of: item)
+            let progress = progress(of: item.local, item.entry)
             waiting.append {
                 do {
                     let digest = try await ServiceLane.send(
@@ -140,11 +168,11 @@ extension ServiceLane {
                 }
             }
         }
+        let transfers = transfers
         return await withTaskGroup(of: Sent.self) { group in
             var sent: [Sent] = []
             var next = waiting.makeIterator()
-            // Enough at once to hide every round trip; each open file holds a descriptor and a chunk of memory.
-            for _ in 0..<64 { if let first = next.next() { group.addTask { await first() } } }
+            for _ in 0..<transfers { if let first = next.next() { group.addTask { await first() } } }
             while let done = await group.next() {
                 sent.append(done)
                 if let another = next.next() { group.addTask { await another() } }
@@ -154,8 +182,8 @@ extension ServiceLane {
     }
 
     /// Tells of a transfer that takes long enough to be watched, a few times a second.
-    private func progress(of item: SourceIndex.Item) -> @Sendable (Int64) -> Void {
-        guard case .file(let size) = item.entry.kind, size >= 8 << 20 else { return { _ in } }
+    func progress(of path: RelativePath, _ entry: LocalEntry) -> @Sendable (Int64) -> Void {
+        guard case .file(let size) = entry.kind, size >= 8 << 20 else { return { _ in } }
         let emit = emit
         let service = plan.service.name
         let last = Mutex(ContinuousClock.now)
@@ -166,12 +194,12 @@ extension ServiceLane {
                 return true
             }
             guard isDue else { return }
-            emit(LoopEvent(.progress(done: done, total: size, path: "\(item.local)"), service: service))
+            emit(LoopEvent(.progress(done: done, total: size, path: "\(path)"), service: service))
         }
     }
 
     private func commit(
-        _ batch: Batch, _ destination: Int, _ replica: Replica, _ access: any ContainerAccess,
+        _ batch: Batch, _ destination: Int, _ replica: Replica, _ access: any ContainerAccess, _ retried: Set<Place>,
         _ receipt: inout Ticket.Receipt, _ succeeded: inout Set<Place>
     ) async throws {
         if !batch.clearing.isEmpty {
@@ -192,39 +220,65 @@ extension ServiceLane {
         guard !operations.isEmpty else { return }
         let results = try await access.commit(destination: destination, operations)
         for (operation, result) in zip(operations, results) {
-            note(operation, result, destination, replica, &receipt, &succeeded)
+            try note(operation, result, destination, replica, retried, &receipt, &succeeded)
         }
+    }
+
+    /// Somebody put another folder in a destination's place, so that everything has to be compared again.
+    private func replaced(_ destination: Int) -> LinkError {
+        .disconnected("\(plan.destinations[destination].path) was replaced in the container")
     }
 
     private func note(
         _ operation: FileOperation, _ result: OperationResult, _ destination: Int, _ replica: Replica,
-        _ receipt: inout Ticket.Receipt, _ succeeded: inout Set<Place>
-    ) {
+        _ retried: Set<Place>, _ receipt: inout Ticket.Receipt, _ succeeded: inout Set<Place>
+    ) throws {
         let place = Place(destination: destination, path: RelativePath(bytes: operation.path))
         guard result.code == 0 else {
             // A folder in which the pod keeps files of its own stays with them.
             if case .remove = operation, result.code == ENOTEMPTY { return }
-            return skip(place, result.code, result.text, replica)
+            if result.code == ENOENT {
+                switch operation {
+                case .place where replica.lost.insert(place).inserted:
+                    // Parents are made: it is the staged content that is gone, with the folder that somebody replaced.
+                    throw replaced(destination)
+                case .touch:
+                    // The pod has removed the file.
+                    replica.work.merge([place: .everything], [])
+                    return
+                default: break
+                }
+            }
+            return skip(place, result.code, result.text, replica, isRetried: retried.contains(place))
         }
         if result.flags.contains(.writtenInPlace), replica.warned.insert(place).inserted {
             report(
                 .notice("\(replica.instance.pod): \(name(place)) is a mount of its own: written in place, not swapped"))
         }
+        replica.reasons[place] = nil
+        replica.lost.remove(place)
         guard succeeded.insert(place).inserted else { return }
         if receipt.paths.count < 20 { receipt.paths.append("\(place.path)") }
         if case .remove = operation { receipt.deleted += 1 } else { receipt.files += 1 }
     }
 
     /// A place as the container knows it.
-    private func name(_ place: Place) -> String {
+    func name(_ place: Place) -> String {
         let destination = plan.destinations[place.destination].path
         return destination == "/" ? "/\(place.path)" : "\(destination)/\(place.path)"
     }
 
-    private func skip(_ place: Place, _ code: Int32, _ text: [UInt8], _ replica: Replica) {
+    private func skip(_ place: Place, _ code: Int32, _ text: [UInt8], _ replica: Replica, isRetried: Bool) {
         let reason = Obstacle.reason(
             code, text, in: plan.destinations[place.destination].path, replica.opened[place.destination])
-        report(.skipped(path: name(place), reason: "\(replica.instance.pod): \(reason)"))
+        owe(place, name(place), because: "\(replica.instance.pod): \(reason)", replica, isRetried: isRetried)
+    }
+
+    /// Keeps a place for the next batch, and says why it was passed over; not again when only the same was tried again.
+    private func owe(_ place: Place, _ path: String, because reason: String, _ replica: Replica, isRetried: Bool) {
+        replica.owed[place] = .everything
+        if replica.reasons.updateValue(reason, forKey: place) == reason, isRetried { return }
+        report(.skipped(path: path, reason: reason))
     }
 
     func reportLanded(_ tickets: [Ticket]) {
@@ -234,12 +288,13 @@ extension ServiceLane {
     }
 
     /// Files that changed while they were read: looked at again at once a few times, then at their next event.
-    private func lookAgain(_ paths: [RelativePath]) {
+    private func lookAgain(_ paths: [RelativePath], in reader: Replica) {
         guard !paths.isEmpty else { return }
         var findings = Findings()
         for path in paths {
             restless[path, default: 0] += 1
             if restless[path, default: 0] > 3 {
+                if let place = plan.placement(of: path)?.place { reader.owed[place] = .everything }
                 if restless[path] == 4 {
                     report(
                         .skipped(
@@ -247,7 +302,7 @@ extension ServiceLane {
                 }
                 continue
             }
-            index.look(at: path, &findings)
+            index.look(at: path, rules: ignore, &findings)
             // The same as before as far as the index knows, and still not delivered.
             if let placement = plan.placement(of: path), index.items[placement.place] != nil {
                 findings.changed[placement.place] = .everything
@@ -258,66 +313,5 @@ extension ServiceLane {
             replica.work.merge(findings.changed, findings.replaced)
             replica.gate.signal()
         }
-    }
-
-    /// Runs the `then` steps of rules, in the order of the file; a step that fails ends its rule's steps.
-    private func runSteps(of rules: Set<Int>, _ replica: Replica, _ access: any ContainerAccess) async throws {
-        for rule in rules.sorted() {
-            for case .exec(let command) in plan.steps(of: rule) {
-                guard try await run(command, replica, access) else { break }
-            }
-        }
-    }
-
-    private func run(_ command: [String], _ replica: Replica, _ access: any ContainerAccess) async throws -> Bool {
-        let started = monotonicNow()
-        let pod = replica.instance.pod
-        var lines = LineSplitter()
-        let exit: ProgramExit
-        do {
-            exit = try await access.run(command) { output in
-                for line in lines.feed(output.bytes) { report(.output(pod: pod, line: line)) }
-            }
-        } catch LinkError.refused(let failure) {
-            report(
-                .failed(
-                    LoopEvent.Failure(
-                        "\(pod): cannot run \(command.first ?? ""): \(String(decoding: failure.text, as: UTF8.self))",
-                        nextStep: "check the `then` step's program and whether the image has it")))
-            return false
-        }
-        if let rest = lines.finish() { report(.output(pod: pod, line: rest)) }
-        let code: Int32 =
-            switch exit {
-            case .code(let code): code
-            case .signal(let signal): 128 + signal
-            }
-        let milliseconds = Double(monotonicNow() - started) / 1e6
-        report(.executed(pod: pod, command: command, exitCode: code, milliseconds: milliseconds))
-        return code == 0
-    }
-}
-
-/// Cuts a program's output into lines; one without an end is cut after 64 KiB.
-struct LineSplitter {
-    private var pending: [UInt8] = []
-
-    mutating func feed(_ bytes: [UInt8]) -> [String] {
-        pending += bytes
-        var lines: [String] = []
-        while let end = pending.firstIndex(of: 0x0A) {
-            lines.append(String(decoding: pending[..<end], as: UTF8.self))
-            pending.removeSubrange(...end)
-        }
-        if pending.count > 64 << 10 {
-            lines.append(String(decoding: pending, as: UTF8.self))
-            pending = []
-        }
-        return lines
-    }
-
-    mutating func finish() -> String? {
-        defer { pending = [] }
-        return pending.isEmpty ? nil : String(decoding: pending, as: UTF8.self)
     }
 }

@@ -34,6 +34,10 @@ final class LinkAccess: ContainerAccess {
     func open(_ destination: Destination, number: Int) async throws -> Opened {
         let request = Open(
             path: Array(destination.path.utf8), root: Array(root.utf8), generation: link.generation)
+        // Opened again after an obstacle: the helper forgets the earlier try.
+        if let earlier = numbers.withLock({ $0.removeValue(forKey: number) }) {
+            try await link.close(destination: earlier)
+        }
         let opened = try await link.open(request)
         numbers.withLock { $0[number] = opened.destination }
         return opened

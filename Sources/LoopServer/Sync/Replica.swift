@@ -7,10 +7,18 @@ internal import Wire
 /// Confined to its lane.
 final class Replica {
     /// Content that travels before its batch is complete.
-    struct Early {
+    final class Early {
         let entry: LocalEntry
         let stage: UInt32
         let content: Task<SHA256Digest, any Error>
+        /// Whether the transfer has ended, well or not.
+        var isDone = false
+
+        init(entry: LocalEntry, stage: UInt32, content: Task<SHA256Digest, any Error>) {
+            self.entry = entry
+            self.stage = stage
+            self.content = content
+        }
     }
 
     /// Everything that the container does not have yet.
@@ -18,6 +26,35 @@ final class Replica {
         var needs: [Place: Need] = [:]
         var replaced: Set<Place> = []
         var tickets: [Ticket] = []
+        /// Those of `needs` that are here only because an earlier try failed.
+        var retried: Set<Place> = []
+
+        var isEmpty: Bool { needs.isEmpty }
+
+        /// Adds a later piece of work.
+        mutating func merge(_ later: Work) {
+            merge(later.needs, later.replaced)
+            tickets += later.tickets
+            retried.formUnion(later.retried)
+        }
+
+        /// Whether either concerns a place of the other, or what is above or below one: then their order matters.
+        func touches(_ other: Work) -> Bool {
+            let (ours, theirs) = (withAbove, other.withAbove)
+            return needs.keys.contains(where: theirs.contains) || other.needs.keys.contains(where: ours.contains)
+        }
+
+        /// The places with every folder above them.
+        private var withAbove: Set<Place> {
+            var places: Set<Place> = []
+            for place in needs.keys {
+                var next: RelativePath? = place.path
+                while let path = next, places.insert(Place(destination: place.destination, path: path)).inserted {
+                    next = path.parent
+                }
+            }
+            return places
+        }
 
         /// Adds what another change asks for.
         mutating func merge(_ needs: [Place: Need], _ replaced: Set<Place>) {
@@ -43,6 +80,18 @@ final class Replica {
     /// Destinations that cannot be written, so that they are reported once and left out.
     var blocked: Set<Int> = []
     var work = Work()
+    /// A batch that waits for a large transfer; others pass it.
+    var held: Work?
+    /// Places that could not be written or read: tried again with every batch.
+    var owed: [Place: Need] = [:]
+    /// What was last said of a place that could not be brought over.
+    var reasons: [Place: String] = [:]
+    /// Places whose staged content was found missing once, so that they are not compared for ever.
+    var lost: Set<Place> = []
+    /// Rules whose files have landed and whose steps have not ended: a lost way does not make up for them.
+    var owedSteps: Set<Int> = []
+    /// Whether a step has failed since the way stands.
+    var hasFailedStep = false
     var early: [Place: Early] = [:]
     /// Up to which deletion the container has been told.
     var toldSerial: UInt64 = 0
@@ -59,14 +108,28 @@ final class Replica {
         return lastStage
     }
 
-    /// Takes everything there is to do.
+    /// Takes everything there is to do, with what failed before.
     func takeWork() -> Work {
-        defer { work = Work() }
+        defer {
+            work = Work()
+            owed = [:]
+        }
+        for place in work.needs.keys { reasons[place] = nil }
+        work.retried = Set(owed.keys.filter { work.needs[$0] == nil })
+        work.needs.merge(owed) { $0.joined($1) }
         return work
     }
 
+    /// Whether the container has everything that it can have.
+    var isQuiet: Bool { isConverged && !isDelivering && work.isEmpty && held == nil }
+
+    /// Whether everything is there that should be: nothing was passed over, and every step went well.
+    var isWhole: Bool { isQuiet && blocked.isEmpty && owed.isEmpty && owedSteps.isEmpty && !hasFailedStep }
+
     /// Forgets the way; what was under way has to be found again by comparison.
-    func disconnect() {
+    ///
+    /// Returns the tickets that do not wait for this container any more.
+    func disconnect() -> [Ticket] {
         access?.drop()
         access = nil
         isListening = false
@@ -74,7 +137,12 @@ final class Replica {
         blocked = []
         for early in early.values { early.content.cancel() }
         early = [:]
-        for ticket in work.tickets { ticket.drop(instance.id) }
+        owed = [:]
+        hasFailedStep = false
+        let tickets = work.tickets + (held?.tickets ?? [])
+        for ticket in tickets { ticket.drop(instance.id) }
         work = Work()
+        held = nil
+        return tickets
     }
 }

@@ -43,10 +43,10 @@ actor ServiceLane {
 
     /// Looks at the whole tree for the first time.
     ///
-    /// What earlier runs saw and is not there now counts as removed.
+    /// What earlier runs saw and is not there now counts as removed; what is there and ignored by now does not.
     func survey() {
         _ = index.look(at: ChangeSet(paths: [], rescan: [.root]), rules: ignore)
-        let vanished = journal.seen.filter { index.items[$0] == nil }
+        let vanished = journal.seen.filter { index.items[$0] == nil && index.isGone($0) }
         for place in vanished { index.forget(place) }
         journal.note(Array(index.items.keys) + vanished, in: index)
     }
@@ -60,6 +60,7 @@ actor ServiceLane {
         for path in findings.unmatched where reportedUnmatched.insert(path).inserted {
             report(.unmatched(path: "\(path)"))
         }
+        for path in changes.paths { dropUnneeded(path, findings) }
         guard !findings.changed.isEmpty else { return }
         for path in changes.paths { restless[path] = nil }
         journal.note(findings.changed.keys, in: index)
@@ -74,6 +75,14 @@ actor ServiceLane {
         }
     }
 
+    /// Gives up content that was sent early and that nobody asks for: its file is as it was before.
+    private func dropUnneeded(_ path: RelativePath, _ findings: Findings) {
+        guard let place = plan.placement(of: path)?.place, findings.changed[place] == nil else { return }
+        for replica in replicas.values where replica.work.needs[place] == nil && replica.held?.needs[place] == nil {
+            if let early = replica.early.removeValue(forKey: place) { abandon(early, place, replica) }
+        }
+    }
+
     /// Starts to send a file whose write has just finished, so that only the commit waits for quiet.
     func prepare(_ path: RelativePath) {
         guard let placement = plan.placement(of: path), let entry = tree.entry(path), case .file = entry.kind else {
@@ -82,18 +91,41 @@ actor ServiceLane {
         let place = placement.place
         if let known = index.items[place], known.entry.hasContent(of: entry), known.digest != nil { return }
         for replica in replicas.values where replica.isConverged && !replica.blocked.contains(place.destination) {
-            guard let access = replica.access else { continue }
-            if let old = replica.early[place] { abandon(old, place, replica) }
-            let stage = replica.nextStage()
-            let tree = tree
-            let content = Task {
-                try await ServiceLane.send(path, entry, from: tree, to: place, stage: stage, access)
-            }
-            replica.early[place] = Replica.Early(entry: entry, stage: stage, content: content)
+            let old = replica.early.removeValue(forKey: place)
+            if let old { abandon(old, place, replica) }
+            // A storm is staged by its batch, which limits how many files are open at once.
+            if old != nil || replica.early.count < transfers { sendEarly(path, entry, place, replica) }
         }
     }
 
-    private func abandon(_ early: Replica.Early, _ place: Place, _ replica: Replica) {
+    /// How many files may be on their way to one container at once: enough to hide every round trip; each holds a
+    /// descriptor and a chunk of memory, for every container.
+    var transfers: Int { max(4, min(64, 256 / max(1, replicas.count))) }
+
+    /// Starts to send content whose batch comes later.
+    func sendEarly(_ path: RelativePath, _ entry: LocalEntry, _ place: Place, _ replica: Replica) {
+        guard let access = replica.access else { return }
+        let stage = replica.nextStage()
+        let (tree, progress) = (tree, progress(of: path, entry))
+        let content = Task {
+            try await ServiceLane.send(
+                path, entry, from: tree, to: place, stage: stage, access, progress: progress)
+        }
+        replica.early[place] = Replica.Early(entry: entry, stage: stage, content: content)
+        let id = replica.instance.id
+        Task {
+            _ = await content.result
+            noteSent(stage, place, id)
+        }
+    }
+
+    private func noteSent(_ stage: UInt32, _ place: Place, _ id: ContainerInstance.ID) {
+        guard let replica = replicas[id], let early = replica.early[place], early.stage == stage else { return }
+        early.isDone = true
+        if replica.held != nil { replica.gate.signal() }
+    }
+
+    func abandon(_ early: Replica.Early, _ place: Place, _ replica: Replica) {
         early.content.cancel()
         replica.access?.abandon(destination: place.destination, stage: early.stage)
     }
@@ -105,8 +137,8 @@ actor ServiceLane {
         let present = Set(instances.map(\.id))
         for (id, replica) in replicas where !present.contains(id) {
             replica.task?.cancel()
-            replica.disconnect()
             replicas[id] = nil
+            reportLanded(replica.disconnect())
         }
         for instance in instances where replicas[instance.id] == nil {
             let replica = Replica(instance)
@@ -119,17 +151,29 @@ actor ServiceLane {
 
     /// Returns once every present container has been compared and has everything, and there is at least one.
     func untilConverged() async {
-        while replicas.isEmpty || !replicas.values.allSatisfy({ $0.isConverged && $0.work.needs.isEmpty }) {
+        while replicas.isEmpty || !replicas.values.allSatisfy(\.isQuiet) {
             if Task.isCancelled { return }
-            await withCheckedContinuation { changeWaiters.append($0) }
+            await nextChange()
         }
     }
 
+    /// Whether every present container has everything and every step went well.
+    var isWhole: Bool { replicas.values.allSatisfy(\.isWhole) }
+
     /// Returns once no connected container has anything to come; containers that cannot be reached hold up nobody.
     func untilQuiet() async {
-        while replicas.values.contains(where: { $0.isConverged && ($0.isDelivering || !$0.work.needs.isEmpty) }) {
+        while replicas.values.contains(where: { $0.isConverged && !$0.isQuiet }) {
             if Task.isCancelled { return }
+            await nextChange()
+        }
+    }
+
+    /// Returns at the next change of any container, or when the task is cancelled.
+    private func nextChange() async {
+        await withTaskCancellationHandler {
             await withCheckedContinuation { changeWaiters.append($0) }
+        } onCancel: {
+            Task { await self.changed() }
         }
     }
 
@@ -168,7 +212,7 @@ actor ServiceLane {
             } catch {
                 // Whoever took the replica away ends its way, too: by dropping it, or with a goodbye that removes the helper.
                 guard replicas[id] === replica else { return }
-                replica.disconnect()
+                reportLanded(replica.disconnect())
                 changed()
                 guard !Task.isCancelled, replicas[id] != nil else { return }
                 let failure = "\(error)"
@@ -184,12 +228,14 @@ actor ServiceLane {
             await replica.gate.pass()
             try Task.checkCancellation()
             guard access.isOpen else { throw LinkError.disconnected("the container or the way to it is gone") }
-            while !replica.work.needs.isEmpty {
+            while hasWork(replica) {
                 for lane in dependencies { await lane.untilQuiet() }
-                let work = replica.takeWork()
+                guard let work = next(for: replica) else { continue }
                 replica.isDelivering = true
                 defer { replica.isDelivering = false }
-                try await apply(work, to: replica, access)
+                // Deletions that are still queued or held have numbers up to this one, too.
+                let serial = replica.work.isEmpty && replica.held == nil ? index.serial : nil
+                try await apply(work, to: replica, access, serial: serial)
             }
             changed()
         }
@@ -214,6 +260,7 @@ actor ServiceLane {
         _ path: RelativePath, _ entry: LocalEntry, from tree: LocalTree, to place: Place, stage: UInt32,
         _ access: any ContainerAccess, progress: (Int64) -> Void = { _ in }
     ) async throws -> SHA256Digest {
+        try Task.checkCancellation()
         let file = try LocalFile(path, in: tree, expected: entry)
         let digest = try await access.stage(
             destination: place.destination, stage: stage, path: place.path, from: file, progress: progress)

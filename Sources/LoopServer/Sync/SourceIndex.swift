@@ -55,28 +55,48 @@ struct SourceIndex: Sendable {
     /// Looks at the places that a change set names.
     mutating func look(at changes: ChangeSet, rules: IgnoreRules) -> Findings {
         var findings = Findings()
-        for path in changes.paths { look(at: path, &findings) }
+        for path in changes.paths { look(at: path, rules: rules, &findings) }
         guard !changes.rescan.isEmpty else { return findings }
         var seen: Set<RelativePath> = []
         for subtree in changes.rescan { walk(subtree, rules: rules, &seen, &findings) }
-        dropAll(except: seen, &findings) { local in changes.isRescanned(local) }
+        let unseen = items.filter { !seen.contains($0.value.local) && changes.isRescanned($0.value.local) }
+        for (place, item) in unseen {
+            if tree.isGone(item.local) {
+                drop(place, rules, &findings)
+            } else if rules.isIgnored(item.local, isDirectory: item.entry.isFolder) {
+                // Ignored from now on: what the containers have of it is left alone.
+                items[place] = nil
+            }
+            // Else it is there and cannot be seen: a folder that cannot be read just now.
+        }
         return findings
     }
 
     /// Looks at one path again.
-    mutating func look(at path: RelativePath, _ findings: inout Findings) {
+    mutating func look(at path: RelativePath, rules: IgnoreRules, _ findings: inout Findings) {
         guard let placement = plan.placement(of: path) else {
             if plan.isNear(path), !path.isRoot, tree.entry(path)?.isFolder == false { findings.unmatched.append(path) }
             return
         }
-        if let entry = tree.entry(path) {
+        let known = items[placement.place]
+        let entry = tree.entry(path)
+        if let entry {
             take(path, placement, entry, &findings)
+        } else if known?.local == path, tree.isGone(path) {
+            drop(placement.place, rules, &findings)
         } else {
-            let wasFolder = items[placement.place]?.entry.isFolder == true
-            drop(placement.place, &findings)
-            // A folder that went away took with it what was below, whether or not each has an event of its own.
-            if wasFolder { dropAll(except: [], &findings) { $0.isInside(path) } }
+            return
         }
+        // A folder that went away took with it what was below, whether or not each has an event of its own.
+        guard known?.local == path, known?.entry.isFolder == true, entry?.isFolder != true else { return }
+        let below = items.filter { $0.value.local != path && $0.value.local.isInside(path) }
+        for place in below.keys { drop(place, rules, &findings) }
+    }
+
+    /// Whether everything local that had this place is gone; false when no rule leads there any more.
+    func isGone(_ place: Place) -> Bool {
+        let sources = plan.sources(of: place)
+        return !sources.isEmpty && sources.allSatisfy { tree.isGone($0) }
     }
 
     /// Notes that something an earlier run saw is not here any more.
@@ -95,10 +115,6 @@ struct SourceIndex: Sendable {
     private mutating func walk(
         _ subtree: RelativePath, rules: IgnoreRules, _ seen: inout Set<RelativePath>, _ findings: inout Findings
     ) {
-        if !subtree.isRoot, let entry = tree.entry(subtree), let placement = plan.placement(of: subtree) {
-            seen.insert(subtree)
-            take(subtree, placement, entry, &findings)
-        }
         for base in plan.bases {
             guard let start = SourceIndex.overlap(subtree, base) else { continue }
             TreeScan.walk(at: start, rules: rules) { found in
@@ -106,7 +122,7 @@ struct SourceIndex: Sendable {
                     seen.insert(found.path)
                     take(found.path, placement, entry, &findings)
                 }
-                return true
+                return plan.canMatch(inside: found.path)
             }
         }
     }
@@ -116,7 +132,8 @@ struct SourceIndex: Sendable {
     ) {
         let place = placement.place
         let old = items[place]
-        if let old, old.entry == entry { return }
+        if let old, old.local != local, isBefore(old.local, local, place), !tree.isGone(old.local) { return }
+        if let old, old.local == local, old.entry == entry { return }
         gone[place] = nil
         var item = Item(local: local, rule: placement.rule, entry: entry)
         var need = Need.everything
@@ -145,19 +162,25 @@ struct SourceIndex: Sendable {
         return now == digest ? digest : nil
     }
 
-    private mutating func drop(_ place: Place, _ findings: inout Findings) {
+    /// Which of two local files with one place has it.
+    private func isBefore(_ one: RelativePath, _ other: RelativePath, _ place: Place) -> Bool {
+        let first = plan.sources(of: place).first { $0 == one || $0 == other }
+        return first == one
+    }
+
+    private mutating func drop(_ place: Place, _ rules: IgnoreRules, _ findings: inout Findings) {
         guard let item = items.removeValue(forKey: place) else { return }
         serial += 1
         gone[place] = serial
         findings.changed[place] = .everything
         findings.rules.insert(item.rule)
-    }
-
-    private mutating func dropAll(
-        except seen: Set<RelativePath>, _ findings: inout Findings, where isMeant: (RelativePath) -> Bool
-    ) {
-        let vanished = items.filter { !seen.contains($0.value.local) && isMeant($0.value.local) }
-        for place in vanished.keys { drop(place, &findings) }
+        // Another file that has the same place comes to light.
+        for local in plan.sources(of: place) where local != item.local {
+            guard !tree.isGone(local), let entry = tree.entry(local), let placement = plan.placement(of: local),
+                !rules.isIgnored(local, isDirectory: entry.isFolder)
+            else { continue }
+            return take(local, placement, entry, &findings)
+        }
     }
 
     /// Where a walk for both a changed subtree and a rule's base has to start.

@@ -15,24 +15,72 @@ struct CopyScript {
         text = Array(
             """
             s=$1
-            say() { if [ "$2" = 0 ]; then echo "OK $1"; else echo "NO $1 $3"; fi; }
+            nl='
+            '
+            say() {
+              if [ "$2" = 0 ]; then echo "OK $1"; return; fi
+              e=${3%%"$nl"*}; printf '%s\\n' "NO $1 ${e:-failed}"
+            }
+            # Nothing on the way from the destination may be a link, which could lead out of it.
+            way() {
+              p=$t r=$1
+              while :; do
+                case $r in */*) ;; *) return 0;; esac
+                p=$p/${r%%/*} r=${r#*/}
+                if [ -L "$p" ]; then e="a link is in the way"; return 1; fi
+              done
+            }
+            folder() {
+              if ! way "$2"; then say "$1" 1 "$e"; return; fi
+              f=$t/$2
+              if [ -d "$f" ] && [ ! -L "$f" ]; then say "$1" 0; return; fi
+              e=$(rm -f "$f" 2>&1 && mkdir -p "$f" 2>&1 && chmod "$3" "$f" 2>&1)
+              say "$1" $? "$e"
+            }
+            link() {
+              if ! way "$2"; then say "$1" 1 "$e"; return; fi
+              f=$t/$2
+              if [ -d "$f" ] && [ ! -L "$f" ]; then say "$1" 1 "Is a directory"; return; fi
+              e=$(mkdir -p "${f%/*}/" 2>&1 && ln -sfn -- "$3" "$f" 2>&1)
+              say "$1" $? "$e"
+            }
+            touched() {
+              if ! way "$2"; then say "$1" 1 "$e"; return; fi
+              e=$(chmod "$3" "$t/$2" 2>&1)
+              say "$1" $? "$e"
+              touch -d "@$4" "$t/$2" 2>/dev/null
+            }
+            # A folder in which the pod keeps files of its own stays, as it does by every other way.
+            gone() {
+              if ! way "$2"; then say "$1" 0; return; fi
+              f=$t/$2
+              if [ "$3" = all ]; then e=$(rm -rf "$f" 2>&1)
+              elif [ -d "$f" ] && [ ! -L "$f" ]; then rmdir "$f" 2>/dev/null; e=; :
+              else e=$(rm -f "$f" 2>&1)
+              fi
+              say "$1" $? "$e"
+            }
             put() {
+              if ! way "$2"; then say "$1" 1 "$e"; return; fi
+              f=$t/$2
+              # mv would put the file into it, or behind the link.
+              if [ -L "$f" ]; then rm -f "$f"; fi
+              if [ -d "$f" ]; then say "$1" 1 "Is a directory"; return; fi
               if [ -n "$5" ] && command -v sha256sum >/dev/null 2>&1; then
                 sum=$(sha256sum <"$s/$1"); sum=${sum%% *}
                 if [ "$sum" != "$5" ]; then echo "NO $1 the content arrived damaged"; return; fi
               fi
-              d=${2%/*}
-              e=$(mkdir -p "$d" 2>&1 && chmod "$3" "$s/$1" 2>&1 && touch -d "@$4" "$s/$1" 2>/dev/null; mv -f "$s/$1" "$2" 2>&1)
+              e=$(mkdir -p "${f%/*}/" 2>&1 && chmod "$3" "$s/$1" 2>&1 && { touch -d "@$4" "$s/$1" 2>/dev/null; mv -f "$s/$1" "$f" 2>&1; })
               say "$1" $? "$e"
             }
-            act() { n=$1; shift; e=$("$@" 2>&1); say "$n" $? "$e"; }
 
             """.utf8)
+        text += Array("t=".utf8) + quoted(Array((target == "/" ? "" : target).utf8)) + [0x0A]
     }
 
     /// Adds an operation by its number in the batch.
     mutating func add(_ operation: FileOperation, number: Int, digest: SHA256Digest?) {
-        let path = quoted(Array((target == "/" ? "" : target).utf8) + [UInt8(ascii: "/")] + operation.path)
+        let path = quoted(operation.path)
         func line(_ parts: [[UInt8]]) { text += parts.joined(separator: [0x20]) + [0x0A] }
         func words(_ words: String...) -> [[UInt8]] { words.map { Array($0.utf8) } }
         switch operation {
@@ -40,18 +88,15 @@ struct CopyScript {
             line(
                 words("put", "\(number)") + [path]
                     + words(String(mode & 0o777, radix: 8), "\(modified / 1_000_000_000)", "'\(digest?.hex ?? "")'"))
-        case .makeFolder: line(words("act", "\(number)", "mkdir", "-p") + [path])
-        case .link(_, let linkTarget): line(words("act", "\(number)", "ln", "-sfn") + [quoted(linkTarget), path])
+        case .makeFolder(_, let mode):
+            line(words("folder", "\(number)") + [path] + words(String(mode & 0o777, radix: 8)))
+        case .link(_, let linkTarget): line(words("link", "\(number)") + [path, quoted(linkTarget)])
         case .touch(_, let mode, let modified):
-            line(words("act", "\(number)", "chmod", String(mode & 0o777, radix: 8)) + [path])
-            line(words("touch", "-d", "@\(modified / 1_000_000_000)") + [path] + words("2>/dev/null"))
+            line(
+                words("touched", "\(number)") + [path]
+                    + words(String(mode & 0o777, radix: 8), "\(modified / 1_000_000_000)"))
         case .remove(_, let isRecursive):
-            // A folder in which the pod keeps files of its own stays, as it does by every other way.
-            let remove =
-                isRecursive
-                ? "rm -rf \"$1\""
-                : "if [ -d \"$1\" ] && [ ! -L \"$1\" ]; then rmdir \"$1\" 2>/dev/null; :; else rm -f \"$1\"; fi"
-            line(words("act", "\(number)", "sh", "-c") + [quoted(Array(remove.utf8))] + words("loopd") + [path])
+            line(words("gone", "\(number)") + [path] + words(isRecursive ? "all" : "one"))
         }
     }
 
@@ -85,6 +130,7 @@ struct CopyScript {
         let known: [(String, Int32)] = [
             ("Permission denied", EACCES), ("Read-only file system", EROFS), ("No space left", ENOSPC),
             ("Text file busy", ETXTBSY), ("Is a directory", EISDIR), ("Not a directory", ENOTDIR),
+            ("a link is in the way", EXDEV),
         ]
         return known.first { entry in text.utf8.count >= entry.0.utf8.count && contains(text, entry.0) }?.1 ?? EIO
     }

@@ -19,6 +19,8 @@ struct HelperUpload: Sendable {
     let container: String
     let program: HelperProgram
     let generation: UInt64
+    /// How long the API may take to say why a stream takes nothing any more.
+    var patience: Duration = .seconds(3)
 
     /// Reads a line, then hands the rest of the stream on.
     private struct Reader {
@@ -36,18 +38,29 @@ struct HelperUpload: Sendable {
                 switch try await stream.read() {
                 case .standardOutput(let bytes): pending += bytes
                 case .standardError(let bytes): complaint += String(decoding: bytes.prefix(500), as: UTF8.self)
-                case .ended(let end): throw end
+                case .ended(let end):
+                    let words = complaint.split(separator: "\n").first.map { ": \($0)" } ?? ""
+                    throw ExecEnd(kind: end.kind, message: end.message + words)
                 }
             }
         }
     }
 
     /// By the container's shell: one exec session finds a place, takes the program, and becomes the helper.
-    ///
-    /// `prefix` is put before the shell, for a container that has to be prepared first.
     func byShell(places: [String]) async throws -> StartedHelper {
+        do {
+            return try await byShell(places: places, isNew: false)
+        } catch is FoundDamaged {
+            return try await byShell(places: places, isNew: true)
+        }
+    }
+
+    /// A helper that was there runs, but is not the program that it should be, or does not speak.
+    private struct FoundDamaged: Error {}
+
+    private func byShell(places: [String], isNew: Bool) async throws -> StartedHelper {
         let stream = try await exec.start(
-            UploadScript.command(program, places: places), pod: pod, container: container)
+            UploadScript.command(program, places: places, isNew: isNew), pod: pod, container: container)
         do {
             return try await talk(Reader(stream: stream))
         } catch {
@@ -64,7 +77,13 @@ struct HelperUpload: Sendable {
             switch line {
             case .need:
                 try await send(to: reader.stream)
-            case .have(let path), .done(let path):
+            case .have(let path):
+                do {
+                    return try await greet(reader.stream, leading: reader.pending, path: path)
+                } catch let error where error is RungFailed || error is LinkError {
+                    throw FoundDamaged()
+                }
+            case .done(let path):
                 return try await greet(reader.stream, leading: reader.pending, path: path)
             case .lost(_, let reason):
                 lastReason = reason
@@ -80,7 +99,11 @@ struct HelperUpload: Sendable {
         for place in places {
             let path = "\(place)/\(program.folder)/helper"
             do {
-                if let running = try await run(path) { return running }
+                do {
+                    if let running = try await run(path) { return running }
+                } catch is RungFailed {
+                    // Another program of that name: the archive replaces it.
+                }
                 let archive = HelperArchive.tar(program, path: "\(program.folder)/helper")
                 let stream = try await exec.start(
                     ["tar", "-x", "-f", "-", "-C", place], pod: pod, container: container)
@@ -145,13 +168,42 @@ struct HelperUpload: Sendable {
     private func send(_ bytes: [UInt8], to stream: any ExecStream) async throws {
         let chunk = 256 << 10
         for start in stride(from: 0, to: bytes.count, by: chunk) {
-            try await stream.write(Array(bytes[start..<min(start + chunk, bytes.count)]))
+            do {
+                try await stream.write(Array(bytes[start..<min(start + chunk, bytes.count)]))
+            } catch let lost as ExecEnd where lost.kind == .disconnected {
+                throw try await reason(stream) ?? lost
+            }
         }
+    }
+
+    /// Why a stream takes nothing any more: the API says it as the last output; `nil` when it does not.
+    private func reason(_ stream: any ExecStream) async throws -> ExecEnd? {
+        let end = try await withThrowingTaskGroup(of: ExecEnd?.self) { group in
+            group.addTask {
+                while true {
+                    if case .ended(let end) = try await stream.read() { return end }
+                }
+            }
+            group.addTask {
+                try await Task.sleep(for: patience)
+                // Closing is what lets a read return that does not know of cancellation.
+                stream.close()
+                return nil
+            }
+            defer { group.cancelAll() }
+            return try await group.next() ?? nil
+        }
+        return end?.kind == .disconnected ? nil : end
     }
 
     /// Takes up the protocol, and checks that the program there is the one that was sent.
     private func greet(_ stream: any ExecStream, leading: [UInt8], path: String) async throws -> StartedHelper {
-        let link = try await HelperLink.open(ExecChannel(stream), generation: generation, leading: leading)
+        let link: HelperLink
+        do {
+            link = try await HelperLink.open(ExecChannel(stream), generation: generation, leading: leading)
+        } catch let lost as ExecEnd where lost.kind == .disconnected {
+            throw try await reason(stream) ?? lost
+        }
         guard SHA256Digest(link.welcome.digest) == program.digest else {
             link.drop("another program answers")
             throw RungFailed(description: "\(path) is not the helper that was sent")

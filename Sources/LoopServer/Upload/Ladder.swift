@@ -51,6 +51,10 @@ final class Ladder: ContainerConnector {
                 reasons.append("\(rung): \(end.message)")
             } catch let end as ExecEnd {
                 if case .exited = end.kind { reasons.append("\(rung): \(end.message)") } else { throw end }
+            } catch LinkError.disconnected(let reason) where rung != .ephemeral {
+                // It was started and did not speak: an image that does not let it run, or a lost way, on which the next
+                // rung fails as well.
+                reasons.append("\(rung): \(reason)")
             }
         }
         guard transport == .automatic else { throw noWay(instance, reasons) }
@@ -114,7 +118,13 @@ final class Ladder: ContainerConnector {
     /// The architecture of a node, in Kubernetes' names; asked once.
     private func architecture(of node: String) async throws -> String {
         if let known = state.withLock({ $0.architectures[node] }) { return known }
-        let labels = try await objects.node(node).at("metadata", "labels")
+        let labels: JSON?
+        do {
+            labels = try await objects.node(node).at("metadata", "labels")
+        } catch let error as KubeError where error.isForbidden || error.isNotFound {
+            // Who may use one namespace only cannot look at nodes: the usual one, which is tried out before it is used.
+            return "amd64"
+        }
         let system = labels?["kubernetes.io/os"]?.string ?? "linux"
         guard system == "linux" else {
             throw LoopFailure(

@@ -31,9 +31,9 @@ enum UploadScript {
 
     /// The command that runs the script in a container.
     ///
-    /// `places` are folders to try, in order.
-    static func command(_ program: HelperProgram, places: [String]) -> [String] {
-        ["sh", "-c", text, "loopd", program.folder, String(program.bytes.count)] + places
+    /// `places` are folders to try, in order. A helper that is there already is used unless `isNew` asks for a new one.
+    static func command(_ program: HelperProgram, places: [String], isNew: Bool = false) -> [String] {
+        ["sh", "-c", text, "loopd", program.folder, String(program.bytes.count), isNew ? "new" : "any"] + places
     }
 
     /// Where a helper may live, best first; a read-only root leaves the mounted ones.
@@ -46,17 +46,18 @@ enum UploadScript {
     /// A folder on a `noexec` mount shows when a two-line script is run from it, before anything large is sent. `head -c`
     /// may read ahead, which is harmless, because nothing is sent before the helper has answered. A program counts only when
     /// it says its own hash, which its folder is named for: a connection that is cut leaves a part of it, and to a shell an
-    /// empty file is a program that succeeds.
+    /// empty file is a program that succeeds. Where the place is full, the rest of the program is read all the same: else
+    /// the next place would begin with it.
     static let text = """
-        name=$1 size=$2
-        shift 2
+        name=$1 size=$2 use=$3
+        shift 3
         good() {
           case $("$1" version </dev/null 2>/dev/null) in
             *" ${name#.loopd-}"*) return 0 ;;
           esac
           return 1
         }
-        for d do
+        [ "$use" = new ] || for d do
           h=$d/$name/helper
           if [ -x "$h" ] && good "$h"; then
             echo "HAVE $h"
@@ -70,6 +71,7 @@ enum UploadScript {
           (umask 077; mkdir -p "$t") 2>/dev/null || continue
           x=$t/try.$$
           if ! (printf '#!/bin/sh\\nexit 0\\n' >"$x" && chmod 700 "$x") 2>/dev/null; then
+            [ -w "$t" ] && why="$d is full"
             rm -f "$x"; rmdir "$t" 2>/dev/null; continue
           fi
           if ! "$x" 2>/dev/null; then
@@ -80,14 +82,15 @@ enum UploadScript {
           h=$t/helper
           n=$h.$$
           echo "NEED $h"
-          if command -v head >/dev/null 2>&1; then head -c "$size" >"$n" 2>/dev/null
-          else dd bs=1 count="$size" of="$n" 2>/dev/null
+          if command -v head >/dev/null 2>&1 && command -v cat >/dev/null 2>&1
+          then head -c "$size" 2>/dev/null | { cat >"$n"; cat >/dev/null; } 2>/dev/null
+          else dd bs=1 count="$size" 2>/dev/null | { dd of="$n"; dd of=/dev/null; } 2>/dev/null
           fi
           if chmod 700 "$n" 2>/dev/null && good "$n" && mv -f "$n" "$h"; then
             echo "DONE $h"
             exec "$h" serve
           fi
-          why="$d: $(wc -c <"$n" 2>/dev/null || echo 0) of $size bytes arrived, or the program does not run there"
+          why="$d: $( (wc -c <"$n") 2>/dev/null || echo 0) of $size bytes fit, or the program does not run there"
           rm -f "$n"; rmdir "$t" 2>/dev/null
           echo "LOST $h $why"
         done

@@ -150,11 +150,11 @@ struct ExecSessionTests {
         }) { client, _ in
             let asked = ExecSession.Request(namespace: "d", pod: "web", command: ["cat"])
             let session = try await ExecSession.open(client, asked)
-            #expect(try await session.receive() == [65])
-            await #expect(throws: ExecError.connectionLost("without a status")) { try await session.receive() }
+            #expect(try await session.next() == .standardOutput([65]))
+            await #expect(throws: ExecError.connectionLost("without a status")) { try await session.next() }
             await #expect(throws: ExecError.self) {
                 // The first write may still find room in a buffer.
-                while true { try await session.send([UInt8](repeating: 0, count: 1 << 20)) }
+                while true { try await session.write([UInt8](repeating: 0, count: 1 << 20)) }
             }
         }
     }

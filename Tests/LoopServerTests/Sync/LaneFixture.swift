@@ -9,14 +9,14 @@ final class LaneFixture {
     let project: ScratchTree
     let container: ScratchTree
     let state: ScratchTree
-    let local = LocalContainer()
+    let local: LocalContainer
     let lane: ServiceLane
     let events: EventLog
 
     /// A lane for `rules`, given as patterns and folders below the container's.
     init(
         _ rules: [(watch: [String], to: String)] = [(["app/**"], "srv/app")], then: [Step] = [], mirror: Bool = false,
-        reusing: (project: ScratchTree, container: ScratchTree, state: ScratchTree)? = nil
+        reusing: (project: ScratchTree, container: ScratchTree, state: ScratchTree)? = nil, hooks: Hooks? = nil
     ) throws {
         project = try reusing?.project ?? ScratchTree()
         container = try reusing?.container ?? ScratchTree()
@@ -31,8 +31,10 @@ final class LaneFixture {
         }
         let plan = ServicePlan(service, project: project.path)
         let log = events
+        local = LocalContainer(others: root)
+        let connector: any ContainerConnector = if let hooks { HookedContainer(local, hooks) } else { local }
         lane = ServiceLane(
-            plan, tree: LocalTree(root: project.path), connector: local,
+            plan, tree: LocalTree(root: project.path), connector: connector,
             ignore: try IgnoreRules(root: project.path, patterns: []),
             journal: Journal(path: "\(state.path)/journal", destinations: plan.destinations),
             emit: { log.add($0) })
@@ -90,4 +92,9 @@ final class EventLog: Sendable {
     var skipped: [String] {
         all.compactMap { if case .skipped(let path, let reason) = $0 { "\(path): \(reason)" } else { nil } }
     }
+}
+
+extension ServiceLane {
+    /// The containers that have everything by now.
+    var settled: Set<ContainerInstance.ID> { Set(replicas.values.filter(\.isQuiet).map(\.instance.id)) }
 }

@@ -9,6 +9,10 @@ import Testing
 final class LocalContainer: ContainerConnector {
     private let helpers = Mutex<[Child]>([])
     private let generation = Atomic<UInt64>(1)
+    /// The folder with the roots of all pods but the first, whose root is the machine's.
+    private let others: String
+
+    init(others: String) { self.others = others }
 
     /// The helper that the build made, beside the test bundle.
     static var helper: String {
@@ -26,7 +30,10 @@ final class LocalContainer: ContainerConnector {
         helpers.withLock { $0.append(child) }
         let number = generation.add(1, ordering: .relaxed).newValue
         let link = try await HelperLink.open(PipeChannel(child), generation: number)
-        return LinkAccess(link, removesHelper: false, description: "a helper beside the test")
+        let uid = instance.id.podUID
+        let root = uid == "uid-1" ? "" : "\(others)/\(uid)"
+        if !root.isEmpty { mkdir(root, 0o755) }
+        return LinkAccess(link, root: root, removesHelper: false, description: "a helper beside the test")
     }
 
     /// Kills whatever helpers run.

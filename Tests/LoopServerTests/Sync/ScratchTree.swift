@@ -78,6 +78,8 @@ final class ScratchTree {
         guard lstat(path, &status) == 0 else { return "nothing" }
         switch status.st_mode & S_IFMT {
         case S_IFDIR: return "folder"
+        // Reading one would wait for a writer.
+        case S_IFIFO: return "pipe"
         case S_IFLNK:
             var target = [CChar](repeating: 0, count: 4096)
             let count = readlink(path, &target, target.count)

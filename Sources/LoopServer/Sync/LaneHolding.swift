@@ -1,0 +1,58 @@
+internal import Watcher
+internal import Wire
+
+/// Large transfers: the batch that has one waits as a whole, and later batches pass it.
+extension ServiceLane {
+    /// From this size on a file's batch is held until its content is there.
+    private static let largeSize: Int64 = 8 << 20
+
+    /// Whether there is anything to do now.
+    func hasWork(_ replica: Replica) -> Bool {
+        if let held = replica.held, isReady(held, replica) { return true }
+        return !replica.work.isEmpty
+    }
+
+    /// The next piece of work that can be applied without waiting for a large transfer; `nil` when it has to wait.
+    func next(for replica: Replica) -> Replica.Work? {
+        if let held = replica.held, isReady(held, replica) {
+            replica.held = nil
+            return held
+        }
+        guard !replica.work.isEmpty else { return nil }
+        let work = replica.takeWork()
+        if let held = replica.held, held.touches(work) || !isReady(work, replica) {
+            replica.held?.merge(work)
+        } else if isReady(work, replica) {
+            return work
+        } else {
+            replica.held = work
+        }
+        guard let held = replica.held else { return nil }
+        for (place, item) in large(held, replica) where !isCurrent(replica.early[place], item) {
+            if let old = replica.early.removeValue(forKey: place) { abandon(old, place, replica) }
+            sendEarly(item.local, item.entry, place, replica)
+        }
+        return nil
+    }
+
+    /// Whether everything large in a piece of work has been sent, or has failed to be.
+    func isReady(_ work: Replica.Work, _ replica: Replica) -> Bool {
+        large(work, replica).allSatisfy { place, item in
+            guard let early = replica.early[place], isCurrent(early, item) else { return false }
+            return early.isDone
+        }
+    }
+
+    private func isCurrent(_ early: Replica.Early?, _ item: SourceIndex.Item) -> Bool {
+        early?.entry.hasContent(of: item.entry) == true
+    }
+
+    private func large(_ work: Replica.Work, _ replica: Replica) -> [(Place, SourceIndex.Item)] {
+        work.needs.compactMap { place, need in
+            guard need == .everything, !replica.blocked.contains(place.destination), let item = index.items[place],
+                case .file(let size) = item.entry.kind, size >= ServiceLane.largeSize
+            else { return nil }
+            return (place, item)
+        }
+    }
+}
