@@ -53,48 +53,54 @@ enum SaveRows {
 
     /// A thousand files at once.
     static func many() async throws -> [Row] {
-        var times: [Double] = []
+        var fresh: [Double] = []
+        var again: [Double] = []
         var copied: [Double] = []
         try await Scene.run { scene in
             try await scene.deploy(Workload())
             try scene.configure()
-            try scene.project.write("app/file", "x")
+            for set in 1...5 {
+                for folder in 0..<20 { try scene.project.folder("app/\(set)/\(folder)") }
+            }
             let pod = try await scene.running()[0].name
             let loopd = try await scene.watching()
-            let last = try await Reader(scene, pod: pod, file: "/srv/app/round")
-            for round in 1...5 {
-                let place = loopd.log.count
+            // Each set is written twice: new, and then over what is there.
+            for round in 1...10 {
+                var next = loopd.log.count
                 let content = [UInt8](repeating: UInt8(round), count: 4096)
                 for number in 0..<1000 {
-                    try scene.project.write("app/\(number / 50)/\(number)", content)
+                    try scene.project.write("app/\((round + 1) / 2)/\(number / 50)/\(number)", content)
                 }
                 let began = now()
                 var files: Int64 = 0
-                var next = place
                 while files < 1000 {
                     let from = next
                     let event = try await loopd.event("landed", from: from)
-                    next = (loopd.log.events().dropFirst(from).firstIndex(of: event) ?? from) + 1
-                    let folders =
-                        round == 1 ? (event["paths"]?.array ?? []).count { $0.string?.contains("/") == false } : 0
-                    files += (event["files"]?.integer ?? 0) - Int64(folders)
+                    next = from + (loopd.log.events(from: from).firstIndex(of: event) ?? 0) + 1
+                    files += event["files"]?.integer ?? 0
                 }
-                times.append(milliseconds(since: began))
+                if round % 2 == 1 {
+                    fresh.append(milliseconds(since: began))
+                } else {
+                    again.append(milliseconds(since: began))
+                }
             }
-            try await scene.untilEqual("app", "/srv/app", in: pod)
-            await last.stop()
+            try await scene.untilEqual("app", "/srv/app", in: pod, limit: .seconds(60))
             try await loopd.stop()
-            for round in 1...2 {
+            for round in 1...3 {
                 let began = now()
-                try await scene.kubectl(["cp", "\(scene.project.path)/app", "\(pod):/srv/copy\(round)"])
+                try await scene.kubectl(["cp", "\(scene.project.path)/app/1", "\(pod):/srv/copy\(round)"])
                 copied.append(milliseconds(since: began))
             }
         }
         return [
             Row(
-                what: "1,000 files of 4 KB, after the last write, p50 of 5", loopd: Figures.time(times.median),
+                what: "1,000 new files of 4 KB, after the last write, p50 of 5", loopd: Figures.time(fresh.median),
                 target: "≤ 0.15 s", beside: "kubectl cp \(Figures.time(copied.median))",
-                ratio: Figures.ratio(copied.median, times.median))
+                ratio: Figures.ratio(copied.median, fresh.median)),
+            Row(
+                what: "the same files written again", loopd: Figures.time(again.median), target: "≤ 0.15 s",
+                beside: "", ratio: Figures.ratio(copied.median, again.median)),
         ]
     }
 

@@ -45,6 +45,11 @@ int cagent_open_within(int directory, const char *path, int flags, int resolutio
     return (int)fd;
 }
 
+int cagent_exchange(int directory, const char *name, int other_directory, const char *other) {
+    // The libc function is missing in older libcs; the flag is RENAME_EXCHANGE.
+    return (int)syscall(SYS_renameat2, directory, name, other_directory, other, 2u);
+}
+
 int cagent_status_at(int directory, const char *name, struct cagent_status *status) {
     struct stat raw;
     if (fstatat(directory, name, &raw, AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH) < 0) return -1;

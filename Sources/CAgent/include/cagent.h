@@ -48,6 +48,8 @@ struct cagent_status {
 int cagent_open(int directory, const char *path, int flags, uint32_t mode);
 /// openat2(2) (Linux 5.6) with RESOLVE_NO_MAGICLINKS and the `CAGENT_BENEATH` or `CAGENT_IN_ROOT` resolution.
 int cagent_open_within(int directory, const char *path, int flags, int resolution);
+/// renameat2(2) with RENAME_EXCHANGE: both names are there before and after.
+int cagent_exchange(int directory, const char *name, int other_directory, const char *other);
 /// fstatat(2) of the name itself, never of what a link points at; an empty name is the descriptor itself.
 int cagent_status_at(int directory, const char *name, struct cagent_status *status);
 /// getdents64(2).
