@@ -76,9 +76,19 @@ package final class Scene: Sendable {
     }
 
     /// Runs a program in a container and returns what it printed.
+    ///
+    /// kubectl 1.32 can read an answer before it has made the streams for it, and then drops it: such a call is made again.
     @discardableResult
     package func exec(_ pod: String, _ arguments: [String], codes: Set<Int32> = [0]) async throws -> Output {
-        try await kubectl(["exec", pod, "--"] + arguments, codes: codes)
+        while true {
+            let output = try await kubectl(["exec", pod, "--"] + arguments, codes: codes.union([1]))
+            if output.errorText.contains("Unknown stream id") {
+                try Task.checkCancellation()
+                continue
+            }
+            guard output.status == .exited(1), !codes.contains(1) else { return output }
+            throw Trouble("exec \(arguments.joined(separator: " ")) in \(pod): \(output.errorText)\(output.text)")
+        }
     }
 
     /// A file in a container; `nil` where there is none.
