@@ -46,7 +46,9 @@ uninstall:
 		$(DESTDIR)$(PREFIX)/share/zsh/site-functions/_loopd \
 		$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/loopd.fish
 
-bench: build
+bench:
+	@scripts/install-needs test
+	@scripts/stage $(STAGE)
 	@scripts/bench $(ONLY)
 
 clean:

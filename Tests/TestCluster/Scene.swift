@@ -34,10 +34,7 @@ package final class Scene: Sendable {
 
     private func close() async {
         watch.withLock { $0 = nil }
-        for loopd in started.withLock({ $0 }) {
-            loopd.child.signal(SIGKILL)
-            _ = await loopd.child.wait()
-        }
+        for loopd in started.withLock({ $0 }) { await loopd.child.terminate(grace: .seconds(2)) }
         _ = try? await kubectl(
             ["delete", "namespace", namespace, "--wait=false", "--ignore-not-found"], codes: [0, 1], scoped: false)
         Disk.remove(stateDirectory)
