@@ -80,6 +80,9 @@ struct HelperUpload: Sendable {
             case .have(let path):
                 do {
                     return try await greet(reader.stream, leading: reader.pending, path: path)
+                } catch let end as ExecEnd {
+                    guard case .exited = end.kind else { throw end }
+                    throw FoundDamaged()
                 } catch let error where error is RungFailed || error is LinkError {
                     throw FoundDamaged()
                 }
@@ -118,6 +121,10 @@ struct HelperUpload: Sendable {
                 reason = "\(place) does not let programs run"
             } catch let failed as RungFailed {
                 reason = failed.description
+            } catch let end as ExecEnd {
+                // tar gives up at once where it cannot enter the place.
+                guard case .exited = end.kind else { throw end }
+                reason = end.message
             }
         }
         throw RungFailed(description: reason)
@@ -125,7 +132,12 @@ struct HelperUpload: Sendable {
 
     /// Runs a helper that may be there; `nil` when it is not, or does not run.
     private func run(_ path: String) async throws -> StartedHelper? {
-        let stream = try await exec.start([path, "serve"], pod: pod, container: container)
+        let stream: any ExecStream
+        do {
+            stream = try await exec.start([path, "serve"], pod: pod, container: container)
+        } catch let end as ExecEnd where end.kind == .programMissing || end.kind == .exited(126) {
+            return nil
+        }
         do {
             return try await greet(stream, leading: [], path: path)
         } catch is LinkError {
@@ -133,7 +145,8 @@ struct HelperUpload: Sendable {
             return nil
         } catch let end as ExecEnd {
             stream.close()
-            guard end.kind == .programMissing || end.kind == .exited(126) else { throw end }
+            if end.kind == .programMissing { return nil }
+            guard case .exited = end.kind else { throw end }
             return nil
         }
     }

@@ -1,0 +1,178 @@
+import Glibc
+import JSON
+import Reactor
+import Synchronization
+import Testing
+
+@testable import LoopServer
+
+/// The API's side of a pod, as a test wants it.
+private final class PodDouble: PodObjects, ContainerCommands {
+    private let state: Mutex<(pod: JSON, added: [JSON])>
+    private let labels: JSON
+    private let started: JSON
+    private let isNodeForbidden: Bool
+
+    init(pod: JSON = [:], labels: JSON = [:], started: JSON = ["running": [:]], isNodeForbidden: Bool = false) {
+        state = Mutex((pod, []))
+        self.labels = labels
+        self.started = started
+        self.isNodeForbidden = isNodeForbidden
+    }
+
+    var added: [JSON] { state.withLock(\.added) }
+
+    func pod(_ name: String) async throws -> JSON { state.withLock(\.pod) }
+
+    func node(_ name: String) async throws -> JSON {
+        if isNodeForbidden { throw KubeError(code: 403, reason: "Forbidden", message: "nodes is forbidden") }
+        return ["metadata": ["labels": labels]]
+    }
+
+    func addEphemeralContainer(_ container: JSON, to pod: String) async throws {
+        state.withLock { state in
+            state.added.append(container)
+            state.pod = [
+                "spec": ["ephemeralContainers": [container]],
+                "status": ["ephemeralContainerStatuses": [["name": container["name"] ?? .null, "state": started]]],
+            ]
+        }
+    }
+
+    func wait(
+        forPod name: String, limit: Duration, until isDone: @escaping @Sendable (JSON) -> Bool
+    ) async throws -> JSON {
+        let pod = state.withLock(\.pod)
+        guard isDone(pod) else { throw RungFailed(description: "it never gets there") }
+        return pod
+    }
+
+    func copy(_ folder: String, to target: String, pod: String, container: String) async throws {}
+
+    func run(_ command: [String], pod: String, container: String) async throws -> Output {
+        try await Child.run(Launch(["true"]))
+    }
+}
+
+/// Refuses every exec the same way.
+private struct RefusingExec: ContainerExec {
+    let kind: ExecEnd.Kind
+
+    func start(_ command: [String], pod: String, container: String) async throws -> any ExecStream {
+        throw ExecEnd(kind: kind, message: "refused \(command[0])")
+    }
+}
+
+@Suite("The ladder into a container", .timeLimit(.minutes(1))) struct LadderTests {
+    let folder: ScratchTree
+
+    init() throws {
+        folder = try ScratchTree()
+        try folder.folder("scratch")
+    }
+
+    private func ladder(
+        _ pod: PodDouble, _ exec: any ContainerExec, _ transport: Sync.Transport = .automatic,
+        helpers: [String: String]? = nil, log: EventLog = EventLog()
+    ) throws -> Ladder {
+        let helpers = try helpers ?? ["amd64": LocalContainer.helper]
+        return Ladder(
+            objects: pod, exec: exec, commands: pod, programs: Programs(leash: nil, helpers: helpers),
+            helperImage: "image", transport: transport, destinations: [folder.path], scratch: folder.path + "/scratch"
+        ) { log.add(LoopEvent($0)) }
+    }
+
+    @Test("the shell is the first way; a node that may not be looked at is taken for a usual one")
+    func climbsByShell() async throws {
+        let pod = PodDouble(isNodeForbidden: true)
+        let access = try await ladder(pod, LocalExec()).connect(to: LaneFixture.instance())
+        #expect(access.description.hasPrefix("helper at /"))
+        #expect(!access.description.contains("tar"))
+        await access.end()
+    }
+
+    @Test("tar comes after the shell")
+    func climbsByTar() async throws {
+        let access = try await ladder(PodDouble(), LocalExec(missing: ["sh"])).connect(to: LaneFixture.instance())
+        #expect(access.description.hasSuffix("by tar"))
+        await access.end()
+    }
+
+    @Test("where nothing else is left, kubectl cp, which says why")
+    func fallsBack() async throws {
+        let log = EventLog()
+        let pod = PodDouble(started: ["waiting": ["reason": "ErrImagePull", "message": "no such image"]])
+        let exec = LocalExec(missing: ["sh", "tar"])
+        // A helper that is left from another test would do.
+        try await removeLeftHelpers()
+        let access = try await ladder(pod, exec, log: log).connect(to: LaneFixture.instance())
+        #expect(access.description.hasPrefix("kubectl cp"))
+        #expect(pod.added.count == 1)
+        #expect(log.all.contains { if case .notice(let text) = $0 { text.contains("no such image") } else { false } })
+        access.drop()
+        #expect(ScratchTree.snapshot(folder.path + "/scratch").isEmpty)
+    }
+
+    @Test("a rule that wants exec gets no kubectl cp, but every reason")
+    func namesReasons() async throws {
+        let pod = PodDouble(started: ["waiting": ["reason": "ErrImagePull"]])
+        do {
+            _ = try await ladder(pod, RefusingExec(kind: .forbidden), .exec).connect(to: LaneFixture.instance())
+            Issue.record("it found a way")
+        } catch let failure as LoopFailure {
+            #expect(failure.failure.details.count == 3)
+            #expect(failure.failure.details[0].hasPrefix("by shell: "))
+            #expect(failure.failure.details[1].hasPrefix("by tar: "))
+            #expect(
+                failure.failure.details[2]
+                    == "by ephemeral container: ephemeral container from image image: ErrImagePull")
+        }
+    }
+
+    @Test(
+        "a container that cannot be entered now is tried again, not by another rung",
+        arguments: [ExecEnd.Kind.containerUnavailable, .disconnected])
+    func waits(kind: ExecEnd.Kind) async throws {
+        let pod = PodDouble()
+        await #expect(throws: ExecEnd.self) {
+            try await ladder(pod, RefusingExec(kind: kind)).connect(to: LaneFixture.instance())
+        }
+        #expect(pod.added.isEmpty)
+    }
+
+    @Test("a rule that wants kubectl cp gets it at once")
+    func copies() async throws {
+        let pod = PodDouble(labels: ["kubernetes.io/os": "windows"])
+        let access = try await ladder(pod, RefusingExec(kind: .forbidden), .cp).connect(to: LaneFixture.instance())
+        #expect(access.description.hasPrefix("kubectl cp"))
+        access.drop()
+    }
+
+    @Test("Windows, and an architecture without a helper, are one line before anything is sent")
+    func namesPlatforms() async throws {
+        for (labels, words) in [
+            (["kubernetes.io/os": "windows"] as JSON, "node node runs windows: loopd's helper runs on Linux only"),
+            (["kubernetes.io/arch": "s390x"], "no helper for nodes of architecture s390x"),
+        ] {
+            do {
+                _ = try await ladder(PodDouble(labels: labels), RefusingExec(kind: .forbidden))
+                    .connect(to: LaneFixture.instance())
+                Issue.record("it found a way")
+            } catch let failure as LoopFailure {
+                #expect(failure.failure.summary == words)
+            }
+        }
+    }
+
+    private func removeLeftHelpers() async throws {
+        let program = try HelperProgram.built
+        for place in UploadScript.places(destinations: [folder.path]) {
+            unlink("\(place)/\(program.folder)/helper")
+        }
+    }
+
+    @Test("an id without its runtime's scheme", arguments: [("containerd://4f", "4f"), ("4f", "4f"), ("", "")])
+    func strips(id: String, bare: String) {
+        #expect(Ladder.bareID(id) == bare)
+    }
+}
