@@ -103,9 +103,9 @@ extension String {
     }
 }
 
-/// A new private folder in `/tmp`.
+/// A new private folder in `TMPDIR`, else in `/tmp`.
 package func temporaryFolder(_ name: String) throws -> String {
-    var template = Array("/tmp/\(name)-XXXXXX".utf8CString)
+    var template = Array("\(variable("TMPDIR") ?? "/tmp")/\(name)-XXXXXX".utf8CString)
     guard let made = template.withUnsafeMutableBufferPointer({ $0.baseAddress.flatMap { mkdtemp($0) } }) else {
         throw SystemError.last("mkdtemp \(name)")
     }
