@@ -10,7 +10,7 @@ final class HelperLink: Sendable {
         var streams: [UInt32: LinkStream] = [:]
         var nextStream: UInt32 = 1
         var ending: LinkError?
-        var unanswered = 0
+        var heartbeat = Heartbeat()
         var tasks: [Task<Void, Never>] = []
         var onEnd: [@Sendable () -> Void] = []
     }
@@ -180,7 +180,7 @@ final class HelperLink: Sendable {
                 let bytes = try await channel.receive()
                 guard !bytes.isEmpty else { throw LinkError.disconnected("the helper has ended") }
                 // Any sign of life counts: on a slow link a ping waits behind megabytes of content.
-                state.withLock { $0.unanswered = 0 }
+                state.withLock { $0.heartbeat.hear() }
                 decoder.feed(bytes)
             }
         } catch let error as LinkError {
@@ -217,11 +217,7 @@ final class HelperLink: Sendable {
         var number: UInt64 = 0
         // A silent link gives no end of file: only a missing answer tells (`Task.sleep` throws when the link ends).
         while (try? await Task.sleep(for: interval)) != nil {
-            let missed = state.withLock { state in
-                state.unanswered += 1
-                return state.unanswered - 1
-            }
-            if missed >= 2 { return fail(.disconnected("no answer to two pings")) }
+            guard state.withLock({ $0.heartbeat.beat() }) else { return fail(.disconnected("no answer to two pings")) }
             number += 1
             send(.ping(number))
         }
