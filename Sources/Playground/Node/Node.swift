@@ -47,7 +47,7 @@ final class Node: Sendable {
             cgroups: .ofThisMachine, events: NodeEvents(store: store, nodeName: name), rootless: preflight.rootless)
     }
 
-    /// Runs pods until the task is cancelled or `stop()` is called.
+    /// Runs pods until the task is cancelled.
     ///
     /// Containers go on running and are adopted by the next run over the same state directory.
     func run() async throws {

@@ -18,12 +18,20 @@ final class ObjectStore: Sendable {
         var objects: [ResourceKind: [Key: JSON]] = [:]
         var version: UInt64
         var histories: [ResourceKind: EventHistory] = [:]
-        var watchers: [ResourceKind: [UInt64: AsyncStream<StoredEvents.Wake>.Continuation]] = [:]
-        var nextWatcher: UInt64 = 1
+        /// Kinds whose watchers are to be woken once the lock is free.
+        var changed: Set<ResourceKind> = []
         let files: ObjectFiles
     }
 
+    private struct Watchers {
+        var waiting: [ResourceKind: [UInt64: AsyncStream<StoredEvents.Wake>.Continuation]] = [:]
+        var next: UInt64 = 1
+    }
+
     let state: Mutex<State>
+    /// Under a lock of their own, under which nobody is woken: a reader's cancellation holds its task's lock while it is
+    /// forgotten here, and waking it takes the two the other way round.
+    private let watchers = Mutex(Watchers())
     private let historyLimit: Int
 
     /// Opens the store under a directory, which is created where it is missing, and loads what it holds.
@@ -67,7 +75,8 @@ final class ObjectStore: Sendable {
     /// An empty name is made from `generateName`. Throws 409 `AlreadyExists`, 404 where its namespace is missing, 403
     /// where that is being deleted.
     func create(_ kind: ResourceKind, _ object: JSON, dryRun: Bool = false) throws -> JSON {
-        try state.withLock { state in
+        defer { wakeWatchers() }
+        return try state.withLock { state in
             var object = object
             var metadata = object["metadata"] ?? [:]
             let namespace = kind.isNamespaced ? metadata["namespace"]?.string ?? "default" : nil
@@ -122,7 +131,8 @@ final class ObjectStore: Sendable {
         _ kind: ResourceKind, _ namespace: String?, _ name: String, part: ObjectPart = .all, dryRun: Bool = false,
         _ change: (inout JSON) throws -> Void
     ) throws -> JSON {
-        try state.withLock { state in
+        defer { wakeWatchers() }
+        return try state.withLock { state in
             let key = ObjectStore.key(kind, namespace, name)
             guard let current = state.objects[kind]?[key] else { throw StatusError.notFound(kind, name) }
             var changed = current
@@ -150,7 +160,8 @@ final class ObjectStore: Sendable {
     func remove(
         _ kind: ResourceKind, _ namespace: String?, _ name: String, uid: String? = nil
     ) throws -> JSON {
-        try state.withLock { state in
+        defer { wakeWatchers() }
+        return try state.withLock { state in
             let key = ObjectStore.key(kind, namespace, name)
             guard let current = state.objects[kind]?[key] else { throw StatusError.notFound(kind, name) }
             let actual = current.at("metadata", "uid")?.string ?? ""
@@ -184,10 +195,12 @@ final class ObjectStore: Sendable {
                     .sorted { $0.key < $1.key }
                     .map { StoredEvent(type: .added, object: $0.value, previous: nil) }
             }
-            let id = state.nextWatcher
-            state.nextWatcher += 1
             let (wakes, wake) = AsyncStream.makeStream(of: StoredEvents.Wake.self, bufferingPolicy: .bufferingNewest(1))
-            state.watchers[kind, default: [:]][id] = wake
+            let id = watchers.withLock { watchers in
+                watchers.next += 1
+                watchers.waiting[kind, default: [:]][watchers.next] = wake
+                return watchers.next
+            }
             wake.onTermination = { [weak self] _ in self?.forget(kind, id) }
             return StoredEvents(
                 store: self, kind: kind, namespace: kind.isNamespaced ? namespace : nil, initial: initial,
@@ -210,7 +223,19 @@ final class ObjectStore: Sendable {
     }
 
     private func forget(_ kind: ResourceKind, _ id: UInt64) {
-        state.withLock { _ = $0.watchers[kind]?.removeValue(forKey: id) }
+        watchers.withLock { _ = $0.waiting[kind]?.removeValue(forKey: id) }
+    }
+
+    /// Wakes who watches a kind that was changed; called without the lock.
+    private func wakeWatchers() {
+        let kinds = state.withLock { state in
+            let kinds = state.changed
+            state.changed = []
+            return kinds
+        }
+        for kind in kinds {
+            for wake in watchers.withLock({ Array(($0.waiting[kind] ?? [:]).values) }) { wake.yield(.changed) }
+        }
     }
 
     private func commit(
@@ -235,7 +260,7 @@ final class ObjectStore: Sendable {
         state.histories[
             kind, default: EventHistory(limit: historyLimit, forgotten: state.files.firstVersion)
         ].append(StoredEvent(type: type, object: object, previous: previous))
-        for wake in (state.watchers[kind] ?? [:]).values { wake.yield(.changed) }
+        state.changed.insert(kind)
         return object
     }
 
