@@ -51,6 +51,7 @@ final class ServiceRun: Sendable {
     private func follow(_ watch: WorkloadWatch) async throws {
         var known: [ContainerInstance] = []
         var told: String?
+        var isWaiting = false
         while let state = await watch.next() {
             if state.isMissing {
                 if told != "missing" { await tellMissing() }
@@ -71,8 +72,17 @@ final class ServiceRun: Sendable {
             known = present
             await lane.setInstances(present)
             let reason = present.isEmpty ? absence(in: state) : nil
-            if let reason, reason != told { tellAbsence(reason, state) }
+            let isComing = reason != nil && isComing(state)
+            if let reason, reason != told {
+                // A pod that is on its way is worth one calm line, one that cannot come up is a failure.
+                if !isComing {
+                    report(.failed(LoopEvent.Failure("no pod to sync into: \(reason)")))
+                } else if !isWaiting {
+                    report(.notice("waiting for a pod: \(reason)"))
+                }
+            }
             told = reason
+            isWaiting = isComing
         }
     }
 
@@ -81,20 +91,16 @@ final class ServiceRun: Sendable {
         missingContainer(state) ?? state.reason(container: service.container) ?? "its container is between two runs"
     }
 
-    /// A pod that is on its way is worth a calm line, one that cannot come up is a failure.
-    private func tellAbsence(_ reason: String, _ state: WorkloadState) {
-        let coming = state.pods.filter { !$0.isOver }.flatMap(\.containers).allSatisfy { container in
+    /// Whether every pod is on its way up as far as its status says.
+    private func isComing(_ state: WorkloadState) -> Bool {
+        let isStarting = state.pods.filter { !$0.isOver }.flatMap(\.containers).allSatisfy { container in
             switch container.now {
             case .unknown, .running: true
             case .waiting(let reason, _): reason == "ContainerCreating" || reason == "PodInitializing"
             case .terminated: false
             }
         }
-        if coming, missingContainer(state) == nil, !state.pods.contains(where: { $0.unschedulable != nil }) {
-            report(.notice("waiting for a pod: \(reason)"))
-        } else {
-            report(.failed(LoopEvent.Failure("no pod to sync into: \(reason)")))
-        }
+        return isStarting && missingContainer(state) == nil && !state.pods.contains { $0.unschedulable != nil }
     }
 
     /// A container name that no pod has, and what there is instead.
