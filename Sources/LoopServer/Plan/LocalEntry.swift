@@ -53,6 +53,11 @@ struct LocalEntry: Equatable, Sendable {
 
     var isFolder: Bool { kind == .folder }
 
+    /// Whether a write after `moment` (nanoseconds since 1970) would have shown in the change time.
+    ///
+    /// Kernels before 6.13 stamp files by a clock that ticks every 1 to 10 ms: two writes in one tick look the same.
+    func isSettled(at moment: Int64) -> Bool { moment - identity.changed >= 20_000_000 }
+
     /// Whether both are regular files with the same bytes as far as the disk's bookkeeping says.
     func hasContent(of other: LocalEntry) -> Bool {
         guard case .file = kind else { return kind == other.kind }

@@ -105,9 +105,9 @@ extension ServiceLane {
         }
         let tree = tree
         let read = try await offPool {
-            unknown.map { ($0.0, $0.1.entry, try? LocalFile.digest(of: $0.1.local, in: tree, expected: $0.1.entry)) }
+            unknown.map { ($0.0, $0.1.entry, try? LocalFile.content(of: $0.1.local, in: tree, expected: $0.1.entry)) }
         }
-        for case (let place, let entry, let digest?) in read { index.learn(digest, of: place, as: entry) }
+        for case (let place, let entry, let content?) in read { index.learn(content, of: place, as: entry) }
         let remote = try await theirs
         return paths.filter { path in
             guard let ours = index.items[Place(destination: destination, path: path)]?.digest else { return true }

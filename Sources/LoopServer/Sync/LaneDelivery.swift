@@ -21,7 +21,7 @@ extension ServiceLane {
         let place: Place
         let item: SourceIndex.Item
         let stage: UInt32
-        let outcome: Result<SHA256Digest, any Error>
+        let outcome: Result<ReadContent, any Error>
     }
 
     /// Applies a piece of work.
@@ -56,8 +56,8 @@ extension ServiceLane {
         }
         for sent in try await stage(needs.filter { isContent($0.key, $0.value) }, replica, access) {
             switch sent.outcome {
-            case .success(let digest):
-                index.learn(digest, of: sent.place, as: sent.item.entry)
+            case .success(let content):
+                index.learn(content, of: sent.place, as: sent.item.entry)
                 if case .file(let size) = sent.item.entry.kind { receipt.bytes += size }
                 batches[sent.place.destination, default: Batch()].contents.append(
                     .place(
@@ -150,7 +150,14 @@ extension ServiceLane {
             if let early = replica.early.removeValue(forKey: place) {
                 if early.entry.hasContent(of: item.entry) {
                     let (stage, content) = (early.stage, early.content)
-                    waiting.append { Sent(place: place, item: item, stage: stage, outcome: await content.result) }
+                    waiting.append {
+                        let outcome = await content.result
+                        if case .success(let sent) = outcome, !sent.isCertain, !ServiceLane.isStill(sent, item, tree) {
+                            access.abandon(destination: place.destination, stage: stage)
+                            return Sent(place: place, item: item, stage: stage, outcome: .failure(SourceChanged()))
+                        }
+                        return Sent(place: place, item: item, stage: stage, outcome: outcome)
+                    }
                     continue
                 }
                 early.content.cancel()
@@ -160,9 +167,9 @@ extension ServiceLane {
             let progress = progress(of: item.local, item.entry)
             waiting.append {
                 do {
-                    let digest = try await ServiceLane.send(
+                    let content = try await ServiceLane.send(
                         item.local, item.entry, from: tree, to: place, stage: stage, access, progress: progress)
-                    return Sent(place: place, item: item, stage: stage, outcome: .success(digest))
+                    return Sent(place: place, item: item, stage: stage, outcome: .success(content))
                 } catch {
                     return Sent(place: place, item: item, stage: stage, outcome: .failure(error))
                 }
@@ -179,6 +186,15 @@ extension ServiceLane {
             }
             return sent
         }
+    }
+
+    /// Whether a file still has the bytes that were sent early: a second write within one tick leaves its times as they
+    /// were.
+    ///
+    /// Only small files are ever read so soon after their last write.
+    private static func isStill(_ sent: ReadContent, _ item: SourceIndex.Item, _ tree: LocalTree) -> Bool {
+        let now = try? LocalFile.content(of: item.local, in: tree, expected: item.entry)
+        return now?.digest == sent.digest
     }
 
     /// Tells of a transfer that takes long enough to be watched, a few times a second.

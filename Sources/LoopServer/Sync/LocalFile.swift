@@ -16,6 +16,7 @@ final class LocalFile: ContentSource {
     private let attempt: String
     private let expected: LocalEntry
     private let hash: Mutex<chash_sha256>
+    private let checked = Mutex<Int64>(0)
 
     /// Opens a file.
     ///
@@ -56,6 +57,9 @@ final class LocalFile: ContentSource {
         return bytes
     }
 
+    /// Whether any write since the last byte was read shows in the file's times.
+    var isCertain: Bool { expected.isSettled(at: checked.withLock { $0 }) }
+
     /// The hash of everything that was read.
     var digest: SHA256Digest {
         hash.withLock { hash in
@@ -65,20 +69,34 @@ final class LocalFile: ContentSource {
     }
 
     /// The hash of a file's content without sending it.
-    static func digest(of path: RelativePath, in tree: LocalTree, expected: LocalEntry) throws -> SHA256Digest {
+    static func content(of path: RelativePath, in tree: LocalTree, expected: LocalEntry) throws -> ReadContent {
         let file = try LocalFile(path, in: tree, expected: expected)
         var offset: Int64 = 0
         while offset < file.size {
             offset += Int64(try file.read(at: offset, limit: Int(min(file.size - offset, 1 << 20))).count)
         }
-        return file.digest
+        return ReadContent(digest: file.digest, isCertain: file.isCertain)
     }
 
     private func check() throws {
         var status = stat()
         guard fstat(descriptor, &status) == 0 else { throw SystemError.last(attempt) }
         guard let now = LocalEntry(status, target: nil), now.hasContent(of: expected) else { throw SourceChanged() }
+        checked.withLock { $0 = wallClockNow() }
     }
+}
+
+/// The hash of content that was read, and whether a write just after the reading could go unseen.
+struct ReadContent: Sendable {
+    let digest: SHA256Digest
+    let isCertain: Bool
+}
+
+/// Nanoseconds since 1970, the clock of files' times.
+func wallClockNow() -> Int64 {
+    var now = timespec()
+    clock_gettime(CLOCK_REALTIME, &now)
+    return nanoseconds(now)
 }
 
 /// A SHA-256 in 32 bytes without an allocation of its own.

@@ -10,11 +10,11 @@ final class Replica {
     final class Early {
         let entry: LocalEntry
         let stage: UInt32
-        let content: Task<SHA256Digest, any Error>
+        let content: Task<ReadContent, any Error>
         /// Whether the transfer has ended, well or not.
         var isDone = false
 
-        init(entry: LocalEntry, stage: UInt32, content: Task<SHA256Digest, any Error>) {
+        init(entry: LocalEntry, stage: UInt32, content: Task<ReadContent, any Error>) {
             self.entry = entry
             self.stage = stage
             self.content = content

@@ -89,7 +89,9 @@ actor ServiceLane {
             return
         }
         let place = placement.place
-        if let known = index.items[place], known.entry.hasContent(of: entry), known.digest != nil { return }
+        if let known = index.items[place], known.entry.hasContent(of: entry), known.digest != nil, known.isCertain {
+            return
+        }
         for replica in replicas.values where replica.isConverged && !replica.blocked.contains(place.destination) {
             let old = replica.early.removeValue(forKey: place)
             if let old { abandon(old, place, replica) }
@@ -259,7 +261,7 @@ actor ServiceLane {
     static func send(
         _ path: RelativePath, _ entry: LocalEntry, from tree: LocalTree, to place: Place, stage: UInt32,
         _ access: any ContainerAccess, progress: (Int64) -> Void = { _ in }
-    ) async throws -> SHA256Digest {
+    ) async throws -> ReadContent {
         try Task.checkCancellation()
         let file = try LocalFile(path, in: tree, expected: entry)
         let digest = try await access.stage(
@@ -267,7 +269,7 @@ actor ServiceLane {
         guard digest == file.digest else {
             throw LinkError.protocolViolation("\(path) has another hash in the container than here")
         }
-        return digest
+        return ReadContent(digest: digest, isCertain: file.isCertain)
     }
 }
 

@@ -34,6 +34,16 @@ struct SourceIndex: Sendable {
         var entry: LocalEntry
         /// The hash of the content that `entry` stands for, once it was read.
         var digest: SHA256Digest?
+        /// Whether every later write changes `entry`; until then only the bytes tell.
+        var isCertain: Bool
+
+        init(local: RelativePath, rule: Int, entry: LocalEntry, digest: SHA256Digest? = nil) {
+            self.local = local
+            self.rule = rule
+            self.entry = entry
+            self.digest = digest
+            isCertain = entry.isSettled(at: wallClockNow())
+        }
     }
 
     let plan: ServicePlan
@@ -107,8 +117,10 @@ struct SourceIndex: Sendable {
     }
 
     /// Notes the hash of content that was read, unless the item has changed since.
-    mutating func learn(_ digest: SHA256Digest, of place: Place, as entry: LocalEntry) {
-        if items[place]?.entry.hasContent(of: entry) == true { items[place]?.digest = digest }
+    mutating func learn(_ content: ReadContent, of place: Place, as entry: LocalEntry) {
+        guard items[place]?.entry.hasContent(of: entry) == true else { return }
+        items[place]?.digest = content.digest
+        items[place]?.isCertain = content.isCertain
     }
 
     /// Looks at everything in a subtree that a rule could take.
@@ -133,7 +145,7 @@ struct SourceIndex: Sendable {
         let place = placement.place
         let old = items[place]
         if let old, old.local != local, isBefore(old.local, local, place), !tree.isGone(old.local) { return }
-        if let old, old.local == local, old.entry == entry { return }
+        if let old, old.local == local, old.entry == entry, isSame(old, place) { return }
         gone[place] = nil
         var item = Item(local: local, rule: placement.rule, entry: entry)
         var need = Need.everything
@@ -158,8 +170,20 @@ struct SourceIndex: Sendable {
     /// read then.
     private func sameContent(_ old: Item, _ new: Item) -> SHA256Digest? {
         guard case .file = new.entry.kind, old.entry.kind == new.entry.kind, let digest = old.digest else { return nil }
-        let now = try? LocalFile.digest(of: new.local, in: tree, expected: new.entry)
-        return now == digest ? digest : nil
+        let now = try? LocalFile.content(of: new.local, in: tree, expected: new.entry)
+        return now?.digest == digest ? digest : nil
+    }
+
+    /// Whether an item whose entry is the same has the same bytes as well.
+    ///
+    /// One that was read within a tick of its last write is read again: a later write in that tick left no trace.
+    private mutating func isSame(_ item: Item, _ place: Place) -> Bool {
+        guard case .file = item.entry.kind, !item.isCertain else { return true }
+        guard let digest = item.digest,
+            let now = try? LocalFile.content(of: item.local, in: tree, expected: item.entry)
+        else { return false }
+        items[place]?.isCertain = now.isCertain
+        return now.digest == digest
     }
 
     /// Which of two local files with one place has it.

@@ -98,6 +98,12 @@ import Wire
         try project.write("app/a", "one")
         try project.write("app/d/x", "two")
         var index = try index(try plan())
+        // As after a delivery: the hashes are known, and old enough to be trusted.
+        for (place, text) in [(place("a"), "one"), (place("d/x"), "two")] {
+            let entry = try #require(index.items[place]?.entry)
+            let content = ReadContent(digest: SHA256Digest(of: Array(text.utf8)), isCertain: true)
+            index.learn(content, of: place, as: entry)
+        }
         try testCase.act(project)
         let changes = ChangeSet(
             paths: Set(testCase.paths.map { RelativePath($0) }), rescan: Set(testCase.rescan.map { RelativePath($0) }))
@@ -155,7 +161,8 @@ import Wire
         try project.write("app/a", "one")
         var index = try index(try plan())
         let entry = try #require(index.items[place("a")]?.entry)
-        index.learn(SHA256Digest(of: Array("one".utf8)), of: place("a"), as: entry)
+        index.learn(
+            ReadContent(digest: SHA256Digest(of: Array("one".utf8)), isCertain: true), of: place("a"), as: entry)
         unlink("\(project.path)/app/a")
         try project.write("app/a", "one")
         let findings = index.look(at: ChangeSet(paths: [RelativePath("app/a")]), rules: try rules)
@@ -174,8 +181,22 @@ import Wire
         unlink("\(project.path)/app/a")
         try project.write("app/a", "other")
         _ = index.look(at: ChangeSet(paths: [RelativePath("app/a")]), rules: try rules)
-        index.learn(SHA256Digest(of: Array("one".utf8)), of: place("a"), as: old)
+        index.learn(ReadContent(digest: SHA256Digest(of: Array("one".utf8)), isCertain: true), of: place("a"), as: old)
         #expect(index.items[place("a")]?.digest == nil)
+    }
+
+    @Test("a file written twice within one tick of the clock is told by its bytes", arguments: [true, false])
+    func rereadsWithinATick(isCertain: Bool) throws {
+        try project.write("app/a", "new")
+        var index = try index(try plan())
+        let entry = try #require(index.items[place("a")]?.entry)
+        // What an early reader saw: other bytes under the very same times.
+        let seen = ReadContent(digest: SHA256Digest(of: Array("old".utf8)), isCertain: isCertain)
+        index.learn(seen, of: place("a"), as: entry)
+        let findings = index.look(at: ChangeSet(paths: [RelativePath("app/a")]), rules: try rules)
+        #expect(findings.changed == (isCertain ? [:] : [place("a"): .everything]))
+        let written = entry.identity.changed
+        #expect(!entry.isSettled(at: written + 1_000_000) && entry.isSettled(at: written + 20_000_000))
     }
 
     @Test("files that no rule takes are named, with what is in the service's folder only")
