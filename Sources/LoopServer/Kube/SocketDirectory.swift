@@ -1,7 +1,7 @@
 internal import Glibc
 internal import Reactor
 
-/// A folder that only its owner can enter, for one socket; removed at the end.
+/// A folder that only its owner can enter, for one socket or what a session needs for a while; removed at the end.
 ///
 /// A lock in it is held as long as its process lives. What a killed loopd has left behind has no holder, and goes when the
 /// next one makes its folder.
@@ -42,11 +42,27 @@ final class SocketDirectory: Sendable {
         return runtime.filter { !$0.isEmpty } + ["/tmp"]
     }
 
-    /// Removes the socket and the folder.
-    func remove() {
-        unlink(socket)
-        unlink(SocketDirectory.lockFile(path))
+    /// Removes the folder with all that is in it.
+    func remove() { SocketDirectory.remove(path) }
+
+    private static func remove(_ path: String) {
+        for name in names(in: path) {
+            let inner = "\(path)/\(name)"
+            if unlink(inner) != 0, errno == EISDIR || errno == EPERM { remove(inner) }
+        }
         rmdir(path)
+    }
+
+    private static func names(in path: String) -> [String] {
+        guard let folder = opendir(path) else { return [] }
+        defer { closedir(folder) }
+        var names: [String] = []
+        while let entry = readdir(folder) {
+            let bytes = withUnsafeBytes(of: entry.pointee.d_name) { Array($0.prefix { $0 != 0 }) }
+            let name = String(decoding: bytes, as: UTF8.self)
+            if name != ".", name != ".." { names.append(name) }
+        }
+        return names
     }
 
     private static func lockFile(_ path: String) -> String { "\(path)/lock" }
@@ -64,12 +80,8 @@ final class SocketDirectory: Sendable {
 
     /// Removes folders of this user whose process is gone.
     private static func sweep(_ parent: String) {
-        guard let folder = opendir(parent) else { return }
-        defer { closedir(folder) }
-        while let entry = readdir(folder) {
-            let bytes = withUnsafeBytes(of: entry.pointee.d_name) { Array($0.prefix { $0 != 0 }) }
-            guard bytes.count == prefix.utf8.count + 6, bytes.starts(with: prefix.utf8) else { continue }
-            let path = "\(parent)/\(String(decoding: bytes, as: UTF8.self))"
+        for name in names(in: parent) where name.hasPrefix(prefix) && name.utf8.count == prefix.utf8.count + 6 {
+            let path = "\(parent)/\(name)"
             var about = stat()
             // A folder of somebody else's may be a trap, and is not ours to remove.
             guard lstat(path, &about) == 0, about.st_mode & S_IFMT == S_IFDIR, about.st_uid == geteuid() else {

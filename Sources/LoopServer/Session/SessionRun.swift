@@ -37,7 +37,7 @@ struct SessionRun: Sendable {
         do {
             try await deploy(connection)
             let scratch = try SocketDirectory.create()
-            defer { SessionRun.remove(scratch.path) }
+            defer { scratch.remove() }
             var runs: [ServiceRun] = []
             for service in services {
                 let lanes = runs.filter { service.dependsOn.contains($0.service.name) }.map(\.lane)
@@ -230,20 +230,6 @@ struct SessionRun: Sendable {
     private static func randomName() -> String {
         var generator = SystemRandomNumberGenerator()
         return String(generator.next(), radix: 36)
-    }
-
-    /// Removes the session's own folder: folders of services, in which every way has removed what it made.
-    private static func remove(_ folder: String) {
-        if let names = opendir(folder) {
-            while let entry = readdir(names) {
-                let name = withUnsafePointer(to: entry.pointee.d_name) { pointer in
-                    pointer.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
-                }
-                if name != ".", name != ".." { _ = rmdir("\(folder)/\(name)") }
-            }
-            closedir(names)
-        }
-        _ = rmdir(folder)
     }
 
     // MARK: - Words

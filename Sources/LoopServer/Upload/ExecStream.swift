@@ -10,7 +10,7 @@ enum ExecOutput: Sendable, Equatable {
 }
 
 /// How a program in a container ended.
-struct ExecEnd: Error, Sendable, Equatable {
+struct ExecEnd: Error, Sendable, Equatable, CustomStringConvertible {
     enum Kind: Sendable, Equatable {
         case exited(Int32)
         /// The container has no such program.
@@ -26,6 +26,8 @@ struct ExecEnd: Error, Sendable, Equatable {
     let kind: Kind
     /// What the cluster said, in one line.
     let message: String
+
+    var description: String { message }
 }
 
 /// A running exec session.

@@ -9,6 +9,8 @@ extension Node {
     static func teardown(stateDirectory: String) async -> [String] {
         guard let root = Disk.resolved(stateDirectory) else { return [] }
         let layout = NodeLayout(root: root)
+        // A runc that the playground has left at work makes a container a moment from now.
+        for _ in 0..<300 where hasRunc(at: layout) { try? await Task.sleep(for: .milliseconds(10)) }
         for pid in processes(of: layout) { _ = kill(pid, SIGKILL) }
         if let runc = try? Preflight(layout).runc {
             let runtime = Runc(program: runc, layout: layout)
@@ -41,6 +43,15 @@ extension Node {
     private static func processes(of layout: NodeLayout) -> Set<Int32> {
         let recorded = RunRecord.all(in: layout).filter { ContainerProcess.startTime(of: $0.pid) == $0.startTime }
         return Cgroups.processes(in: layout.cgroup).union(recorded.map(\.pid).filter { !isZombie($0) })
+    }
+
+    /// Whether a runc works on this state.
+    private static func hasRunc(at layout: NodeLayout) -> Bool {
+        Disk.names(in: "/proc").contains { name in
+            guard Int32(name) != nil, let line = Disk.text("/proc/\(name)/cmdline") else { return false }
+            let arguments = line.split(separator: "\0")
+            return arguments.dropFirst().prefix(2).elementsEqual(["--root", layout.runc[...]])
+        }
     }
 
     private static func isZombie(_ pid: Int32) -> Bool {
