@@ -128,7 +128,13 @@ struct Prober: Sendable {
 
     private func within(_ timeout: Duration, _ body: @escaping @Sendable () async throws -> String?) async -> String? {
         let work = Task { () -> String? in
-            do { return try await body() } catch { return "\(error)" }
+            do {
+                return try await body()
+            } catch is CancellationError {
+                return "context deadline exceeded (probe timed out after \(timeout))"
+            } catch {
+                return "\(error)"
+            }
         }
         let limit = Task {
             try await Task.sleep(for: timeout)

@@ -73,10 +73,9 @@ struct PodLifecycleTests {
                     ]
                 ])
             let events = try lab.store.watch(.event)
-            for try await event in events where event.object["reason"] == "Unhealthy" {
-                #expect(event.object["message"] == "Readiness probe failed: HTTP probe failed with statuscode: 404")
-                break
-            }
+            // On a busy machine a probe may time out first; the suite's time limit is what fails here.
+            let wanted: JSON = "Readiness probe failed: HTTP probe failed with statuscode: 404"
+            for try await event in events where event.object["message"] == wanted { break }
         }
     }
 
