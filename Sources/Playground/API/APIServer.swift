@@ -135,6 +135,10 @@ struct APIServer: Sendable {
             body["apiVersion"] = "v1"
             return (body.bytes, json)
         case "apis"? where path.count == 3: return Discovery.resourceList(path[1], path[2]).map { ($0.bytes, json) }
+        case "openapi"? where path == ["openapi", "v2"]:
+            // kubectl asks for it where it applies a `List`. An empty message is a document without schemas: what it does
+            // not know it does not check, and each object is checked by the server when it comes.
+            return ([], "application/com.github.proto-openapi.spec.v2.v1.0+protobuf")
         case "openapi"? where path.count == 2 && path[1] == "v3": return (OpenAPI.index(below: secret).bytes, json)
         case "openapi"? where path.count > 2 && path[1] == "v3":
             return (OpenAPI.document(Array(path.dropFirst(2))).bytes, json)

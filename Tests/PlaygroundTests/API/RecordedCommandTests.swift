@@ -171,4 +171,18 @@ struct RecordedCommandTests {
         }
         return text
     }
+
+    @Test("a List is applied object by object", .enabled(if: RunningAPI.hasKubectl))
+    func appliesLists() async throws {
+        try await RunningAPI.with(kubelet: false) { api in
+            let item: JSON = [
+                "apiVersion": "v1", "kind": "ConfigMap", "metadata": ["name": "settings"], "data": ["x": "1"],
+            ]
+            let list: JSON = ["apiVersion": "v1", "kind": "List", "items": [item]]
+            for word in ["created", "unchanged"] {
+                let output = try await api.kubectl("apply", "-f", "-", input: list.text)
+                #expect(output.text == "configmap/settings \(word)\n", "\(output.errorText)")
+            }
+        }
+    }
 }
