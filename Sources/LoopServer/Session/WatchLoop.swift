@@ -30,7 +30,7 @@ struct WatchLoop: Sendable {
             case .rootRestored:
                 report(.notice("the project's folder is back; comparing"))
             case .limitReached(let limit):
-                report(.failed(LoopEvent.Failure("not every folder is watched: \(limit)", nextStep: limit.command)))
+                report(.failed(LoopEvent.Failure("not every folder is watched: \(limit)")))
             case .unreadable(let folder):
                 report(.notice("\(folder)"))
             }
