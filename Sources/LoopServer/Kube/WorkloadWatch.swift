@@ -219,12 +219,13 @@ extension KubeClient {
         }
         return names
     }
+}
 
+extension JSON {
     /// The architecture and operating system of a node, in Kubernetes' names: `amd64`, `linux`.
-    func platform(ofNode name: String) async throws -> (architecture: String, system: String) {
-        let node = try await get(.nodes, name)
-        let labels = (node["metadata"] ?? .null).strings("labels")
-        let info = node.at("status", "nodeInfo")
+    var nodePlatform: (architecture: String, system: String) {
+        let labels = (self["metadata"] ?? .null).strings("labels")
+        let info = at("status", "nodeInfo")
         return (
             labels["kubernetes.io/arch"] ?? info?["architecture"]?.string ?? "amd64",
             labels["kubernetes.io/os"] ?? info?["operatingSystem"]?.string ?? "linux"

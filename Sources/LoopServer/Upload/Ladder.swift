@@ -118,21 +118,19 @@ final class Ladder: ContainerConnector {
     /// The architecture of a node, in Kubernetes' names; asked once.
     private func architecture(of node: String) async throws -> String {
         if let known = state.withLock({ $0.architectures[node] }) { return known }
-        let labels: JSON?
+        let platform: (architecture: String, system: String)
         do {
-            labels = try await objects.node(node).at("metadata", "labels")
+            platform = try await objects.node(node).nodePlatform
         } catch let error as KubeError where error.isForbidden || error.isNotFound {
             // Who may use one namespace only cannot look at nodes: the usual one, which is tried out before it is used.
             return "amd64"
         }
-        let system = labels?["kubernetes.io/os"]?.string ?? "linux"
-        guard system == "linux" else {
+        guard platform.system == "linux" else {
             throw LoopFailure(
-                failure: LoopEvent.Failure("node \(node) runs \(system): loopd's helper runs on Linux only"))
+                failure: LoopEvent.Failure("node \(node) runs \(platform.system): loopd's helper runs on Linux only"))
         }
-        let architecture = labels?["kubernetes.io/arch"]?.string ?? "amd64"
-        state.withLock { $0.architectures[node] = architecture }
-        return architecture
+        state.withLock { $0.architectures[node] = platform.architecture }
+        return platform.architecture
     }
 
     /// A number above every earlier one, also those of earlier runs: the wall clock in milliseconds.

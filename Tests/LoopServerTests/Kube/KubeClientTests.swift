@@ -131,7 +131,7 @@ struct KubeClientTests {
     func platform() async throws {
         let node = try #require(try Recording.json("nodes.json")["items"]?[0])
         try await withAPI({ try await $0.answer(node) }) { client, _ in
-            let platform = try await client.platform(ofNode: "lab")
+            let platform = try await client.get(.nodes, "lab").nodePlatform
             #expect(platform.architecture == "amd64")
             #expect(platform.system == "linux")
         }
