@@ -33,7 +33,13 @@ import Testing
                     // Now and then a batch of its own.
                     if number % 40 == 0 { _ = await loopd.log.first(from: loopd.log.count - 1) { _ in true } }
                 }
-                try await equal(scene, trouble.isOver, round: round)
+                do {
+                    try await equal(scene, trouble.isOver, round: round)
+                } catch {
+                    print("struck: \(trouble.struck.joined(separator: ", "))")
+                    print(loopd.transcript)
+                    throw error
+                }
             }
             print("struck: \(trouble.struck.joined(separator: ", "))")
             #expect(Set(trouble.struck).count == 4, "\(trouble.struck)")

@@ -15,7 +15,7 @@ protocol PodObjects: Sendable {
 /// Brings the helper beside a container that has neither shell nor tar: an ephemeral container in its process namespace,
 /// with its user, that works through `/proc/<pid>/root`.
 ///
-/// Ephemeral containers cannot be removed, so the one from before is used again while it runs.
+/// Ephemeral containers cannot be removed, so the one from before is used again while it runs or can still start.
 struct EphemeralUpload: Sendable {
     let objects: any PodObjects
     let exec: any ContainerExec
@@ -42,15 +42,25 @@ struct EphemeralUpload: Sendable {
     /// The name of a running ephemeral container of ours for this target, made if there is none.
     private func runningContainer() async throws -> String {
         let present = try await objects.pod(pod)
-        if let name = EphemeralUpload.running(in: present, target: target) { return name }
-        let taken = Set((present.at("spec", "ephemeralContainers")?.array ?? []).compactMap { $0["name"]?.string })
-        let name = (1...).lazy.map { "\(EphemeralUpload.prefix)\($0)" }.first { !taken.contains($0) } ?? "loopd-1"
-        try await objects.addEphemeralContainer(container(named: name, pod: present), to: pod)
+        let ours = EphemeralUpload.ours(in: present, for: target)
+        if let running = ours.first(where: { EphemeralUpload.hasStarted($0.name, in: present) }) { return running.name }
+        // One that waits for this image will start as soon as the image is there: another one would only wait as well.
+        let waiting = ours.last { $0.image == image && !EphemeralUpload.hasEnded($0.name, in: present) }
+        guard waiting != nil || ours.count < EphemeralUpload.most else {
+            throw RungFailed(
+                description: "\(ours.count) ephemeral containers of loopd's have ended in this pod; delete the pod")
+        }
+        let name: String
+        if let waiting {
+            name = waiting.name
+        } else {
+            let taken = Set((present.at("spec", "ephemeralContainers")?.array ?? []).compactMap { $0["name"]?.string })
+            name = (1...).lazy.map { "\(EphemeralUpload.prefix)\($0)" }.first { !taken.contains($0) } ?? "loopd-1"
+            try await objects.addEphemeralContainer(container(named: name, pod: present), to: pod)
+        }
         let started = try await objects.wait(forPod: pod, limit: .seconds(60)) { pod in
-            guard let state = EphemeralUpload.status(of: name, in: pod)?["state"] else { return false }
-            let reason = state.at("waiting", "reason")?.string ?? ""
-            return state["running"] != nil || state["terminated"] != nil || reason.hasPrefix("ErrImage")
-                || reason == "ImagePullBackOff" || reason == "CreateContainerError" || reason == "InvalidImageName"
+            EphemeralUpload.hasStarted(name, in: pod) || EphemeralUpload.hasEnded(name, in: pod)
+                || EphemeralUpload.isStuck(name, in: pod)
         }
         let state = EphemeralUpload.status(of: name, in: started)?["state"]
         guard state?["running"] == nil else { return name }
@@ -98,16 +108,36 @@ struct EphemeralUpload: Sendable {
         return process
     }
 
+    /// How many of ours a pod gets: each restart of the target ends one.
+    private static let most = 30
+
     private static func status(of name: String, in pod: JSON) -> JSON? {
         pod.at("status", "ephemeralContainerStatuses")?.array?.first { $0["name"]?.string == name }
     }
 
-    /// An ephemeral container of ours for `target` that runs.
-    static func running(in pod: JSON, target: String) -> String? {
-        let ours = (pod.at("spec", "ephemeralContainers")?.array ?? []).filter {
-            $0["targetContainerName"]?.string == target && $0["name"]?.string?.hasPrefix(prefix) == true
+    private static func hasStarted(_ name: String, in pod: JSON) -> Bool {
+        status(of: name, in: pod)?.at("state", "running") != nil
+    }
+
+    private static func hasEnded(_ name: String, in pod: JSON) -> Bool {
+        status(of: name, in: pod)?.at("state", "terminated") != nil
+    }
+
+    /// Whether it waits for what may never come.
+    private static func isStuck(_ name: String, in pod: JSON) -> Bool {
+        let reason = status(of: name, in: pod)?.at("state", "waiting", "reason")?.string ?? ""
+        return reason.hasPrefix("ErrImage")
+            || ["ImagePullBackOff", "CreateContainerError", "InvalidImageName"].contains(reason)
+    }
+
+    /// The ephemeral containers of ours for `target`, in the order they were made.
+    static func ours(in pod: JSON, for target: String) -> [(name: String, image: String)] {
+        (pod.at("spec", "ephemeralContainers")?.array ?? []).compactMap { container in
+            guard container["targetContainerName"]?.string == target, let name = container["name"]?.string,
+                name.hasPrefix(prefix)
+            else { return nil }
+            return (name, container["image"]?.string ?? "")
         }
-        return ours.compactMap { $0["name"]?.string }.first { status(of: $0, in: pod)?.at("state", "running") != nil }
     }
 
     /// Who the target runs as: what the node says, else what the spec says.

@@ -16,7 +16,16 @@ final class Ladder: ContainerConnector {
     /// A private folder for what `kubectl cp` needs.
     private let scratch: String
     private let emit: @Sendable (LoopEvent.Kind) -> Void
-    private let state = Mutex<(generation: UInt64, architectures: [String: String], serial: Int)>((0, [:], 0))
+    private struct State {
+        var generation: UInt64 = 0
+        /// The architectures of nodes.
+        var architectures: [String: String] = [:]
+        /// How many folders for `kubectl cp` were made.
+        var serial = 0
+        /// How often a rung failed in a way that may pass.
+        var doubts: [ContainerInstance.ID: Int] = [:]
+    }
+    private let state = Mutex(State())
 
     /// The ladder of one service; `destinations` are further places where a helper may live.
     init(
@@ -50,10 +59,11 @@ final class Ladder: ContainerConnector {
             } catch let end as ExecEnd where end.kind == .programMissing || end.kind == .forbidden {
                 reasons.append("\(rung): \(end.message)")
             } catch let end as ExecEnd {
-                if case .exited = end.kind { reasons.append("\(rung): \(end.message)") } else { throw end }
+                guard case .exited = end.kind, isLasting(instance) else { throw end }
+                reasons.append("\(rung): \(end.message)")
             } catch LinkError.disconnected(let reason) where rung != .ephemeral {
-                // It was started and did not speak: an image that does not let it run, or a lost way, on which the next
-                // rung fails as well.
+                // It was started and did not speak: an image that does not let it run.
+                guard isLasting(instance) else { throw LinkError.disconnected(reason) }
                 reasons.append("\(rung): \(reason)")
             }
         }
@@ -63,6 +73,16 @@ final class Ladder: ContainerConnector {
                 "\(instance.pod): no helper there (\(reasons.joined(separator: "; "))): falling back to kubectl cp, which is"
                     + " slow and compares nothing"))
         return try copyAccess(instance)
+    }
+
+    /// Whether what could be a container that is just ending, or a lost way, has come often enough to be the image's fault.
+    ///
+    /// The next rung may leave an ephemeral container in the pod, which can never be removed.
+    private func isLasting(_ instance: ContainerInstance) -> Bool {
+        state.withLock { state in
+            state.doubts[instance.id, default: 0] += 1
+            return state.doubts[instance.id, default: 0] > 2
+        }
     }
 
     private enum Rung: String, CustomStringConvertible {

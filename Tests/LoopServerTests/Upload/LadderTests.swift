@@ -140,6 +140,28 @@ private struct RefusingExec: ContainerExec {
         #expect(pod.added.isEmpty)
     }
 
+    @Test("a failure that may pass climbs no further until it has come three times: what is left in the pod stays there")
+    func doubts() async throws {
+        let pod = PodDouble(started: ["waiting": ["reason": "ErrImagePull"]])
+        let ladder = try ladder(pod, RefusingExec(kind: .exited(126)))
+        for _ in 0..<2 {
+            await #expect(throws: ExecEnd.self) { try await ladder.connect(to: LaneFixture.instance()) }
+            #expect(pod.added.isEmpty)
+        }
+        let access = try await ladder.connect(to: LaneFixture.instance())
+        #expect(access.description.hasPrefix("kubectl cp"))
+        access.drop()
+        #expect(pod.added.count == 1)
+    }
+
+    @Test("an ephemeral container that waits for its image is waited for, not doubled")
+    func addsOnlyOne() async throws {
+        let pod = PodDouble(started: ["waiting": ["reason": "ImagePullBackOff"]])
+        let ladder = try ladder(pod, RefusingExec(kind: .programMissing))
+        for _ in 0..<3 { try await ladder.connect(to: LaneFixture.instance()).drop() }
+        #expect(pod.added.count == 1)
+    }
+
     @Test("a rule that wants kubectl cp gets it at once")
     func copies() async throws {
         let pod = PodDouble(labels: ["kubernetes.io/os": "windows"])
