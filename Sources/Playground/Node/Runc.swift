@@ -28,6 +28,7 @@ struct Runc: Sendable {
         let runc = try await Child.spawn(launch)
         let status = await runc.wait()
         guard status.isSuccess, let pid = Runc.pid(in: pidFile) else {
+            StrayReaper.start()
             throw RuncError(message: failure(in: "\(bundle)/runc.log", status))
         }
         return pid
@@ -54,6 +55,7 @@ struct Runc: Sendable {
         let runc = try await Child.spawn(launch)
         let status = await runc.wait()
         guard status.isSuccess, let pid = Runc.pid(in: ticket + ".pid") else {
+            StrayReaper.start()
             throw RuncError(message: failure(in: ticket + ".log", status))
         }
         // It cannot have been reaped yet, so a missing process is a kernel without pidfds.

@@ -1,0 +1,27 @@
+import CLinux
+import Glibc
+import Reactor
+import Testing
+
+@testable import Playground
+
+@Suite("What a failed runc leaves", .timeLimit(.minutes(2))) struct StrayTests {
+    @Test("a process that died on its way into a container is reaped")
+    func reaped() async throws {
+        #expect(clinux_set_subreaper() == 0)
+        // An orphan that dies under the name that runc has on its way.
+        let orphan = "while kill -0 $$; do sleep 0.01; done; printf 'runc:[2:INIT]' > /proc/self/comm"
+        let output = try await Child.run(
+            Launch(["sh", "-c", "(read pid rest < /proc/self/stat; echo $pid; exec > /dev/null 2>&1; \(orphan)) & exit"]))
+        let pid = try #require(Int32(output.text.prefix { $0.isNumber }))
+        while let state = state(of: pid), state != "Z" { await Task.yield() }
+        StrayReaper.start()
+        while state(of: pid) != nil { await Task.yield() }
+    }
+
+    private func state(of pid: Int32) -> Character? {
+        Disk.text("/proc/\(pid)/stat").flatMap { line in
+            line.lastIndex(of: ")").flatMap { line[$0...].dropFirst(2).first }
+        }
+    }
+}
