@@ -10,9 +10,11 @@ import Testing
     func reaped() async throws {
         #expect(clinux_set_subreaper() == 0)
         // An orphan that dies under the name that runc has on its way.
-        let orphan = "while kill -0 $$; do sleep 0.01; done; printf 'runc:[2:INIT]' > /proc/self/comm"
-        let output = try await Child.run(
-            Launch(["sh", "-c", "(read pid rest < /proc/self/stat; echo $pid; exec > /dev/null 2>&1; \(orphan)) & exit"]))
+        let orphan = """
+            (read pid rest < /proc/self/stat; echo $pid; exec > /dev/null 2>&1
+            while kill -0 $$; do sleep 0.01; done; printf 'runc:[2:INIT]' > /proc/self/comm) & exit
+            """
+        let output = try await Child.run(Launch(["sh", "-c", orphan]))
         let pid = try #require(Int32(output.text.prefix { $0.isNumber }))
         while let state = state(of: pid), state != "Z" { await Task.yield() }
         StrayReaper.start()
