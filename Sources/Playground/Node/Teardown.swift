@@ -10,7 +10,11 @@ extension Node {
         guard let root = Disk.resolved(stateDirectory) else { return [] }
         let layout = NodeLayout(root: root)
         // A runc that the playground has left at work makes a container a moment from now.
-        for _ in 0..<300 where hasRunc(at: layout) { try? await Task.sleep(for: .milliseconds(10)) }
+        for _ in 0..<300 {
+            // Each look reads what every process of this machine is: the first one without a runc is the last.
+            guard hasRunc(at: layout) else { break }
+            try? await Task.sleep(for: .milliseconds(10))
+        }
         for pid in processes(of: layout) { _ = kill(pid, SIGKILL) }
         if let runc = try? Preflight(layout).runc {
             let runtime = Runc(program: runc, layout: layout)
