@@ -87,11 +87,16 @@ public final class Registry: Sendable {
         guard var tags = storage.tags(repository) else { throw RegistryError.unknownName }
         let query = exchange.request.query
         if let last = query.first(where: { $0.0 == "last" })?.1 { tags.removeAll { $0 <= last } }
-        if let count = query.first(where: { $0.0 == "n" }).flatMap({ Int($0.1) }), count >= 0 {
+        var headers: HTTPHeaders = ["Content-Type": "application/json"]
+        if let count = query.first(where: { $0.0 == "n" }).flatMap({ Int($0.1) }), (0..<tags.count).contains(count) {
             tags = Array(tags.prefix(count))
+            // Without it a client takes the part for the whole. (A tag has nothing that a URL would have to escape.)
+            if let last = tags.last {
+                headers["Link"] = "</v2/\(repository)/tags/list?n=\(count)&last=\(last)>; rel=\"next\""
+            }
         }
         let body: JSON = ["name": .string(repository), "tags": .array(tags.map { .string($0) })]
-        try await exchange.respond(HTTPResponse(200, headers: ["Content-Type": "application/json"]), body: body.bytes)
+        try await exchange.respond(HTTPResponse(200, headers: headers), body: body.bytes)
     }
 
     private func manifest(_ exchange: HTTPExchange, _ repository: String, _ reference: String) async throws {
@@ -156,25 +161,35 @@ public final class Registry: Sendable {
         }
         guard ["GET", "HEAD"].contains(exchange.request.method) else { throw RegistryError.unsupported }
         guard let size = storage.size(of: digest) else { throw RegistryError.unknownBlob }
-        let head = HTTPResponse(
+        var head = HTTPResponse(
             200,
             headers: [
                 "Content-Type": "application/octet-stream", "Docker-Content-Digest": digest.description,
-                "Content-Length": "\(size)",
+                "Accept-Ranges": "bytes", "Content-Length": "\(size)",
             ])
         if exchange.request.method == "HEAD" { return try await exchange.respond(head) }
+        var part = 0..<size
+        if let range = ByteRange(exchange.request.headers["Range"]) {
+            guard let bytes = range.bytes(of: size) else {
+                return try await exchange.respond(
+                    HTTPResponse(416, headers: ["Content-Range": "bytes */\(size)", "Content-Length": "0"]))
+            }
+            part = bytes
+            head = HTTPResponse(206, headers: head.headers)
+            head.headers["Content-Length"] = "\(part.count)"
+            head.headers["Content-Range"] = "bytes \(part.lowerBound)-\(part.upperBound - 1)/\(size)"
+        }
         let raw = open(storage.blob(digest), O_RDONLY | O_CLOEXEC)
         guard raw >= 0 else { throw SystemError.last("open blob \(digest)") }
         let owned = OwnedDescriptor(raw)
         try await exchange.startBody(head)
-        var sent = 0
-        while sent < size {
-            let chunk = [UInt8](unsafeUninitializedCapacity: min(1 << 20, size - sent)) { buffer, count in
-                count = max(0, read(owned.raw, buffer.baseAddress, buffer.count))
+        while !part.isEmpty {
+            let chunk = [UInt8](unsafeUninitializedCapacity: min(1 << 20, part.count)) { buffer, count in
+                count = max(0, pread(owned.raw, buffer.baseAddress, buffer.count, part.lowerBound))
             }
             guard !chunk.isEmpty else { throw SystemError(code: EIO, attempt: "read blob \(digest)") }
             try await exchange.write(chunk)
-            sent += chunk.count
+            part = part.dropFirst(chunk.count)
         }
         try await exchange.finish()
     }
@@ -214,8 +229,15 @@ public final class Registry: Sendable {
             return try await created(exchange, mount, repository)
         }
         let upload = try Upload(in: "\(storage.root)/uploads")
+        _ = upload.begin()
+        defer { upload.end() }
         let isAccepted = uploads.withLock { uploads in
-            guard uploads.count < Registry.uploadLimit else { return false }
+            if uploads.count >= Registry.uploadLimit {
+                // A client that was interrupted never comes back for its upload: who waits longest makes room.
+                let oldest = uploads.values.sorted { $0.lastUse < $1.lastUse }.first { $0.discardIfIdle() }
+                guard let oldest else { return false }
+                uploads[oldest.id] = nil
+            }
             uploads[upload.id] = upload
             return true
         }

@@ -11,6 +11,7 @@ final class Upload: Sendable {
         var digest = RunningDigest()
         var isBusy = false
         var isClosed = false
+        var lastUse = ContinuousClock.now
     }
     let id: String
     let path: String
@@ -37,7 +38,15 @@ final class Upload: Sendable {
         }
     }
 
-    func end() { state.withLock { $0.isBusy = false } }
+    func end() {
+        state.withLock { state in
+            state.isBusy = false
+            state.lastUse = .now
+        }
+    }
+
+    /// When a request last worked on it.
+    var lastUse: ContinuousClock.Instant { state.withLock { $0.lastUse } }
 
     // Inlined into an asynchronous caller, it crashes the optimizer of Swift 6.3 (coroutine splitting, signal 11).
     @inline(never)
@@ -63,7 +72,21 @@ final class Upload: Sendable {
             defer { state.isClosed = true }
             return !state.isClosed
         }
-        guard isFirst else { return }
+        if isFirst { remove() }
+    }
+
+    /// Does the same unless a request works on it; returns whether it did.
+    func discardIfIdle() -> Bool {
+        let isIdle = state.withLock { state in
+            guard !state.isBusy, !state.isClosed else { return false }
+            state.isClosed = true
+            return true
+        }
+        if isIdle { remove() }
+        return isIdle
+    }
+
+    private func remove() {
         _ = unlink(path)
         close(descriptor)
     }

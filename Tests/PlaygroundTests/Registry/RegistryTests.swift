@@ -61,6 +61,61 @@ struct RegistryTests {
         }
     }
 
+    @Test("a part of a blob is pulled, as a client resumes")
+    func ranges() async throws {
+        try await withRegistry { client, _ in
+            let blob = (0..<100).map { UInt8($0) }
+            let digest = try await ImageKit.push(blob, to: "app", client)
+            func get(_ range: String) async throws -> (HTTPResponse, [UInt8]) {
+                let answer = try await client.fetch(
+                    HTTPRequest("GET", "/v2/app/blobs/\(digest)", headers: ["Range": range]))
+                return (answer.response, answer.body)
+            }
+            for (range, expected) in [("bytes=10-19", 10..<20), ("bytes=90-", 90..<100), ("bytes=-5", 95..<100)] {
+                let (response, body) = try await get(range)
+                #expect(response.status == 206)
+                #expect(body == expected.map { UInt8($0) }, "\(range)")
+                let place = "bytes \(expected.lowerBound)-\(expected.upperBound - 1)/100"
+                #expect(response.headers["Content-Range"] == place)
+            }
+            #expect(try await get("bytes=100-").0.status == 416)
+            for unread in ["bytes=20-10", "bytes=-", "lines=1-2", "bytes=1-2,4-5"] {
+                #expect(try await get(unread).1 == blob, "\(unread)")
+            }
+        }
+    }
+
+    @Test("a part of the tags says where the rest is")
+    func tagPages() async throws {
+        try await withRegistry { client, _ in
+            for tag in ["b", "a", "c"] {
+                _ = try await ImageKit.push(layers: [], config: [:], as: "app", tag: tag, client)
+            }
+            var seen: [[String]] = []
+            var next: String? = "/v2/app/tags/list?n=2"
+            while let target = next {
+                let page = try await client.fetch(HTTPRequest("GET", target))
+                seen.append((try JSON(parsing: page.body)["tags"]?.array ?? []).compactMap(\.string))
+                let link = page.response.headers["Link"]
+                #expect(link?.hasSuffix(">; rel=\"next\"") ?? true)
+                next = link.map { String($0.dropFirst().prefix { $0 != ">" }) }
+            }
+            #expect(seen == [["a", "b"], ["c"]])
+        }
+    }
+
+    @Test("uploads that nobody goes on with make room for new ones")
+    func abandoned() async throws {
+        try await withRegistry { client, registry in
+            for _ in 0..<200 {
+                let started = try await client.fetch(HTTPRequest("POST", "/v2/app/blobs/uploads/"))
+                #expect(started.response.status == 202)
+            }
+            #expect(Disk.names(in: "\(registry.storage.root)/uploads").count == 64)
+            _ = try await ImageKit.push([1, 2, 3], to: "app", client, chunk: 1)
+        }
+    }
+
     @Test("a wrong digest, a missing blob, a gap and an unsafe name are refused, and leave nothing")
     func refusals() async throws {
         try await withRegistry { client, registry in
