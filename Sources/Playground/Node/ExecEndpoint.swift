@@ -49,7 +49,7 @@ extension Node: PodStreams {
     }
 
     private func exec(_ request: ExecRequest, _ exchange: HTTPExchange, _ worker: PodWorker?) async throws {
-        guard exchange.asksForWebSocket else { throw StatusError.badRequest("Upgrade request required") }
+        // Before the question of the protocol: kubectl asks again in SPDY's when it is refused, and shows that answer.
         guard let run = await worker?.runs[request.container], !run.process.hasEnded else {
             let text = Array("container not found (\"\(request.container)\")".utf8)
             return try await exchange.respond(
@@ -57,6 +57,7 @@ extension Node: PodStreams {
                     500, headers: ["Content-Length": "\(text.count)", "Content-Type": "text/plain; charset=utf-8"]),
                 body: text)
         }
+        guard exchange.asksForWebSocket else { throw StatusError.badRequest("Upgrade request required") }
         guard let version = ChannelProtocol.negotiate(exchange.offeredProtocols) else {
             return try await exchange.respond(
                 HTTPResponse(403, headers: ["Connection": "close", "Content-Length": "0"]))

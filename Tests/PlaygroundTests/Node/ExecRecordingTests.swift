@@ -111,6 +111,13 @@ struct ExecRecordingTests {
                 #expect(error.response.status == 500)
                 #expect(String(decoding: error.body, as: UTF8.self) == "container not found (\"imagepull\")")
             }
+            // kubectl tries SPDY then, and shows the answer to that.
+            let again = try await lab.client.fetch(
+                HTTPRequest(
+                    "POST", lab.execTarget("pull", ["true"]),
+                    headers: ["Connection": "Upgrade", "Upgrade": "SPDY/3.1", "Content-Length": "0"]))
+            #expect(again.response.status == 500)
+            #expect(String(decoding: again.body, as: UTF8.self) == "container not found (\"imagepull\")")
         }
     }
 
