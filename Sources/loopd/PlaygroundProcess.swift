@@ -1,4 +1,5 @@
 internal import Glibc
+internal import Playground
 internal import Reactor
 
 /// The playground's process and its files, seen from outside.
@@ -23,6 +24,15 @@ struct PlaygroundProcess: Sendable {
 
     /// Whether a process holds the playground.
     var isRunning: Bool { pid != nil }
+
+    /// Waits while the process that holds the playground is starting; returns whether it answers then.
+    func untilAnswers() async throws -> Bool {
+        while let pid {
+            if PlaygroundServer.process(in: directory) == pid { return true }
+            try await Task.sleep(for: .milliseconds(20))
+        }
+        return false
+    }
 
     /// The process that holds the playground, as the kernel names the lock's owner.
     var pid: Int32? {

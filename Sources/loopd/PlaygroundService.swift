@@ -11,12 +11,12 @@ enum PlaygroundService {
         var description: String { lines.joined(separator: "; ") }
     }
 
-    /// Runs the playground until a signal comes; `ready` is called once it answers.
+    /// Runs the playground until a signal comes; `ready` is called once it answers, `tell` with the cause where it fails.
     ///
     /// Its containers keep running: a playground that is started again takes them over.
     static func run(
         _ playground: PlaygroundProcess, hidden: [String], until signals: Signals, _ console: Console,
-        ready: @escaping @Sendable () -> Void
+        tell: (String) -> Void, ready: @escaping @Sendable () -> Void
     ) async -> Outcome {
         let server = PlaygroundServer(stateDirectory: playground.directory, hidden: hidden)
         let work = Task { try await server.run { _ in ready() } }
@@ -31,6 +31,7 @@ enum PlaygroundService {
             return .done
         } catch {
             console.complain("\(error)")
+            tell("\(error)")
             return .failed
         }
     }

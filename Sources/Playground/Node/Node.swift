@@ -47,12 +47,13 @@ final class Node: Sendable {
             cgroups: .ofThisMachine, events: NodeEvents(store: store, nodeName: name), rootless: preflight.rootless)
     }
 
-    /// Runs pods until the task is cancelled.
+    /// Runs pods until the task is cancelled; `prepared` is called once nothing is left that could keep it from that.
     ///
     /// Containers go on running and are adopted by the next run over the same state directory.
-    func run() async throws {
+    func run(_ prepared: @Sendable () throws -> Void = {}) async throws {
         try await host.prepare()
         await removeOrphans()
+        try prepared()
         try await withThrowingDiscardingTaskGroup { group in
             group.addTask { try await self.followPods() }
             for kind in [ResourceKind.configMap, .secret] {

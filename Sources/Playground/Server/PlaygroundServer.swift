@@ -78,7 +78,10 @@ public struct PlaygroundServer: Sendable {
         let address = Address(
             url: "http://127.0.0.1:\(identity.port)/\(identity.secret)",
             registry: "localhost:\(identity.registryPort)", kubeconfig: "\(stateDirectory)/kubeconfig")
-        try Self.write(address, in: stateDirectory)
+        let start: @Sendable () throws -> Void = { [stateDirectory] in
+            try Self.write(address, in: stateDirectory)
+            ready(address, store)
+        }
         defer { unlink("\(stateDirectory)/address.json") }
 
         try await withThrowingTaskGroup { group in
@@ -86,8 +89,7 @@ public struct PlaygroundServer: Sendable {
             group.addTask { try await HTTPServer(listener, handler: api.handle).run() }
             group.addTask { try await HTTPServer(registryListener, handler: registry.serve).run() }
             for controller in Self.controllers(store) { group.addTask { await controller.run() } }
-            if let node { group.addTask { try await node.run() } }
-            ready(address, store)
+            if let node { group.addTask { try await node.run(start) } } else { try start() }
             do {
                 // All of them run for ever: the first one that ends ends all.
                 try await group.next()
@@ -96,6 +98,13 @@ public struct PlaygroundServer: Sendable {
             }
             try Task.checkCancellation()
         }
+    }
+
+    /// The process that answers for a state directory; `nil` before it does, though one that was killed is named until the
+    /// next has started.
+    public static func process(in stateDirectory: String) -> Int32? {
+        guard let bytes = FileTree.read("\(stateDirectory)/address.json") else { return nil }
+        return (try? JSON(parsing: bytes))?["pid"]?.integer.flatMap(Int32.init(exactly:))
     }
 
     /// Removes what a playground has left: containers, mounts, files.

@@ -63,7 +63,13 @@ final class ObjectFiles {
     private func replace(_ path: String, with bytes: [UInt8]) throws {
         // One writer under the store's lock: one name for the file that is being written is enough.
         let temporary = "\(directory)/tmp/next"
-        try FileTree.write(bytes, to: temporary)
+        do {
+            try FileTree.write(bytes, to: temporary)
+        } catch {
+            // On a full disk its first half would take the room that a removal makes.
+            unlink(temporary)
+            throw error
+        }
         guard rename(temporary, path) == 0 else { throw SystemError.last("rename \(path)") }
     }
 }

@@ -33,14 +33,14 @@ enum PlaygroundCommands {
     static func ensureRunning(
         _ playground: PlaygroundProcess, project: String?, _ invocation: Invocation, _ console: Console
     ) async -> Outcome {
-        guard !playground.isRunning else { return .done }
         let hidden = [StateDirectory.path()] + (project.map { [$0] } ?? [])
         do {
+            if try await playground.untilAnswers() { return .done }
             if !invocation.isJSON { console.showTransient("starting the playground …") }
             try StateDirectory.create(playground.directory)
             if let failure = try await start(playground, hidden: hidden) {
                 // Another `up` may have been faster: then there is nothing wrong.
-                if playground.isRunning { return .done }
+                if try await playground.untilAnswers() { return .done }
                 console.complain("the playground did not start", hint: "its log: \(playground.log)")
                 console.complain(failure.map { "  \($0)" })
                 return .failed
@@ -75,7 +75,9 @@ enum PlaygroundCommands {
         try Task.checkCancellation()
         if said.starts(with: readyLine.utf8) { return nil }
         _ = await child.wait()
-        return lastLines(of: playground.log)
+        let lines = lastLines(of: playground.log)
+        // On a full disk there is no log.
+        return lines.isEmpty ? lastLines(of: said) : lines
     }
 
     /// The parent's environment with the state directory spelled out, because the working directory changes.
@@ -98,8 +100,11 @@ enum PlaygroundCommands {
         _ = lseek(file.raw, max(0, lseek(file.raw, 0, SEEK_END) - 4096), SEEK_SET)
         var bytes = [UInt8](repeating: 0, count: 4096)
         let count = max(0, read(file.raw, &bytes, bytes.count))
-        let lines = String(decoding: bytes.prefix(count), as: UTF8.self).split(separator: "\n")
-        return lines.suffix(5).map(String.init)
+        return lastLines(of: Array(bytes.prefix(count)))
+    }
+
+    private static func lastLines(of text: [UInt8]) -> [String] {
+        String(decoding: text, as: UTF8.self).split(separator: "\n").suffix(5).map(String.init)
     }
 
     // MARK: down
@@ -139,20 +144,29 @@ enum PlaygroundCommands {
                 return .failed
             }
             let outcome = await PlaygroundService.run(
-                playground, hidden: invocation.arguments, until: signals, console, ready: announce)
+                playground, hidden: invocation.arguments, until: signals, console, tell: tell
+            ) {
+                tell(readyLine)
+                forgetOutput()
+            }
             // Not before the last container has ended.
             _ = consume lock
             return outcome
         } catch {
             console.complain("the playground cannot run: \(error)")
+            tell("\(error)")
             return .failed
         }
     }
 
-    /// Tells who started this process, and lets go of the pipe: nobody will read it any more.
-    private static func announce() {
-        let bytes = Array(readyLine.utf8)
+    /// Tells who started this process.
+    private static func tell(_ line: String) {
+        let bytes = Array(line.utf8)
         _ = write(STDOUT_FILENO, bytes, bytes.count)
+    }
+
+    /// Lets go of the pipe: nobody will read it any more.
+    private static func forgetOutput() {
         guard isatty(STDOUT_FILENO) == 0 else { return }
         let null = open("/dev/null", O_WRONLY | O_CLOEXEC)
         if null >= 0 {
