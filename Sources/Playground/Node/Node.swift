@@ -107,13 +107,18 @@ final class Node: Sendable {
         // Late news of a pod whose worker has finished must not bring it back.
         let namespace = event.object.at("metadata", "namespace")?.string
         let name = event.object.at("metadata", "name")?.string ?? ""
-        guard event.type != .deleted,
+        guard event.type != .deleted, !Self.hasEnded(event.object),
             context.store.get(.pod, namespace, name)?.at("metadata", "uid")?.string == uid
         else { return nil }
         let worker = PodWorker(event.object, context)
         state.withLock { $0.workers[uid] = worker }
         if event.object.at("metadata", "deletionTimestamp") != nil { await worker.update(event.object) }
         return worker
+    }
+
+    /// Whether only its finalizers keep the pod's object.
+    private static func hasEnded(_ pod: JSON) -> Bool {
+        pod.at("metadata", "deletionTimestamp") != nil && pod.at("metadata", "deletionGracePeriodSeconds") == 0
     }
 
     private func endMissing(_ present: Set<String>) async {
@@ -146,7 +151,8 @@ final class Node: Sendable {
     /// Ends what an earlier playground left and no pod wants any more.
     private func removeOrphans() async {
         let wanted = Set(
-            context.store.list(.pod).items.filter { $0.at("spec", "nodeName")?.string == context.name }
+            context.store.list(.pod).items
+                .filter { $0.at("spec", "nodeName")?.string == context.name && !Self.hasEnded($0) }
                 .compactMap { $0.at("metadata", "uid")?.string })
         let layout = context.layout
         for id in Disk.names(in: layout.containers) {

@@ -88,7 +88,8 @@ final class ObjectStore: Sendable {
                         kind, "", [.required("metadata.name", "name or generateName is required")])
                 }
                 repeat {
-                    name = prefix + RandomNames.suffix()
+                    // Names that become host names have to stay labels.
+                    name = prefix.prefix(RandomNames.longestPrefix) + RandomNames.suffix()
                 } while state.objects[kind]?[
                     ObjectStore.key(kind, namespace, name)] != nil
             }
@@ -153,7 +154,7 @@ final class ObjectStore: Sendable {
         }
     }
 
-    /// Removes an object for good, whatever its finalizers and grace period; the node and the collector end a deletion so.
+    /// Ends an object's grace period: it is removed, or where it has finalizers, waits for nothing else any more.
     ///
     /// Throws 404 where it is missing, 409 where it is not the one of that `uid`.
     @discardableResult
@@ -169,6 +170,16 @@ final class ObjectStore: Sendable {
                 throw StatusError.conflict(
                     kind, name,
                     "Precondition failed: UID in precondition: \(uid ?? ""), UID in object meta: \(actual)")
+            }
+            guard current.at("metadata", "finalizers")?.array?.isEmpty ?? true else {
+                var kept = current
+                var metadata = current["metadata"] ?? [:]
+                metadata.setDefault("deletionTimestamp", .string(Timestamp.now.description))
+                metadata["deletionGracePeriodSeconds"] = 0
+                kept["metadata"] = metadata
+                kept = ObjectMetadata.ordered(kept, kind)
+                if kept == current { return current }
+                return try commit(.modified, kind, key, kept, previous: current, &state)
             }
             return try commit(.deleted, kind, key, current, previous: current, &state)
         }

@@ -3,6 +3,9 @@ enum RandomNames {
     /// The characters of Kubernetes' own suffixes: no vowels, so that no words appear.
     static let alphabet = Array("bcdfghjklmnpqrstvwxz2456789")
 
+    /// What of a `generateName` is taken, in characters: with the suffix it makes a name of 63, as in Kubernetes.
+    static let longestPrefix = 58
+
     /// Five characters, as `generateName` adds.
     static func suffix() -> String { String((0..<5).map { _ in alphabet[Int.random(in: 0..<alphabet.count)] }) }
 

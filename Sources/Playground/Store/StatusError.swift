@@ -46,6 +46,14 @@ struct StatusError: Error, Equatable, Sendable, CustomStringConvertible {
             details: details(kind, name))
     }
 
+    /// 404: the API has more than the playground; what is missing is named.
+    static func unserved(_ what: String) -> StatusError {
+        StatusError(
+            code: 404, reason: "NotFound",
+            message: "the server could not find the requested resource: the playground does not serve \(what)",
+            details: [:])
+    }
+
     /// 409: an object of that name is there already.
     static func alreadyExists(_ kind: ResourceKind, _ name: String) -> StatusError {
         StatusError(

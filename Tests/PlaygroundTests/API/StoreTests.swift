@@ -129,6 +129,33 @@ struct StoreTests {
         }
     }
 
+    @Test("a pod that ended on its node stays until its last finalizer is removed")
+    func podFinalizers() async throws {
+        try await withStore { store, _ in
+            _ = try store.create(
+                .pod,
+                ["metadata": ["name": "p", "finalizers": ["example.com/hold"]], "spec": ["nodeName": "n"]])
+            try store.delete(.pod, "default", "p")
+            try store.remove(.pod, "default", "p")
+            let kept = store.get(.pod, "default", "p")
+            #expect(kept?.at("metadata", "deletionGracePeriodSeconds") == 0)
+            // Once more changes nothing.
+            #expect(try store.remove(.pod, "default", "p") == kept)
+            try store.modify(.pod, "default", "p") { $0["metadata"]?["finalizers"] = [] }
+            #expect(store.get(.pod, "default", "p") == nil)
+        }
+    }
+
+    @Test("a long generateName is cut, so that the name can be a host's")
+    func longNames() async throws {
+        try await withStore { store, _ in
+            let prefix = String(repeating: "n", count: 70)
+            let created = try store.create(.configMap, ["metadata": ["generateName": .string(prefix)]])
+            #expect(created.at("metadata", "name")?.string?.utf8.count == 63)
+            #expect(created.at("metadata", "generateName") == .string(prefix))
+        }
+    }
+
     @Test("names from generateName are unique, and a missing namespace is refused")
     func names() async throws {
         try await withStore { store, _ in
