@@ -56,6 +56,16 @@ struct APIRequest: Sendable {
         self.headers = headers
     }
 
+    /// What a path that names no served resource is about: `priorityclasses.scheduling.k8s.io`, or the path itself.
+    static func resource(of path: [String]) -> String {
+        var rest = path.dropFirst(path.first == "apis" ? 3 : 2)
+        if rest.first == "namespaces", rest.count > 2 { rest = rest.dropFirst(2) }
+        guard let plural = rest.first, path.first == "api" || path.first == "apis" else {
+            return "/" + path.joined(separator: "/")
+        }
+        return path.first == "apis" ? "\(plural).\(path[1])" : plural
+    }
+
     /// The stored kind behind the target.
     var kind: ResourceKind? {
         switch target {
@@ -76,6 +86,36 @@ struct APIRequest: Sendable {
         ObjectSelector(
             labels: try LabelSelector(parsing: self["labelSelector"] ?? ""),
             fields: try FieldSelector(parsing: self["fieldSelector"] ?? "", for: kind))
+    }
+
+    /// The version that the query names; `nil` where any will do.
+    func resourceVersion() throws -> UInt64? {
+        guard let text = self["resourceVersion"], !text.isEmpty, text != "0" else { return nil }
+        guard let version = UInt64(text) else {
+            throw StatusError.badRequest(
+                "resourceVersion: Invalid value: \"\(text)\": strconv.ParseUint: invalid syntax")
+        }
+        return version
+    }
+
+    /// Refuses a list that is to show another state than the present one: no other is kept, and no list comes in parts.
+    func requireList(at current: UInt64) throws {
+        if let token = self["continue"], !token.isEmpty {
+            throw StatusError.badRequest("continue key is not valid: the playground sends lists whole")
+        }
+        guard let asked = try resourceVersion() else { return }
+        if asked > current {
+            throw StatusError(
+                code: 504, reason: "Timeout",
+                message: "Timeout: Too large resource version: \(asked), current: \(current)",
+                details: [
+                    "causes": [["reason": "ResourceVersionTooLarge", "message": "Too large resource version"]],
+                    "retryAfterSeconds": 1,
+                ])
+        }
+        if self["resourceVersionMatch"] == "Exact", asked < current {
+            throw StatusError.expired(asked, oldest: current)
+        }
     }
 
     /// Splits a query string.

@@ -65,9 +65,7 @@ struct APIServer: Sendable {
         guard
             let request = APIRequest(method: request.method, path: path, query: query, headers: request.headers)
         else {
-            throw StatusError(
-                code: 404, reason: "NotFound", message: "the server could not find the requested resource", details: [:]
-            )
+            throw StatusError.unserved(APIRequest.resource(of: path))
         }
         if case .refused(let kind) = request.target { throw kind.refusal }
         guard let kind = request.kind else { throw Self.methodNotAllowed }
@@ -85,15 +83,26 @@ struct APIServer: Sendable {
                 try await send(read(kind, request), on: exchange)
             }
         case "POST", "PUT", "PATCH", "DELETE":
-            let body = try await exchange.body(limit: 3 << 20)
+            let body = try await body(of: exchange)
             try await send(try write(kind, request, body: body), on: exchange)
         default: throw Self.methodNotAllowed
+        }
+    }
+
+    private func body(of exchange: HTTPExchange) async throws -> [UInt8] {
+        let limit = 3 << 20
+        do {
+            return try await exchange.body(limit: limit)
+        } catch HTTPError.tooLarge {
+            throw StatusError(
+                code: 413, reason: "RequestEntityTooLarge", message: "Request entity too large: limit is \(limit)")
         }
     }
 
     private func write(_ kind: ResourceKind, _ request: APIRequest, body: [UInt8]) throws -> APIResponse {
         switch request.method {
         case "POST":
+            if let subresource = request.subresource { throw StatusError.unserved("\(kind.plural)/\(subresource)") }
             guard request.name == nil else { throw Self.methodNotAllowed }
             return try create(kind, request, body: body)
         case "PUT": return try update(kind, request, body: body)

@@ -38,10 +38,11 @@ extension APIServer {
                 return APIResponse(body: show(object, kind, request, view))
             case "scale"? where kind == .deployment || kind == .replicaSet:
                 return APIResponse(body: Scale.view(of: object))
-            default: throw Self.unknownSubresource
+            case let other?: throw StatusError.unserved("\(kind.plural)/\(other)")
             }
         }
         let (items, version) = store.list(kind, request.namespace, matching: try request.selector(for: kind))
+        try request.requireList(at: version)
         let metadata: JSON = ["resourceVersion": .string(String(version))]
         switch view {
         case .table:
@@ -83,23 +84,13 @@ extension APIServer {
         ["kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": object["metadata"] ?? [:]]
     }
 
-    static let unknownSubresource = StatusError(
-        code: 404, reason: "NotFound", message: "the server could not find the requested resource", details: [:])
-
     /// Streams changes until the client goes away or its time is over.
     func watch(_ kind: ResourceKind, _ request: APIRequest, on exchange: HTTPExchange) async throws {
         let view = Presentation(accept: request.headers["Accept"] ?? "")
         let selector = try request.selector(for: kind)
         let sendsBookmarks = ["true", "1"].contains(request["allowWatchBookmarks"] ?? "")
         let sendsInitial = request["sendInitialEvents"].map { $0 == "true" }
-        var asked: UInt64?
-        if let text = request["resourceVersion"], !text.isEmpty, text != "0" {
-            guard let version = UInt64(text) else {
-                throw StatusError.badRequest(
-                    "resourceVersion: Invalid value: \"\(text)\": strconv.ParseUint: invalid syntax")
-            }
-            asked = version
-        }
+        var asked = try request.resourceVersion()
         if sendsInitial == true { asked = nil }
         try await exchange.startBody(HTTPResponse(200, headers: ["Content-Type": "application/json"]))
         let events: StoredEvents

@@ -156,14 +156,14 @@ extension APIServer {
         case nil: return .spec
         case "status"? where [.pod, .deployment, .replicaSet, .namespace, .node].contains(kind): return .status
         case "ephemeralcontainers"? where kind == .pod: return .spec
-        default: throw unknownSubresource
+        case let other?: throw StatusError.unserved("\(kind.plural)/\(other)")
         }
     }
 
     private func scale(
         _ kind: ResourceKind, _ request: APIRequest, _ name: String, _ change: (inout JSON) throws -> Void
     ) throws -> APIResponse {
-        guard kind == .deployment || kind == .replicaSet else { throw Self.unknownSubresource }
+        guard kind == .deployment || kind == .replicaSet else { throw StatusError.unserved("\(kind.plural)/scale") }
         let scaled = try store.modify(kind, request.namespace, name, part: .spec, dryRun: request.isDryRun) { current in
             var view = Scale.view(of: current)
             let before = view.at("metadata", "resourceVersion")

@@ -24,7 +24,7 @@ enum Validation {
     /// Checks a changed object against what it was.
     static func check(_ object: JSON, from old: JSON, _ kind: ResourceKind) throws {
         try check(object, kind)
-        var errors: [FieldError] = []
+        var errors = finalizers(object, from: old)
         switch kind {
         case .deployment, .replicaSet:
             if let selector = object.at("spec", "selector"), selector != old.at("spec", "selector") {
@@ -46,6 +46,19 @@ enum Validation {
         default: break
         }
         try raise(errors, object, kind)
+    }
+
+    private static func finalizers(_ object: JSON, from old: JSON) -> [FieldError] {
+        guard old.at("metadata", "deletionTimestamp") != nil else { return [] }
+        let before = old.at("metadata", "finalizers")?.array ?? []
+        let added = (object.at("metadata", "finalizers")?.array ?? []).filter { !before.contains($0) }
+        guard !added.isEmpty else { return [] }
+        return [
+            .forbidden(
+                "metadata.finalizers",
+                "no new finalizers can be added if the object is being deleted, found new finalizers []string{"
+                    + added.map(\.text).joined(separator: ", ") + "}")
+        ]
     }
 
     private static func raise(_ errors: [FieldError], _ object: JSON, _ kind: ResourceKind) throws {
@@ -128,14 +141,26 @@ enum Validation {
             }
         case "RollingUpdate":
             for field in ["maxUnavailable", "maxSurge"] {
-                guard let value = rolling?[field], let text = value.string else { continue }
-                if !text.hasSuffix("%") || Int(text.dropLast()) == nil {
+                guard let value = rolling?[field] else { continue }
+                if let number = value.integer {
+                    if number < 0 {
+                        errors.append(
+                            .invalid(
+                                "spec.strategy.rollingUpdate.\(field)", value, "must be greater than or equal to 0"))
+                    }
+                } else if percent(value) == nil {
                     errors.append(
                         .invalid(
                             "spec.strategy.rollingUpdate.\(field)", value,
                             "a valid percent string must be a numeric string followed by an ending '%' (e.g. '1%',  or "
                                 + "'93%', regex used for validation is '[0-9]+%')"))
                 }
+            }
+            if let percent = percent(rolling?["maxUnavailable"]), percent > 100 {
+                errors.append(
+                    .invalid(
+                        "spec.strategy.rollingUpdate.maxUnavailable", rolling?["maxUnavailable"] ?? 0,
+                        "must not be greater than 100%"))
             }
             if isZero(rolling?["maxUnavailable"]), isZero(rolling?["maxSurge"]) {
                 errors.append(
@@ -152,7 +177,13 @@ enum Validation {
         return errors
     }
 
-    private static func isZero(_ value: JSON?) -> Bool { value == 0 || value == "0%" }
+    private static func isZero(_ value: JSON?) -> Bool { value == 0 || percent(value) == 0 }
+
+    /// The number before the `%`; `nil` for anything else.
+    private static func percent(_ value: JSON?) -> Int? {
+        guard let text = value?.string, text.hasSuffix("%"), text.first?.isNumber == true else { return nil }
+        return Int(text.dropLast())
+    }
 
     private static func keys(_ object: JSON, _ field: String) -> [FieldError] {
         (object[field]?.object ?? JSONObject()).flatMap { key, _ in

@@ -10,6 +10,9 @@ struct ReplicaSetController: Controller {
         events = EventRecorder(store: store, component: "replicaset-controller")
     }
 
+    /// As many pods are created at one go: a slip in `replicas` can be mended before all of them are there.
+    private static let burst = 500
+
     var watched: [ResourceKind] { [.replicaSet, .pod] }
 
     func concerned(by event: StoredEvent, of kind: ResourceKind) -> [ObjectKey] {
@@ -33,7 +36,7 @@ struct ReplicaSetController: Controller {
         var failure: JSON?
         if set.at("metadata", "deletionTimestamp") == nil {
             if active.count < wanted {
-                failure = create(wanted - active.count, for: set)
+                failure = create(min(wanted - active.count, Self.burst), for: set)
             } else if active.count > wanted {
                 for pod in PodState.leastNeeded(active).prefix(active.count - wanted) {
                     let name = pod.at("metadata", "name")?.string ?? ""

@@ -94,6 +94,54 @@ struct AccessTests {
         }
     }
 
+    @Test(
+        "what is not served is refused by its name",
+        arguments: [
+            (
+                "POST", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews",
+                "selfsubjectaccessreviews.authorization.k8s.io"
+            ),
+            ("GET", "/apis/example.com/v1/namespaces/default/widgets/a", "widgets.example.com"),
+            ("GET", "/api/v1/gadgets", "gadgets"), ("GET", "/metrics", "/metrics"),
+            ("POST", "/api/v1/namespaces/default/serviceaccounts/default/token", "serviceaccounts/token"),
+            ("GET", "/api/v1/namespaces/kube-public/status/x/y", "status"),
+        ])
+    func unserved(_ method: String, _ path: String, _ name: String) async throws {
+        try await RunningAPI.with(kubelet: false) { api in
+            let answer = try await api.request(method, path)
+            #expect(answer.status == 404)
+            #expect(answer.body["reason"] == "NotFound")
+            #expect(answer.body["message"]?.string?.hasSuffix("the playground does not serve \(name)") == true)
+        }
+    }
+
+    @Test("a list of another state than the present one is refused, never answered with this one")
+    func listVersions() async throws {
+        try await RunningAPI.with(kubelet: false) { api in
+            let now = api.store.currentVersion
+            for (query, status) in [
+                ("limit=1", 200), ("resourceVersion=0", 200), ("resourceVersion=1", 200),
+                ("resourceVersion=1&resourceVersionMatch=NotOlderThan", 200),
+                ("resourceVersion=1&resourceVersionMatch=Exact", 410), ("resourceVersion=\(now + 10_000)", 504),
+                ("resourceVersion=x", 400), ("continue=abc", 400),
+            ] {
+                let answer = try await api.request("GET", "/api/v1/namespaces?\(query)")
+                #expect(answer.status == status, "\(query)")
+            }
+        }
+    }
+
+    @Test("a body that is too large is refused as such")
+    func largeBody() async throws {
+        try await RunningAPI.with(kubelet: false) { api in
+            let answer = try await api.request(
+                "POST", "/api/v1/namespaces/default/configmaps",
+                body: ["data": ["a": .string(String(repeating: "x", count: 4 << 20))]])
+            #expect(answer.status == 413)
+            #expect(answer.body["reason"] == "RequestEntityTooLarge")
+        }
+    }
+
     @Test("errors are Status objects as recorded")
     func status() async throws {
         try await RunningAPI.with(kubelet: false) { api in

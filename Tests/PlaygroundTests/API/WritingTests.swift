@@ -114,6 +114,14 @@ struct WritingTests {
         ) { $0["spec"]?["template"]?["spec"]?["restartPolicy"] = "Never" },
         Mistake(
             message:
+                #"Deployment.apps "web" is invalid: spec.strategy.rollingUpdate.maxSurge: Invalid value: -1: must be greater than or equal to 0"#
+        ) { $0["spec"]?["strategy"] = ["rollingUpdate": ["maxSurge": -1]] },
+        Mistake(
+            message:
+                #"Deployment.apps "web" is invalid: spec.strategy.rollingUpdate.maxUnavailable: Invalid value: "101%": must not be greater than 100%"#
+        ) { $0["spec"]?["strategy"] = ["rollingUpdate": ["maxUnavailable": "101%"]] },
+        Mistake(
+            message:
                 #"Deployment in version "v1" cannot be handled as a Deployment: json: cannot unmarshal string into Go struct field DeploymentSpec.spec.replicas of type int32"#
         ) { $0["spec"]?["replicas"] = "two" },
     ]
