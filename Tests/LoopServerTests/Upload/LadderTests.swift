@@ -140,7 +140,7 @@ private struct RefusingExec: ContainerExec {
         #expect(pod.added.isEmpty)
     }
 
-    @Test("a failure that may pass climbs no further until it has come three times: what is left in the pod stays there")
+    @Test("a failure that may pass climbs no further until it came three times: what is left in the pod stays there")
     func doubts() async throws {
         let pod = PodDouble(started: ["waiting": ["reason": "ErrImagePull"]])
         let ladder = try ladder(pod, RefusingExec(kind: .exited(126)))
