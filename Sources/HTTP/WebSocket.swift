@@ -49,6 +49,13 @@ public final class WebSocket: Sendable {
     private let incoming: AsyncMutex<Incoming>
     private let outgoing: AsyncMutex<Outgoing>
     private let ending = Mutex<Ending?>(nil)
+    private let signs = Atomic(0)
+    private let pongs = Atomic(0)
+
+    /// How many frames have come and pieces of messages have gone: where it stands still, nobody may be there any more.
+    public var signsOfLife: Int { signs.load(ordering: .relaxed) }
+    /// How many pings were answered, while somebody received.
+    public var answeredPings: Int { pongs.load(ordering: .relaxed) }
 
     /// The peer's close code once `receive` has returned `nil`; 1005 where it gave none, 1006 where the connection just
     /// ended.
@@ -161,6 +168,7 @@ public final class WebSocket: Sendable {
         do {
             guard let mask else {
                 try await stream.write(head, then: payload)
+                note(opcode)
                 return
             }
             var start = 0
@@ -168,6 +176,7 @@ public final class WebSocket: Sendable {
                 let end = min(payload.count, start + WebSocket.pieceSize - head.count)
                 let piece = WebSocketMask.piece(head, payload, start..<end, mask: mask, position: start + prefix)
                 try await stream.write(piece)
+                note(opcode)
                 head = []
                 start = end
             } while start < payload.count
@@ -175,6 +184,11 @@ public final class WebSocket: Sendable {
             stream.close()
             throw error
         }
+    }
+
+    /// Counts what the peer's side has taken; a ping of one's own is no sign of the other.
+    private func note(_ opcode: WebSocketOpcode) {
+        if !opcode.isControl { signs.add(1, ordering: .relaxed) }
     }
 
     private func next(_ incoming: inout Incoming) async throws -> Message? {
@@ -185,7 +199,7 @@ public final class WebSocket: Sendable {
             }
             switch head.opcode {
             case .ping: try? await send(.pong, nil, payload)
-            case .pong: break
+            case .pong: pongs.add(1, ordering: .relaxed)
             case .close:
                 let (code, reason) = try WebSocket.closing(payload)
                 end(code, reason)
@@ -226,6 +240,7 @@ public final class WebSocket: Sendable {
         incoming.isInsidePayload = true
         var payload = try await incoming.input.take(exactly: head.count, of: "a frame")
         incoming.isInsidePayload = false
+        signs.add(1, ordering: .relaxed)
         if let mask = head.mask { WebSocketMask.apply(mask, to: &payload) }
         return (head, payload)
     }

@@ -34,39 +34,60 @@ final class ExecSession: Sendable {
     let request: Request
     private let socket: WebSocket
     private let ending = Mutex<Ending?>(nil)
+    private let beating = Mutex<Task<Void, Never>?>(nil)
 
     private init(_ request: Request, _ socket: WebSocket) {
         self.request = request
         self.socket = socket
     }
 
+    deinit {
+        close()
+    }
+
     /// The sub-protocol that was agreed on.
     var protocolName: String? { socket.negotiatedProtocol }
+
+    /// How many pings were answered, for tests.
+    var answeredPings: Int { socket.answeredPings }
 
     /// Starts the program.
     ///
     /// Throws `ExecError`.
     ///
     /// That the program itself does not exist shows in the first `next()`: the API server answers before it starts it.
-    static func open(_ client: KubeClient, _ request: Request) async throws -> ExecSession {
+    ///
+    /// While it stands, a ping goes out each `heartbeat`; `patience` is how long the server may take to answer.
+    static func open(
+        _ client: KubeClient, _ request: Request, heartbeat: Duration = .seconds(20),
+        patience: Duration = KubeClient.timeLimit
+    ) async throws -> ExecSession {
+        let session: ExecSession
         do {
-            return try await open(client, request, protocols: ["v5.channel.k8s.io", "v4.channel.k8s.io"])
+            session = try await open(client, request, ["v5.channel.k8s.io", "v4.channel.k8s.io"], patience)
         } catch ExecError.protocolNotSupported {
             // Some servers look at the first offer only.
-            return try await open(client, request, protocols: ["v4.channel.k8s.io"])
+            session = try await open(client, request, ["v4.channel.k8s.io"], patience)
         }
+        session.startBeating(every: heartbeat)
+        return session
     }
 
     private static func open(
-        _ client: KubeClient, _ request: Request, protocols: [String]
+        _ client: KubeClient, _ request: Request, _ protocols: [String], _ patience: Duration
     ) async throws -> ExecSession {
         var query = [("stdin", "\(request.hasInput)"), ("stdout", "true"), ("stderr", "true")]
         query += request.command.map { ("command", $0) }
         if let container = request.container { query.append(("container", container)) }
         let path = KubeResource.pods.path(namespace: request.namespace, name: request.pod, part: "exec")
         do {
-            let socket = try await client.http.webSocket(client.target(path, query), protocols: protocols)
+            let target = client.target(path, query)
+            let socket = try await KubeClient.within(patience, "exec") {
+                try await client.http.webSocket(target, protocols: protocols)
+            }
             return ExecSession(request, socket)
+        } catch let error as KubeError {
+            throw ExecError.connectionLost(error.message)
         } catch let refusal as UpgradeRefused {
             throw ExecError(refusal, pod: request.pod)
         } catch let error as SystemError {
@@ -137,11 +158,38 @@ final class ExecSession: Sendable {
     /// Drops the connection.
     ///
     /// The program in the container may live on: only its own reading of the end can stop it.
-    func close() { socket.abort() }
+    func close() {
+        beating.withLock { $0.take() }?.cancel()
+        socket.abort()
+    }
+
+    /// Pings, so that nothing on the way takes a silent program's connection for an idle one, and so that a connection
+    /// that is dead without an end is noticed.
+    private func startBeating(every interval: Duration) {
+        let task = Task { [weak self, socket] in
+            var heartbeat = Heartbeat(every: interval)
+            var signs = socket.signsOfLife
+            var last = ContinuousClock.now
+            while true {
+                // Not waited for: it may stand behind a write that never ends.
+                Task { try? await socket.ping() }
+                guard (try? await Task.sleep(for: heartbeat.pause)) != nil else { return }
+                if socket.signsOfLife != signs { heartbeat.hear() }
+                signs = socket.signsOfLife
+                let now = ContinuousClock.now
+                // A server that never answered a ping is not expected to.
+                guard heartbeat.beat(after: now - last) || socket.answeredPings == 0 else { break }
+                last = now
+            }
+            self?.end(Ending(error: .connectionLost("no answer to two pings")))
+            socket.abort()
+        }
+        beating.withLock { $0 = task }
+    }
 
     private func finish(_ bytes: [UInt8]) async {
         let status = (try? JSON(parsing: bytes)) ?? .null
-        let error = ExecError(status: status, command: request.command.first ?? "")
+        let error = ExecError(status: status, command: request.command.first ?? "", pod: request.pod)
         let result = ExecResult(status: status)
         let unread = error == nil && result == nil ? ExecError.failed(String(decoding: bytes, as: UTF8.self)) : nil
         end(Ending(result: result, error: error ?? unread))

@@ -38,7 +38,8 @@ struct KubeClient: Sendable {
         var resourceVersion: String
     }
 
-    private static let timeLimit = Duration.seconds(30)
+    /// How long an answer may take that does not stream.
+    static let timeLimit = Duration.seconds(30)
     private static let pageSize = 500
 
     let http: HTTPClient
@@ -154,7 +155,16 @@ struct KubeClient: Sendable {
         if body != nil { request.headers["Content-Type"] = type }
         let bytes = body?.bytes ?? []
         let answer = try await KubeClient.within(KubeClient.timeLimit, attempt) { [http, request] in
-            try await http.fetch(request, body: bytes, limit: 256 << 20)
+            var tries = 1
+            while true {
+                let answer = try await http.fetch(request, body: bytes, limit: 256 << 20)
+                // Too much to do, or just starting: the request was not looked at, and may be sent again then.
+                guard [429, 503].contains(answer.response.status), tries < 5,
+                    let seconds = answer.response.headers["Retry-After"].flatMap({ Int($0) }), seconds >= 0
+                else { return answer }
+                tries += 1
+                try await Task.sleep(for: .seconds(min(seconds, 5)))
+            }
         }
         guard (200..<300).contains(answer.response.status) else {
             throw KubeError(answer.response, body: answer.body, attempt: attempt)
@@ -169,16 +179,18 @@ struct KubeClient: Sendable {
 
     private func stream(_ target: String, attempt: String) async throws -> HTTPResponseBody {
         let request = HTTPRequest("GET", target, headers: ["Accept": "application/json, */*"])
-        let answer = try await KubeClient.within(KubeClient.timeLimit, attempt) { [http] in try await http.send(request)
+        return try await KubeClient.within(KubeClient.timeLimit, attempt) { [http] in
+            let answer = try await http.send(request)
+            guard answer.response.status == 200 else {
+                let body = try? await answer.readAll(limit: 1 << 20)
+                throw KubeError(answer.response, body: body ?? [], attempt: attempt)
+            }
+            return answer
         }
-        guard answer.response.status == 200 else {
-            let body = try? await answer.readAll(limit: 1 << 20)
-            throw KubeError(answer.response, body: body ?? [], attempt: attempt)
-        }
-        return answer
     }
 
-    private static func within<Result: Sendable>(
+    /// Runs `body`, and gives it up with a `KubeError` when it takes longer than `limit`.
+    static func within<Result: Sendable>(
         _ limit: Duration, _ attempt: String, _ body: @escaping @Sendable () async throws -> Result
     ) async throws -> Result {
         try await withThrowingTaskGroup(of: Result.self) { group in

@@ -16,7 +16,10 @@ struct KubeError: Error, Equatable, Sendable, CustomStringConvertible {
 
     var isNotFound: Bool { code == 404 }
     var isConflict: Bool { code == 409 }
-    var isForbidden: Bool { code == 403 || code == 401 }
+    /// Not 401: a login that has run out is renewed for the next request.
+    var isForbidden: Bool { code == 403 }
+    /// There was no answer in time.
+    var isTimeout: Bool { code == 0 && reason == "Timeout" }
 
     /// The resource version that was asked for is not there any more, or not there yet (a cluster that was set back): only
     /// a new list helps.

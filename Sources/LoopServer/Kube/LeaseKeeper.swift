@@ -58,12 +58,17 @@ final class LeaseKeeper: Sendable {
         }
     }
 
-    /// Gives the lease back if it is still ours.
-    func release() async {
-        try? await write { held in
-            guard held?.session == self.mine.session else { throw CancellationError() }
-            return nil
-        }
+    /// Gives the lease back if it is still ours, within `limit`; also for a task that is cancelled, which is how most
+    /// sessions end.
+    func release(limit: Duration = .milliseconds(700)) async {
+        await Task {
+            try? await KubeClient.within(limit, "release the lease") {
+                try await self.write { held in
+                    guard held?.session == self.mine.session else { throw CancellationError() }
+                    return nil
+                }
+            }
+        }.value
     }
 
     /// Who has taken the lease from us, as an object from a watch shows it; `nil` where nobody has.
@@ -104,6 +109,7 @@ final class LeaseKeeper: Sendable {
     /// Reads the lease, lets `decide` say what it shall be, and writes that; from the start again when another one wrote
     /// meanwhile.
     private func write(_ decide: (Lease?) throws -> Lease?) async throws {
+        var backoff = Backoff(first: .milliseconds(10))
         while true {
             let object = try await client.get(resource, name, namespace: namespace)
             let lease = try decide(Lease(of: object))
@@ -111,7 +117,8 @@ final class LeaseKeeper: Sendable {
                 try await patch(lease, version: object.at("metadata", "resourceVersion")?.string ?? "")
                 return
             } catch let error as KubeError where error.isConflict {
-                try Task.checkCancellation()
+                // A rollout writes the workload's status many times a second.
+                try await Task.sleep(for: backoff.next())
             }
         }
     }

@@ -109,16 +109,16 @@ struct ContainerState: Equatable, Sendable {
         restarts = Int(status["restartCount"]?.integer ?? 0)
         isSidecar = spec["restartPolicy"]?.string == "Always"
         let state = status["state"]
-        if state?["running"] != nil {
+        if state?["running"]?.object != nil {
             now = .running
-        } else if let waiting = state?["waiting"] {
+        } else if let waiting = state?["waiting"], !waiting.isNull {
             now = .waiting(reason: waiting["reason"]?.string ?? "", message: waiting["message"]?.string ?? "")
-        } else if let terminated = state?["terminated"] {
+        } else if let terminated = state?["terminated"], !terminated.isNull {
             now = .terminated(Termination(terminated))
         } else {
             now = .unknown
         }
-        last = (status.at("lastState", "terminated")).map { Termination($0) }
+        last = status.at("lastState", "terminated").flatMap { $0.isNull ? nil : Termination($0) }
     }
 }
 

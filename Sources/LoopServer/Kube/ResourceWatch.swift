@@ -6,18 +6,25 @@ internal import Synchronization
 /// Follows the objects of one scope: a list, then a watch that goes on from it, for as long as `run` runs.
 ///
 /// A watch that ends is resumed from its last version; a version that the server no longer has means a new list; a cluster
-/// that does not answer is tried again with growing pauses. One task runs it, one task reads `next`.
+/// that does not answer is tried again with growing pauses. A watch that has been silent for a while is resumed as well: a
+/// dead connection need not end, and the next request tells. One task runs it, one task reads `next`.
 final class ResourceWatch: Sendable {
     let scope: KubeClient.Scope
     private let client: KubeClient
     private let backlog = Mutex(WatchBacklog())
     private let news = Gate()
     private let firstPause: Duration
+    private let patience: Duration
 
-    init(_ client: KubeClient, _ scope: KubeClient.Scope, firstPause: Duration = .milliseconds(100)) {
+    /// Servers send a bookmark each minute: `patience` is longer than that.
+    init(
+        _ client: KubeClient, _ scope: KubeClient.Scope, firstPause: Duration = .milliseconds(100),
+        patience: Duration = .seconds(90)
+    ) {
         self.client = client
         self.scope = scope
         self.firstPause = firstPause
+        self.patience = patience
     }
 
     /// The next change, waiting for it; `nil` when the reader's task is cancelled.
@@ -43,14 +50,17 @@ final class ResourceWatch: Sendable {
                     version = list.resourceVersion
                     isConnected = true
                 }
+                let started = ContinuousClock.now
                 try await follow(&version, isResumed: !isConnected, &hasNews)
                 isConnected = true
+                if ContinuousClock.now - started > .seconds(20) { backoff.reset() }
             } catch is CancellationError {
                 return
             } catch let error as KubeError where error.needsNewList {
                 version = nil
             } catch {
-                tell { $0.disconnect("\(error)") }
+                let code = (error as? KubeError)?.code
+                tell { $0.disconnect("\(error)", isRefusal: code == 403 || code == 404) }
                 isConnected = false
             }
             // Also where it was cut: what cut it, kubectl proxy's death for one, is over sooner than a cluster's absence.
@@ -67,8 +77,7 @@ final class ResourceWatch: Sendable {
         if isResumed { tell { $0.resync() } }
         var lines = WatchLines(limit: 32 << 20)
         while true {
-            let bytes = try await answer.read()
-            if bytes.isEmpty { return }
+            guard let bytes = try await read(answer), !bytes.isEmpty else { return }
             for line in try lines.split(bytes) {
                 let event = try JSON(parsing: line)
                 guard let object = event["object"] else { continue }
@@ -82,6 +91,15 @@ final class ResourceWatch: Sendable {
                 hasNews = true
                 version = object.at("metadata", "resourceVersion")?.string ?? version
             }
+        }
+    }
+
+    /// The next bytes; `nil` when none have come for too long.
+    private func read(_ answer: HTTPResponseBody) async throws -> [UInt8]? {
+        do {
+            return try await KubeClient.within(patience, "watch") { try await answer.read() }
+        } catch let error as KubeError where error.isTimeout {
+            return nil
         }
     }
 

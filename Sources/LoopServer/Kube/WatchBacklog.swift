@@ -10,8 +10,8 @@ enum ResourceChange: Equatable, Sendable {
     case removed(JSON)
     /// The cluster does not answer; what is known may be old.
     ///
-    /// `synced` follows when it does again.
-    case disconnected(String)
+    /// `synced` follows when it does again. A refusal is an answer, too: this kind is not known there, or not for us.
+    case disconnected(String, isRefusal: Bool = false)
 }
 
 /// The changes that the reader has not taken yet, at most one for each object: a slow reader sees the present, not the
@@ -19,7 +19,7 @@ enum ResourceChange: Equatable, Sendable {
 struct WatchBacklog {
     private(set) var objects: [String: JSON] = [:]
     private var isSynced = false
-    private var disconnection: String?
+    private var disconnection: (reason: String, isRefusal: Bool)?
     private var pending: [String: ResourceChange] = [:]
     private var order: [String] = []
 
@@ -55,7 +55,7 @@ struct WatchBacklog {
         note(.removed(object), key)
     }
 
-    mutating func disconnect(_ reason: String) { disconnection = reason }
+    mutating func disconnect(_ reason: String, isRefusal: Bool = false) { disconnection = (reason, isRefusal) }
 
     private mutating func note(_ change: ResourceChange, _ key: String) {
         // A pending list is made when it is taken, and has this change in it then.
@@ -70,6 +70,6 @@ struct WatchBacklog {
             return .synced(objects.keys.sorted().compactMap { objects[$0] })
         }
         if !order.isEmpty { return pending.removeValue(forKey: order.removeFirst()) }
-        return disconnection.take().map { .disconnected($0) }
+        return disconnection.take().map { .disconnected($0.reason, isRefusal: $0.isRefusal) }
     }
 }

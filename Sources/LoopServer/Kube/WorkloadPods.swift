@@ -8,12 +8,14 @@ enum WorkloadPods {
     /// of its newest revision. Ended and terminating pods stay in: the caller sees their state.
     ///
     /// - Parameter revisions: ReplicaSets of a Deployment, ControllerRevisions of the others; those of other owners are
-    ///   skipped.
-    static func current(_ kind: WorkloadKind, _ workload: JSON, revisions: [JSON], pods: [PodState]) -> [PodState] {
+    ///   skipped. `nil` where they cannot be seen: then every pod that some controller has made is taken.
+    static func current(_ kind: WorkloadKind, _ workload: JSON, revisions: [JSON]?, pods: [PodState]) -> [PodState] {
         guard let uid = workload.at("metadata", "uid")?.string else { return [] }
-        let owned = revisions.filter { $0["metadata"]?.controllerUID == uid }
+        let owned = (revisions ?? []).filter { $0["metadata"]?.controllerUID == uid }
         let current: [PodState]
         switch kind {
+        case .deployment where revisions == nil:
+            current = pods.filter { $0.owner != nil }
         case .deployment:
             let revision = revisionNumber(workload)
             let set = owned.first { revisionNumber($0) == revision && revision != nil } ?? newest(owned, revisionNumber)

@@ -38,6 +38,8 @@ final class WorkloadWatch: Sendable {
         var pods: [String: PodState] = [:]
         var hasWorkload = false
         var hasRevisions = false
+        /// The server does not let the revisions be seen.
+        var hidesRevisions = false
         var hasPods = false
         var disconnections: [KubeResource: String] = [:]
         var isNew = false
@@ -96,7 +98,7 @@ final class WorkloadWatch: Sendable {
                     }
                 case .changed(let object): update { $0.workload = object }
                 case .removed: update { $0.workload = nil }
-                case .disconnected(let reason): update { $0.disconnections[kind.resource] = reason }
+                case .disconnected(let reason, _): update { $0.disconnections[kind.resource] = reason }
                 }
                 // A workload that was made anew may select other pods.
                 guard let wanted = model.withLock({ $0.workload })?.selectorText, wanted != selector else { continue }
@@ -105,6 +107,7 @@ final class WorkloadWatch: Sendable {
                 await dependents?.value
                 update { model in
                     (model.revisions, model.pods, model.hasRevisions, model.hasPods) = ([:], [:], false, false)
+                    model.hidesRevisions = false
                 }
                 dependents = Task { await self.followDependents(kind, wanted) }
             }
@@ -131,12 +134,12 @@ final class WorkloadWatch: Sendable {
             switch change {
             case .synced(let objects):
                 model.revisions = Dictionary(objects.map { ($0.name, $0) }) { _, last in last }
-                model.hasRevisions = true
+                (model.hasRevisions, model.hidesRevisions) = (true, false)
             case .changed(let object): model.revisions[object.name] = object
             case .removed(let object): model.revisions[object.name] = nil
-            case .disconnected:
-                // A cluster without this kind (a small one) leaves the revisions empty, which means all pods.
-                model.hasRevisions = true
+            case .disconnected(_, let isRefusal):
+                // A small cluster may not know this kind, and a role may not see it: that means all pods.
+                if isRefusal, !model.hasRevisions { (model.hasRevisions, model.hidesRevisions) = (true, true) }
             }
         }
     }
@@ -162,7 +165,7 @@ final class WorkloadWatch: Sendable {
             group.addTask { await watch.run() }
             while let change = await watch.next() {
                 update { model in
-                    if case .disconnected(let reason) = change {
+                    if case .disconnected(let reason, _) = change {
                         model.disconnections[scope.resource] = reason
                     } else {
                         model.disconnections[scope.resource] = nil
@@ -187,6 +190,9 @@ final class WorkloadWatch: Sendable {
         var state = WorkloadState(disconnection: model.disconnections[.pods])
         if case .workload(let kind, _) = target {
             state.disconnection = model.disconnections[kind.resource] ?? state.disconnection
+            if !model.hasRevisions, state.disconnection == nil {
+                state.disconnection = model.disconnections[.replicaSets] ?? model.disconnections[.controllerRevisions]
+            }
             guard model.hasWorkload || state.disconnection != nil else { return nil }
             guard let workload = model.workload else {
                 state.isMissing = model.hasWorkload
@@ -195,7 +201,8 @@ final class WorkloadWatch: Sendable {
             guard model.hasPods && model.hasRevisions || state.disconnection != nil else { return nil }
             state.workload = workload
             state.pods = WorkloadPods.current(
-                kind, workload, revisions: Array(model.revisions.values), pods: Array(model.pods.values))
+                kind, workload, revisions: model.hidesRevisions ? nil : Array(model.revisions.values),
+                pods: Array(model.pods.values))
         } else {
             guard model.hasPods || state.disconnection != nil else { return nil }
             state.pods = model.pods.values.sorted { $0.name < $1.name }

@@ -10,7 +10,7 @@ final class HelperLink: Sendable {
         var streams: [UInt32: LinkStream] = [:]
         var nextStream: UInt32 = 1
         var ending: LinkError?
-        var heartbeat = Heartbeat()
+        var heartbeat: Heartbeat
         var tasks: [Task<Void, Never>] = []
         var onEnd: [@Sendable () -> Void] = []
     }
@@ -21,12 +21,13 @@ final class HelperLink: Sendable {
     let generation: UInt64
     private let channel: any HelperChannel
     private let outbox = Outbox()
-    private let state = Mutex(State())
+    private let state: Mutex<State>
 
-    private init(_ channel: any HelperChannel, welcome: Welcome, generation: UInt64) {
+    private init(_ channel: any HelperChannel, welcome: Welcome, generation: UInt64, heartbeat: Duration) {
         self.channel = channel
         self.welcome = welcome
         self.generation = generation
+        state = Mutex(State(heartbeat: Heartbeat(every: heartbeat)))
     }
 
     /// Greets the helper at the other end and starts to read, write and ping.
@@ -67,8 +68,9 @@ final class HelperLink: Sendable {
             guard welcome.version == WireProtocol.version else {
                 throw LinkError.versionMismatch(theirs: welcome.version)
             }
-            let link = HelperLink(channel, welcome: welcome, generation: generation)
-            link.start(decoder, heartbeat: pulse ?? .seconds(Int(heartbeat)))
+            let link = HelperLink(
+                channel, welcome: welcome, generation: generation, heartbeat: pulse ?? .seconds(Int(heartbeat)))
+            link.start(decoder)
             return link
         case .failure(let failure): throw LinkError.refused(failure)
         default: throw LinkError.protocolViolation("\(first.message.type) instead of a welcome")
@@ -158,12 +160,12 @@ final class HelperLink: Sendable {
         await withCheckedContinuation { continuation in whenEnded { continuation.resume() } }
     }
 
-    private func start(_ decoder: consuming FrameDecoder, heartbeat: Duration) {
+    private func start(_ decoder: consuming FrameDecoder) {
         let decoder = decoder
         let tasks = [
             Task { await self.read(decoder) },
             Task { await self.write() },
-            Task { await self.beat(every: heartbeat) },
+            Task { await self.beat() },
         ]
         let ended = state.withLock { state in
             state.tasks = tasks
@@ -213,11 +215,16 @@ final class HelperLink: Sendable {
         }
     }
 
-    private func beat(every interval: Duration) async {
+    private func beat() async {
         var number: UInt64 = 0
+        var last = ContinuousClock.now
         // A silent link gives no end of file: only a missing answer tells (`Task.sleep` throws when the link ends).
-        while (try? await Task.sleep(for: interval)) != nil {
-            guard state.withLock({ $0.heartbeat.beat() }) else { return fail(.disconnected("no answer to two pings")) }
+        while (try? await Task.sleep(for: state.withLock { $0.heartbeat.pause })) != nil {
+            let now = ContinuousClock.now
+            guard state.withLock({ $0.heartbeat.beat(after: now - last) }) else {
+                return fail(.disconnected("no answer to two pings"))
+            }
+            last = now
             number += 1
             send(.ping(number))
         }

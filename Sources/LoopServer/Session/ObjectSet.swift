@@ -18,7 +18,7 @@ struct ObjectSet {
             disconnection = nil
         case .changed(let object): objects[ObjectSet.name(object)] = object
         case .removed(let object): objects[ObjectSet.name(object)] = nil
-        case .disconnected(let reason): disconnection = reason
+        case .disconnected(let reason, _): disconnection = reason
         }
     }
 

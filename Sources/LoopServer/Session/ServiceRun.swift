@@ -153,7 +153,9 @@ final class ServiceRun: Sendable {
 
     private func tellMissing() async {
         let names = (try? await client.workloadNames(namespace: namespace)) ?? []
-        let there = names.isEmpty ? "there is no workload at all" : "there is \(names.joined(separator: ", "))"
+        let more = names.count > 10 ? ", and \(names.count - 10) more" : ""
+        let list = names.prefix(10).joined(separator: ", ") + more
+        let there = names.isEmpty ? "there is no workload at all" : "there is \(list)"
         report(
             .failed(
                 LoopEvent.Failure(

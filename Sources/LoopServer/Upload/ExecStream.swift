@@ -61,6 +61,7 @@ extension ContainerExec {
             case .standardOutput(let bytes): output(ProgramOutput(channel: .standardOutput, bytes: bytes))
             case .standardError(let bytes): output(ProgramOutput(channel: .standardError, bytes: bytes))
             case .ended(let end):
+                if end.kind == .disconnected { throw LinkError.disconnected(end.message) }
                 guard case .exited(let code) = end.kind else {
                     let text = Array(end.message.utf8)
                     throw LinkError.refused(Failure(.exec, code: ENOENT, path: [], uid: 0, text: text))

@@ -109,6 +109,122 @@ struct ExecSessionTests {
         }
     }
 
+    /// An answer to the request for an upgrade, or the status that follows an upgrade.
+    struct Refusal: Sendable, CustomTestStringConvertible {
+        var code: Int?
+        var isStatus = false
+        var message: String
+        var error: ExecError
+        var testDescription: String { "\(code ?? 101) \(message)" }
+    }
+
+    @Test(
+        "what may be over soon is not taken for a container without a program",
+        arguments: [
+            Refusal(
+                code: 500, message: "dial tcp 127.0.0.1:6443: connect: connection refused",
+                error: .connectionLost("dial tcp 127.0.0.1:6443: connect: connection refused")),
+            Refusal(code: 502, message: "", error: .connectionLost("502 Bad Gateway")),
+            Refusal(code: 503, message: "", error: .connectionLost("503 Service Unavailable")),
+            Refusal(code: 504, isStatus: true, message: "timed out", error: .connectionLost("timed out")),
+            Refusal(code: 429, isStatus: true, message: "too many", error: .connectionLost("too many")),
+            Refusal(code: 401, isStatus: true, message: "Unauthorized", error: .connectionLost("Unauthorized")),
+            Refusal(code: 404, message: "pod does not exist", error: .podNotFound("web")),
+            Refusal(
+                code: 500, isStatus: true,
+                message: "error dialing backend: dial tcp 10.0.0.2:10250: i/o timeout",
+                error: .connectionLost("error dialing backend: dial tcp 10.0.0.2:10250: i/o timeout")),
+            // Kubernetes 1.29 to 1.35 says these after the upgrade.
+            Refusal(
+                message: "Internal error occurred: unable to upgrade connection: container not found (\"web\")",
+                error: .containerNotRunning("web")),
+            Refusal(
+                message: "Internal error occurred: unable to upgrade connection: pod does not exist",
+                error: .podNotFound("web")),
+            Refusal(
+                message: "Internal error occurred: error dialing backend: EOF",
+                error: .connectionLost("Internal error occurred: error dialing backend: EOF")),
+            Refusal(
+                message: "Internal error occurred: error executing command in container: failed to exec in container: "
+                    + "container is in CONTAINER_EXITED state",
+                error: .connectionLost(
+                    "Internal error occurred: error executing command in container: failed to exec in container: "
+                        + "container is in CONTAINER_EXITED state")),
+            Refusal(
+                message: "Internal error occurred: error executing command in container: failed to exec in container: "
+                    + "failed to start exec \"1\": OCI runtime exec failed: exec failed: exec format error",
+                error: .failed("exec failed: exec format error")),
+        ])
+    func passing(_ refusal: Refusal) async throws {
+        try await withAPI({ exchange in
+            if let code = refusal.code {
+                guard refusal.isStatus else {
+                    return try await exchange.respond(HTTPResponse(code), body: Array(refusal.message.utf8))
+                }
+                return try await exchange.fail(code, "Reason", refusal.message)
+            }
+            let socket = try await exchange.upgrade(protocol: "v5.channel.k8s.io")
+            let status: JSON = [
+                "status": "Failure", "reason": "InternalError", "message": .string(refusal.message), "code": 500,
+            ]
+            try await socket.send(channel: 3, status.bytes)
+            await socket.close()
+        }) { client, _ in
+            await #expect(throws: refusal.error) {
+                try await ExecSession.run(client, namespace: "d", pod: "web", container: "web", ["true"])
+            }
+        }
+    }
+
+    @Test("a server that takes the request and says nothing is given up")
+    func unanswered() async throws {
+        try await withAPI({ _ in try await Task.sleep(for: .seconds(3600)) }) { client, _ in
+            let asked = ExecSession.Request(namespace: "d", pod: "web", command: ["cat"])
+            await #expect(throws: ExecError.connectionLost("no answer within 0.05 seconds")) {
+                try await ExecSession.open(client, asked, patience: .milliseconds(50))
+            }
+        }
+    }
+
+    @Test("a connection that goes silent is noticed, where pings were answered before")
+    func silent() async throws {
+        let (silence, goSilent) = AsyncStream<Void>.makeStream()
+        try await withAPI({ exchange in
+            let socket = try await exchange.upgrade(protocol: "v5.channel.k8s.io")
+            let answering = Task { while try await socket.receive() != nil {} }
+            var iterator = silence.makeAsyncIterator()
+            await iterator.next()
+            answering.cancel()
+            // The socket stays open and nobody reads from it.
+            while !Task.isCancelled { try await Task.sleep(for: .milliseconds(20)) }
+            socket.abort()
+        }) { client, _ in
+            let asked = ExecSession.Request(namespace: "d", pod: "web", command: ["cat"])
+            let session = try await ExecSession.open(client, asked, heartbeat: .milliseconds(5))
+            let reading = Task { try await session.next() }
+            while session.answeredPings < 3 { await Task.yield() }
+            goSilent.yield()
+            await #expect(throws: ExecError.connectionLost("no answer to two pings")) { try await reading.value }
+            goSilent.finish()
+        }
+    }
+
+    @Test("a server that answers no pings is believed to live as long as its connection stands")
+    func withoutPongs() async throws {
+        try await withAPI({ exchange in
+            let socket = try await exchange.upgrade(protocol: "v5.channel.k8s.io")
+            // Many heartbeats without a reader, and so without an answer.
+            try await Task.sleep(for: .milliseconds(200))
+            try await socket.send(channel: 3, Array(#"{"status":"Success"}"#.utf8))
+            await socket.close()
+        }) { client, _ in
+            let asked = ExecSession.Request(namespace: "d", pod: "web", command: ["sleep"])
+            let session = try await ExecSession.open(client, asked, heartbeat: .milliseconds(1))
+            #expect(try await session.next() == nil)
+            #expect(session.result?.exitCode == 0)
+        }
+    }
+
     @Test("a refusal by access rules is told in the server's words")
     func forbidden() async throws {
         let message = "pods \"web\" is forbidden: User \"dev\" cannot create resource \"pods/exec\""

@@ -54,6 +54,31 @@ struct KubeClientTests {
         }
     }
 
+    @Test("a server that is too busy is asked again when it says", arguments: [429, 503])
+    func retryAfter(code: Int) async throws {
+        let left = Mutex(3)
+        try await withAPI({ exchange in
+            let body = try await exchange.body()
+            #expect(body == Array("{\"a\":1}".utf8))
+            let isBusy = left.withLock { left in
+                left -= 1
+                return left > 0
+            }
+            guard isBusy else { return try await exchange.answer(["b": 2]) }
+            try await exchange.respond(HTTPResponse(code, headers: ["Retry-After": "0"]), body: [65])
+        }) { client, _ in
+            let answer = try await client.patch(.pods, "p", namespace: "d", as: .merge, ["a": 1])
+            #expect(answer == ["b": 2])
+        }
+        // One that never has time, and one that does not say when, are told.
+        for headers in [["Retry-After": "0"], [:]] as [HTTPHeaders] {
+            try await withAPI({ try await $0.respond(HTTPResponse(code, headers: headers), body: [65]) }) { client, _ in
+                let error = await #expect(throws: KubeError.self) { try await client.version() }
+                #expect(error?.code == code)
+            }
+        }
+    }
+
     @Test("an answer that is no Status is shown as it is")
     func plainRefusal() async throws {
         try await withAPI({ try await $0.respond(HTTPResponse(502), body: Array("bad\ngateway\n".utf8)) }) {

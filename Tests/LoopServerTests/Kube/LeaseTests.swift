@@ -111,6 +111,30 @@ struct LeaseTests {
         }
     }
 
+    @Test("a session that is cancelled gives its lease back")
+    func releaseWhenCancelled() async throws {
+        try await withTwo { one, _, stored, _ in
+            try await one.take()
+            let session = Task {
+                try? await Task.sleep(for: .seconds(3600))
+                await withTaskGroup { group in
+                    group.addTask { await one.release(limit: .seconds(60)) }
+                }
+            }
+            session.cancel()
+            await session.value
+            #expect(stored.lease == nil)
+        }
+    }
+
+    @Test("a server that does not answer holds up nobody who leaves")
+    func releaseWithoutAnswer() async throws {
+        try await withAPI({ _ in try await Task.sleep(for: .seconds(3600)) }) { client, _ in
+            let keeper = LeaseKeeper(client, .deployment, name: "web", namespace: "d", session: "one") { 1000 }
+            await keeper.release(limit: .milliseconds(10))
+        }
+    }
+
     @Test("renewal moves the time, by one request while nobody else writes")
     func renewal() async throws {
         try await withTwo { one, _, stored, clock in

@@ -56,6 +56,30 @@ struct PodStateTests {
         #expect(PodDiagnosis.reason(pods[0]) == reason)
     }
 
+    @Test("what is missing, null or of another kind than expected is as if it were not there")
+    func holes() {
+        for hole in [nil, .null, "text", 7, [], [nil], [:]] as [JSON?] {
+            var pod: JSON = [:]
+            for key in ["metadata", "spec", "status"] { pod[key] = hole }
+            #expect(PodState(pod).instance(of: "web") == nil)
+            let status: JSON = ["name": "web", "containerID": "containerd://1", "ready": true]
+            pod = [
+                "spec": ["nodeName": "n", "containers": [["name": "web"]]], "status": [:], "metadata": ["uid": "u"],
+            ]
+            for state in [["running": hole ?? .null, "waiting": ["reason": "R"]], ["waiting": hole ?? .null]] as [JSON]
+            {
+                var status = status
+                status["state"] = state
+                status["lastState"] = ["terminated": hole ?? .null]
+                pod["status"]?["containerStatuses"] = [status]
+                let container = PodState(pod).containers[0]
+                // An object without content is what a start without a time would be.
+                if hole != [:] { #expect(container.now != .running) }
+                if hole == nil { #expect(container.last == nil) }
+            }
+        }
+    }
+
     @Test(
         "why no pod exists stands in the workload's condition",
         arguments: [

@@ -161,6 +161,47 @@ struct ResourceWatchTests {
         }
     }
 
+    @Test("a watch that has gone silent is resumed where it was, without a word")
+    func silent() async throws {
+        let watches = Mutex<[String]>([])
+        try await withAPI({ exchange in
+            guard exchange.query("watch") != nil else {
+                return try await exchange.answer(["metadata": ["resourceVersion": "1"], "items": []])
+            }
+            let version = exchange.query("resourceVersion") ?? ""
+            let count = watches.withLock { watches in
+                watches.append(version)
+                return watches.count
+            }
+            try await exchange.startBody(HTTPResponse(200))
+            if count == 1 { try await exchange.write(event("ADDED", pod("a", version: 2))) }
+            // Half of an event, and nothing more: the connection is dead, and does not end.
+            if count == 2 { try await exchange.write(Array(event("ADDED", pod("b", version: 3)).prefix(20))) }
+            if count == 3 { try await exchange.write(event("ADDED", pod("b", version: 3))) }
+            try await Task.sleep(for: .seconds(3600))
+        }) { client, _ in
+            let scope = KubeClient.Scope(.pods, namespace: "d")
+            let watch = ResourceWatch(
+                client, scope, firstPause: .milliseconds(1), patience: .milliseconds(100))
+            let running = Task { await watch.run() }
+            #expect(await watch.next() == .synced([]))
+            #expect(await watch.next() == .changed(pod("a", version: 2)))
+            #expect(await watch.next() == .changed(pod("b", version: 3)))
+            running.cancel()
+            await running.value
+            #expect(watches.withLock { $0.prefix(3) } == ["1", "2", "2"])
+        }
+    }
+
+    @Test("a kind that may not be seen, or is not there, is told as a refusal", arguments: [403, 404, 500])
+    func refusal(code: Int) async throws {
+        try await withAPI({ try await $0.fail(code, "Reason", "no") }) { client, _ in
+            try await following(client) { watch in
+                #expect(await watch.next() == .disconnected("list pods: no", isRefusal: code != 500))
+            }
+        }
+    }
+
     @Test("a slow reader gets the last state of each object, once")
     func coalescing() {
         var backlog = WatchBacklog()

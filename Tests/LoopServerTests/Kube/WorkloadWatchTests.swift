@@ -14,6 +14,10 @@ private final class SmallCluster: Sendable {
         var nextReader = 0
     }
     private let state = Mutex(State())
+    /// Answers instead, where it is set: the HTTP status by plural.
+    private let refusals = Mutex<[String: Int]>([:])
+
+    func refuse(_ plural: String, with code: Int?) { refusals.withLock { $0[plural] = code } }
 
     func put(_ plural: String, _ object: JSON) {
         state.withLock { state in
@@ -38,6 +42,7 @@ private final class SmallCluster: Sendable {
 
     func handle(_ exchange: HTTPExchange) async throws {
         let plural = exchange.request.path.last ?? ""
+        if let code = refusals.withLock({ $0[plural] }) { return try await exchange.fail(code, "Reason", "refused") }
         guard exchange.query("watch") != nil else {
             let items = state.withLock { $0.objects[plural] ?? [] }
             return try await exchange.answer(["metadata": ["resourceVersion": "1"], "items": .array(items)])
@@ -103,6 +108,36 @@ struct WorkloadWatchTests {
             cluster.remove("pods", new)
             let gone = await until(watch) { $0.pods.isEmpty }
             #expect(gone?.reason(container: nil) == "there is no pod")
+        }
+    }
+
+    @Test("where the ReplicaSets may not be seen, every pod counts", arguments: [403, 404])
+    func hiddenRevisions(code: Int) async throws {
+        let cluster = SmallCluster()
+        cluster.refuse("replicasets", with: code)
+        cluster.put("deployments", try Recording.json("deployments/app.json"))
+        cluster.put("pods", try #require(try Recording.json("pods/running.json")["items"]?[0]))
+        try await following(.workload(.deployment, name: "app"), cluster) { watch in
+            let state = await watch.next()
+            #expect(state?.pods.map(\.name) == ["app-84f897f96b-fcssn"])
+            #expect(state?.disconnection == nil)
+        }
+    }
+
+    @Test("ReplicaSets that cannot be had for the moment are waited for, and no pod is given up meanwhile")
+    func revisionsLater() async throws {
+        let cluster = SmallCluster()
+        cluster.refuse("replicasets", with: 500)
+        cluster.put("deployments", try Recording.json("deployments/app.json"))
+        cluster.put("pods", try #require(try Recording.json("pods/running.json")["items"]?[0]))
+        for set in try Recording.json("objects/replicasets.json")["items"]?.array ?? [] {
+            cluster.put("replicasets", set)
+        }
+        try await following(.workload(.deployment, name: "app"), cluster) { watch in
+            #expect(await watch.next()?.disconnection == "list replicasets: refused")
+            cluster.refuse("replicasets", with: nil)
+            let state = await until(watch) { $0.disconnection == nil }
+            #expect(state?.pods.isEmpty == false)
         }
     }
 

@@ -93,15 +93,30 @@ import Wire
 
     @Test("anything that is heard between two beats is a sign of life")
     func countsEverything() {
-        var heartbeat = Heartbeat()
+        var heartbeat = Heartbeat(every: .seconds(20))
         var beats: [Bool] = []
         for _ in 0..<10 {
-            beats += [heartbeat.beat(), heartbeat.beat()]
+            beats += [heartbeat.beat(after: .seconds(20)), heartbeat.beat(after: .seconds(20))]
             heartbeat.hear()
         }
         #expect(beats.allSatisfy { $0 })
-        let silent = (0..<3).map { _ in heartbeat.beat() }
+        let silent = (0..<3).map { _ in heartbeat.beat(after: .seconds(21)) }
         #expect(silent == [true, true, false])
+    }
+
+    @Test("after this machine has slept, a dead connection is found out within seconds, and a live one goes on")
+    func noticesSleep() {
+        var heartbeat = Heartbeat(every: .seconds(20))
+        let early = (0..<2).map { _ in heartbeat.beat(after: .seconds(20)) }
+        #expect(early == [true, true])
+        // Silence before the sleep does not count.
+        let woken = heartbeat.beat(after: .seconds(3600))
+        #expect(woken && heartbeat.pause == .seconds(3))
+        var other = heartbeat
+        let silent = (0..<2).map { _ in heartbeat.beat(after: .seconds(3)) }
+        #expect(silent == [true, false])
+        other.hear()
+        #expect(other.pause == .seconds(20))
     }
 
     @Test(
