@@ -3,8 +3,8 @@ public import JSON
 extension StatusReport {
     /// The report as a table for people, one line for each pod.
     public var lines: [String] {
-        var lines = ["\(context), namespace \(namespace)"]
-        if let unreachable { return lines + ["✗ the cluster does not answer: \(Printable.text(unreachable))"] }
+        var lines = [context.isEmpty ? "namespace \(namespace)" : "\(context), namespace \(namespace)"]
+        if let unreachable { return lines + ["✗ \(Printable.text(unreachable))"] }
         var rows = [["SERVICE", "TARGET", "POD", "STATUS", "READY", "RESTARTS"]]
         var notes: [String] = []
         for entry in services {

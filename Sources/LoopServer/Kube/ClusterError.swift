@@ -24,9 +24,12 @@ struct ClusterError: Error, Equatable, Sendable, CustomStringConvertible {
     var failure: LoopEvent.Failure { LoopEvent.Failure(summary, nextStep: nextStep) }
 
     /// The cluster did not answer, or not as a cluster does.
-    static func unreachable(_ context: String, server: String, because reason: String) -> ClusterError {
-        ClusterError(
-            kind: .unreachable, summary: "cluster of context \"\(context)\" at \(server) does not answer: \(reason)",
-            nextStep: "start it, or choose another one with --context")
+    static func unreachable(_ context: KubeContext, because reason: String) -> ClusterError {
+        // A login that needs a person is kubectl's to ask for.
+        let trial = context.kubectl.command(["get", "--raw", "/version"]).joined(separator: " ")
+        return ClusterError(
+            kind: .unreachable,
+            summary: "cluster of context \"\(context.name)\" at \(context.server) does not answer: \(reason)",
+            nextStep: "start it, log in (`\(trial)`), or choose another one with --context")
     }
 }

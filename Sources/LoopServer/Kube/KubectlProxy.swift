@@ -11,6 +11,8 @@ final class KubectlProxy: Sendable {
     private struct State {
         var child: Child?
         var complaint = ""
+        /// Reads what it prints as errors.
+        var notes: Task<Void, Never>?
         var supervisor: Task<Void, Never>?
     }
 
@@ -28,7 +30,7 @@ final class KubectlProxy: Sendable {
     /// Where it listens.
     var endpoint: Endpoint { .unix(path: directory.socket) }
 
-    /// The last line that it printed as an error; empty where there is none.
+    /// The last line that it, or a login plugin, printed as an error; empty where there is none.
     var complaint: String { state.withLock { $0.complaint } }
 
     /// Its process; `nil` between two lives.
@@ -73,6 +75,7 @@ final class KubectlProxy: Sendable {
         let supervisor = state.withLock { $0.supervisor }
         supervisor?.cancel()
         await supervisor?.value
+        await finishNotes()
         directory.remove()
     }
 
@@ -123,7 +126,8 @@ final class KubectlProxy: Sendable {
         }
         do {
             // Not a child of this task: it reads for as long as the process lives.
-            Task { await self.noteComplaints(of: child) }
+            let notes = Task { await self.noteComplaints(of: child) }
+            state.withLock { $0.notes = notes }
             try await waitUntilReady(child)
             state.withLock { $0.child = child }
             return child
@@ -145,6 +149,7 @@ final class KubectlProxy: Sendable {
             }
         }
         let status = await child.wait()
+        await finishNotes()
         let reason = complaint.isEmpty ? "\(status)" : complaint
         throw ClusterError(
             kind: .unreachable, summary: "`kubectl proxy` for context \"\(context.name)\" ended: \(reason)",
@@ -152,13 +157,29 @@ final class KubectlProxy: Sendable {
     }
 
     private func noteComplaints(of child: Child) async {
-        var rest = ""
-        while let bytes = try? await child.standardError?.read(), !bytes.isEmpty {
-            rest += String(decoding: bytes, as: UTF8.self)
-            let line = rest.lastLine.prefix(500)
-            if !line.isEmpty { state.withLock { $0.complaint = String(line) } }
-            if let end = rest.lastIndex(where: \.isNewline) { rest.removeSubrange(...end) }
-            if rest.utf8.count > 4096 { rest = "" }
+        var lines = LineSplitter()
+        func note(_ bytes: [UInt8]) {
+            // Its own log repeats what it answers; what a login plugin says stands only here.
+            let told = lines.feed(bytes).last { !$0.allSatisfy(\.isWhitespace) && !KubectlProxy.isLog($0) }
+            if let told { state.withLock { $0.complaint = String(told.prefix(500)) } }
         }
+        while let bytes = try? await child.standardError?.read(), !bytes.isEmpty { note(bytes) }
+        if let bytes = try? child.standardError?.readNow() { note(bytes) }
+        note([0x0A])
+    }
+
+    /// Waits until everything is noted that a process that has ended had to say.
+    private func finishNotes() async {
+        let notes = state.withLock { $0.notes }
+        // What it left behind may hold the pipe open: what is in it now is all.
+        notes?.cancel()
+        await notes?.value
+    }
+
+    /// Whether a line has klog's header: `E1121 10:54:56.900404    2897 proxy_server.go:147] …`.
+    static func isLog(_ line: String) -> Bool {
+        let words = line.split(separator: " ", maxSplits: 1)
+        guard let head = words.first, words.count == 2, "IWEF".contains(head.prefix(1)) else { return false }
+        return head.count == 5 && head.dropFirst().allSatisfy(\.isNumber) && words[1].contains("] ")
     }
 }

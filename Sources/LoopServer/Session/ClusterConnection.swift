@@ -21,8 +21,9 @@ struct ClusterConnection: Sendable {
         } catch {
             await proxy.stop()
             if error is CancellationError { throw error }
-            let reason = proxy.complaint.isEmpty ? "\(error)" : proxy.complaint
-            throw ClusterError.unreachable(context.name, server: context.server, because: reason)
+            let answer = (error as? KubeError)?.message ?? "\(error)"
+            let reason = proxy.complaint.isEmpty ? answer : "\(answer) (\(proxy.complaint))"
+            throw ClusterError.unreachable(context, because: reason)
         }
         return ClusterConnection(context: context, proxy: proxy, client: client, leash: programs.leash ?? "")
     }

@@ -210,7 +210,7 @@ struct StatusReportTests {
     @Test("a cluster that does not answer is said, and nothing else")
     func unreachable() {
         let report = StatusReport(context: "kind-a", namespace: "dev", unreachable: "connection refused")
-        #expect(report.lines == ["kind-a, namespace dev", "✗ the cluster does not answer: connection refused"])
+        #expect(report.lines == ["kind-a, namespace dev", "✗ connection refused"])
         #expect(report.json["reachable"] == false)
     }
 

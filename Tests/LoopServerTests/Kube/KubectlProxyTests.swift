@@ -115,6 +115,41 @@ struct KubectlProxyTests {
         await proxy.stop()
     }
 
+    @Test("why a cluster cannot be reached is one line in plain words, with what a login plugin said")
+    func loginFails() async throws {
+        let scratch = try Scratch()
+        let plugin = try scratch.write("login", "#!/bin/sh\necho 'your session has expired' >&2\nexit 1\n", mode: 0o755)
+        let config = try scratch.write(
+            "plugin.yaml",
+            """
+            {"apiVersion": "v1", "kind": "Config", "current-context": "kind-x",
+             "clusters": [{"name": "c", "cluster": {"server": "https://127.0.0.1:1"}}],
+             "users": [{"name": "u", "user": {"exec": {"apiVersion": "client.authentication.k8s.io/v1",
+               "command": "\(plugin)", "interactiveMode": "IfAvailable"}}}],
+             "contexts": [{"name": "kind-x", "context": {"cluster": "c", "user": "u"}}]}
+            """)
+        var cluster = Cluster()
+        cluster.kubeconfig = config
+        let error = await #expect(throws: ClusterError.self) {
+            try await ClusterConnection.open(cluster, programs: Programs.find())
+        }
+        let summary = error?.summary ?? ""
+        #expect(summary.contains("getting credentials: exec: executable \(plugin) failed with exit code 1"))
+        #expect(summary.hasSuffix("(your session has expired)") && !summary.contains("proxy_server.go"), "\(summary)")
+        #expect(error?.nextStep.contains("--context kind-x get --raw /version") == true)
+    }
+
+    @Test(
+        "lines of kubectl's log are told from what it says",
+        arguments: [
+            ("E1121 10:54:56.900404    2897 proxy_server.go:147] Error while proxying request: EOF", true),
+            ("W1121 10:54:56.900404       1 transport.go:1] x", true), ("error: no such thing", false),
+            ("Exxxx log in at https://x", false), ("E1234", false), ("", false),
+        ])
+    func logLines(line: String, isLog: Bool) {
+        #expect(KubectlProxy.isLog(line) == isLog)
+    }
+
     @Test("a proxy that does not start says why, and leaves nothing behind")
     func doesNotStart() async throws {
         let scratch = try Scratch()
