@@ -8,6 +8,8 @@ struct EventNews {
     var rootInDoubt = false
     /// Folders whose ignore files were touched.
     var editedRules: Set<RelativePath> = []
+    /// Something that may hold ignore rules above the root was touched.
+    var editedAbove = false
     /// The last name that was renamed away, until the kernel says where to.
     fileprivate var move: (cookie: UInt32, from: RelativePath)?
 }
@@ -49,6 +51,7 @@ extension FolderWatches {
             // Even an ignore file that is itself ignored changes what the others are.
             if isIgnored { settling.rescan(parent, at: now) }
         }
+        if folder == WatchTree.root, event.name.elementsEqual(IgnoreRules.gitName.utf8) { news.editedAbove = true }
         guard !isIgnored else { return }
         if event.has(IN_MOVED_TO), let move = news.move, move.cookie == event.cookie {
             settling.record(move.from, .renamed, at: now)
@@ -73,10 +76,20 @@ extension FolderWatches {
             settling.rescan(path, at: now)
         } else if event.has(IN_MOVED_FROM | IN_DELETE) {
             // A deleted folder's watch goes by itself; that of a moved one stays, and would report under the old name.
-            if event.has(IN_MOVED_FROM) { detach(event.name, below: parent) }
+            if event.has(IN_MOVED_FROM) {
+                detach(event.name, below: parent)
+                // When two folders change places in one step, the one that arrived here is told of before this one left.
+                attach(event.name, below: parent)
+            }
             settling.record(path, .removed, at: now)
             settling.rescan(path, at: now)
         } else {
+            if !isWatched(event.name, below: parent) {
+                // It could not be read before, and may be readable now.
+                detach(event.name, below: parent)
+                attach(event.name, below: parent)
+                settling.rescan(path, at: now)
+            }
             settling.record(path, .attributes, at: now)
         }
     }

@@ -8,8 +8,6 @@ struct FolderWatches {
     let inotify: Inotify
     let rules: IgnoreRules
     private(set) var tree: WatchTree
-    /// How many folders were refused by the kernel's limit.
-    private(set) var unwatched = 0
     /// Folders that could not be read since the last `takeUnreadable`.
     private var unreadable: [UnreadableFolder] = []
     /// Stands in for the kernel's limit in tests.
@@ -35,12 +33,39 @@ struct FolderWatches {
         for node in tree.children(of: parent, named: name) { drop(node) }
     }
 
+    /// Whether a folder of this name is watched.
+    func isWatched(_ name: ArraySlice<UInt8>, below parent: WatchTree.Node) -> Bool {
+        tree.children(of: parent, named: name).contains { tree.watch(of: $0) != nil }
+    }
+
+    /// Watches folders that the kernel's limit refused, as far as it lets it by now.
+    ///
+    /// Returns those that are watched from here on; what changed in them meanwhile was not reported.
+    mutating func retryRefused() -> [RelativePath] {
+        var regained: [RelativePath] = []
+        while let node = tree.refused.first {
+            let path = tree.path(of: node)
+            if let limit, tree.watchCount >= limit { break }
+            do throws(OpenFailure) {
+                // A probe: the walk below gets the same watch.
+                _ = try inotify.watch(try Folder(absolute(path), followLinks: path.isRoot))
+            } catch {
+                if error.code == ENOSPC { break }
+            }
+            let place = tree.place(of: node)
+            drop(node)
+            attach(place.map { tree.add($0.name, below: $0.parent) } ?? WatchTree.root)
+            regained.append(path)
+        }
+        return regained
+    }
+
     /// Watches a folder's subtree anew when its ignore files say something else than before.
     ///
     /// Returns whether they do.
     mutating func refresh(_ folder: RelativePath) -> Bool {
         guard let name = folder.parent.map({ _ in folder.lastComponent }), let parent = node(at: folder.parent),
-            let node = tree.children(of: parent, named: name).last(where: { tree.watch(of: $0) != nil })
+            let node = tree.children(of: parent, named: name).first(where: { tree.watch(of: $0) != nil })
         else { return false }
         let fresh = rules.scope(entering: folder, from: tree.scope(of: parent))
         guard !fresh.isSame(as: tree.scope(of: node)) else { return false }
@@ -67,7 +92,7 @@ struct FolderWatches {
     private func node(at path: RelativePath?) -> WatchTree.Node? {
         var node = WatchTree.root
         for name in path?.components ?? [] {
-            guard let child = tree.children(of: node, named: name).last else { return nil }
+            guard let child = tree.children(of: node, named: name).first else { return nil }
             node = child
         }
         return node
@@ -107,7 +132,7 @@ struct FolderWatches {
     /// Returns false when this very folder is watched under this name already, so that nothing remains to be done.
     private mutating func watch(_ folder: borrowing Folder, as node: WatchTree.Node) throws(OpenFailure) -> Bool {
         guard limit.map({ tree.watchCount < $0 }) ?? true else {
-            unwatched += 1
+            tree.refuse(node)
             return true
         }
         let mask = node == WatchTree.root ? Inotify.folderMask | Inotify.selfMask : Inotify.folderMask
@@ -121,7 +146,7 @@ struct FolderWatches {
         } catch {
             guard error.code == ENOSPC else { throw error }
             // Listed all the same, to know how many watches there would have to be.
-            unwatched += 1
+            tree.refuse(node)
         }
         return true
     }

@@ -9,7 +9,8 @@ internal import Glibc
 /// `core.excludesFile` is not read: what a service holds must not depend on whose machine it is. The root itself is
 /// never ignored.
 ///
-/// Ignore files at and below the root are read when they are needed; what lies above it is read once, here.
+/// Ignore files at and below the root are read when they are needed; what lies above it is read once, here, and again by
+/// `reread`.
 public struct IgnoreRules: Sendable {
     /// The root's absolute path, without links where it exists.
     let root: [UInt8]
@@ -18,28 +19,55 @@ public struct IgnoreRules: Sendable {
     private let above: IgnoreScope?
     private let options: IgnoreFile
     private let exclude: IgnoreFile
+    /// The folders outside the root that hold ignore files which count within it.
+    let outerFolders: [[UInt8]]
 
     /// Reads what lies above `root`; `patterns` are those of `watch.ignore`, relative to the root.
     public init(root: String, patterns: [String] = []) throws(WatchError) {
         for pattern in patterns where pattern.utf8.count > 4_096 || pattern.utf8.contains(0) {
             throw .pattern(pattern)
         }
-        options = IgnoreFile(lines: patterns)
-        self.root = realPath(root) ?? absolutePath(root)
-        let names = self.root.split(separator: slash)
+        self.init(root: realPath(root) ?? absolutePath(root), options: IgnoreFile(lines: patterns))
+    }
+
+    private init(root: [UInt8], options: IgnoreFile) {
+        self.root = root
+        self.options = options
+        let names = root.split(separator: slash)
         guard let top = Self.repositoryTop(names) else {
-            (prefix, above, exclude) = ([], nil, IgnoreFile())
+            (prefix, above, exclude, outerFolders) = ([], nil, IgnoreFile(), [])
             return
         }
         prefix = Array(names[top...])
+        var folders = (0..<prefix.count).map { Self.path(names[..<(top + $0)]) }
         var scope: IgnoreScope?
-        for depth in 0..<prefix.count {
-            scope = IgnoreScope.entering(Self.path(names[..<(top + depth)]), depth: depth, outer: scope)
+        for (depth, folder) in folders.enumerated() {
+            scope = IgnoreScope.entering(folder.isEmpty ? [slash] : folder, depth: depth, outer: scope)
         }
         above = scope
-        let repository = Self.path(names[..<top])
-        exclude = Self.exclude(repository).map(IgnoreFile.init(contents:)) ?? IgnoreFile()
+        let information = Self.information(Self.path(names[..<top]))
+        exclude =
+            contents(of: information + [slash] + Array(Self.excludeName.utf8)).map(IgnoreFile.init(contents:))
+            ?? IgnoreFile()
+        folders.append(information)
+        outerFolders = folders
     }
+
+    /// The same rules, with what lies above the root as it is now.
+    public func reread() -> IgnoreRules { IgnoreRules(root: root, options: options) }
+
+    /// Whether what lies above the root says the same in both.
+    func isSameAbove(_ other: IgnoreRules) -> Bool {
+        outerFolders == other.outerFolders && exclude == other.exclude && IgnoreScope.sameChain(above, other.above)
+    }
+
+    /// Whether an entry of this name, in one of `outerFolders` or in the root, can change what lies above the root.
+    static func isOuterSource(_ name: some Collection<UInt8>) -> Bool {
+        IgnoreScope.isIgnoreFile(name) || name.elementsEqual(excludeName.utf8) || name.elementsEqual(gitName.utf8)
+    }
+
+    /// Whether a path is one of an ignore file, so that other paths in its folder may be left out once it is touched.
+    public static func isIgnoreFile(_ path: RelativePath) -> Bool { IgnoreScope.isIgnoreFile(path.lastComponent) }
 
     /// Whether a path is left out, because of itself or of a folder above it.
     public func isIgnored(_ path: RelativePath, isDirectory: Bool) -> Bool {
@@ -76,7 +104,7 @@ public struct IgnoreRules: Sendable {
     func isIgnored(_ path: RelativePath, isDirectory: Bool, in scope: Scope) -> Bool {
         let own = path.components
         guard let name = own.last else { return false }
-        if name.elementsEqual(".git".utf8) { return true }
+        if name.elementsEqual(Self.gitName.utf8) { return true }
         let full = prefix + own
         return options.verdict(own[...], isDirectory: isDirectory)
             ?? scope.files?.verdict(full, isDirectory: isDirectory)
@@ -87,14 +115,15 @@ public struct IgnoreRules: Sendable {
 
     /// The ignore files that hold within one folder.
     struct Scope: Sendable {
-        fileprivate let files: IgnoreScope?
+        let files: IgnoreScope?
 
         func isSame(as other: Scope) -> Bool { IgnoreScope.same(files, other.files) }
     }
 
     /// What editors and desktops leave beside a file while they work on it.
     static let defaults = IgnoreFile(lines: [
-        ".*.sw[a-px]", ".sw[a-px]", "4913", "*~",  // vim: swap files, its probe for a writable folder, backups
+        ".*.sw[a-px]", ".*.sw[a-p]x", ".sw[a-px]",  // vim: swap files, also while it looks how long a name may be
+        "4913", "*~",  // vim: its probe for a writable folder, backups
         ".#*", "\\#*#",  // emacs: locks, automatic saves
         "*___jb_tmp___", "*___jb_old___",  // JetBrains: both halves of a safe write
         ".*.kate-swp", ".goutputstream-*", ".~lock.*#", ".DS_Store",
@@ -112,11 +141,14 @@ public struct IgnoreRules: Sendable {
         names.flatMap { [slash] + $0 }
     }
 
-    /// The contents of `info/exclude`.
+    static let gitName = ".git"
+    private static let excludeName = "exclude"
+
+    /// The folder in which `exclude` is.
     ///
     /// In a worktree or submodule `.git` is a file that names the real folder, and that folder's `commondir` the one
     /// that all worktrees share.
-    private static func exclude(_ repository: [UInt8]) -> [UInt8]? {
+    private static func information(_ repository: [UInt8]) -> [UInt8] {
         var folder = repository + Array("/.git".utf8)
         if let pointer = contents(of: folder), pointer.starts(with: "gitdir: ".utf8) {
             folder = joined(repository, line(pointer.dropFirst(8)))
@@ -124,7 +156,7 @@ public struct IgnoreRules: Sendable {
                 folder = joined(folder, line(common[...]))
             }
         }
-        return contents(of: folder + Array("/info/exclude".utf8))
+        return folder + Array("/info".utf8)
     }
 
     private static func line(_ text: ArraySlice<UInt8>) -> ArraySlice<UInt8> {

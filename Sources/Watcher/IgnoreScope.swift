@@ -52,6 +52,16 @@ final class IgnoreScope: Sendable {
         return one === other || (one.depth == other.depth && one.git == other.git && one.loop == other.loop)
     }
 
+    /// Whether two readings of a folder's files and of those of all folders above it say the same.
+    static func sameChain(_ one: IgnoreScope?, _ other: IgnoreScope?) -> Bool {
+        var (one, other) = (one, other)
+        while same(one, other) {
+            if one == nil { return true }
+            (one, other) = (one?.outer, other?.outer)
+        }
+        return false
+    }
+
     static let gitName = ".gitignore"
     static let loopName = ".loopignore"
 

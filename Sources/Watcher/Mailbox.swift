@@ -95,7 +95,7 @@ extension WatchEvent {
     fileprivate func isReplaced(by later: WatchEvent) -> Bool {
         switch (self, later) {
         case (.ready, .ready), (.rootVanished, .rootVanished), (.rootRestored, .rootRestored),
-            (.limitReached, .limitReached):
+            (.limitReached, .limitReached), (.limitReached, .limitLifted), (.limitLifted, .limitReached):
             true
         case (.unreadable(let this), .unreadable(let that)): this.path == that.path
         default: false

@@ -30,6 +30,8 @@ struct PollLoop: ~Copyable {
     private let wake: OwnedDescriptor
     private let place: RootPlace
     private var identity: RootPlace.Identity?
+    private var rules: IgnoreRules?
+    private var isReady = false
     private var known: [RelativePath: Signature] = [:]
     private var unreadable: Set<RelativePath> = []
 
@@ -48,10 +50,16 @@ struct PollLoop: ~Copyable {
             mailbox.put(.rootVanished)
         } else {
             known = scan()
-            mailbox.put(.ready(folders: known.values.count { $0.kind == .directory } + 1))
+            announceReady()
         }
         while pause() { look() }
         mailbox.close()
+    }
+
+    private mutating func announceReady() {
+        guard !isReady else { return }
+        isReady = true
+        mailbox.put(.ready(folders: known.values.count { $0.kind == .directory } + 1))
     }
 
     /// Sleeps for one interval.
@@ -75,21 +83,28 @@ struct PollLoop: ~Copyable {
             known = found == nil ? [:] : scan()
             if found != nil {
                 mailbox.put(.rootRestored)
+                announceReady()
                 mailbox.put(.settled(ChangeSet(paths: [], rescan: [.root], firstEvent: start, lastEvent: start)))
             }
             return
         }
         guard found != nil else { return }
+        let before = rules
         let present = scan()
+        // What was listed while the root went away is nobody's state.
+        guard place.identity == identity else { return }
         var paths = Set(present.filter { known[$0.key] != $0.value }.keys)
         for path in known.keys where present[path] == nil { paths.insert(path) }
         known = present
-        guard !paths.isEmpty else { return }
-        mailbox.put(.settled(ChangeSet(paths: paths, firstEvent: start, lastEvent: start)))
+        var rescan = Set(paths.filter(IgnoreRules.isIgnoreFile).compactMap(\.parent))
+        if let before, let rules, !rules.isSameAbove(before) { rescan.insert(.root) }
+        guard !paths.isEmpty || !rescan.isEmpty else { return }
+        mailbox.put(.settled(ChangeSet(paths: paths, rescan: rescan, firstEvent: start, lastEvent: start)))
     }
 
     private mutating func scan() -> [RelativePath: Signature] {
         guard let rules = try? IgnoreRules(root: root, patterns: options.ignore) else { return known }
+        self.rules = rules
         var found: [RelativePath: Signature] = [:]
         found.reserveCapacity(known.count)
         let failed = TreeScan.walk(rules: rules) { entry in

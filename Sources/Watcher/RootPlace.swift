@@ -5,7 +5,7 @@ internal import Glibc
 ///
 /// Above the root only the folders' own removal and renaming is watched, so that other people's files there wake nobody.
 /// The deepest folder that exists is also watched for new entries while the root is missing, or when the root is a link,
-/// which can be pointed elsewhere.
+/// which can be pointed elsewhere. Folders above it whose ignore files count are watched for these as well.
 struct RootPlace {
     /// Which folder it is.
     struct Identity: Equatable {
@@ -16,6 +16,8 @@ struct RootPlace {
     /// The absolute path as it was given; a link in last place is followed.
     let path: [UInt8]
     private var watches: Set<Int32> = []
+    /// The watches on folders with ignore files.
+    private var ruleWatches: Set<Int32> = []
     /// The name, in the deepest existing folder, that leads towards the root.
     private var nextName: ArraySlice<UInt8> = []
 
@@ -31,16 +33,35 @@ struct RootPlace {
     }
 
     /// Whether a watch is on one of the folders above.
-    func owns(_ watch: Int32) -> Bool { watches.contains(watch) }
+    func owns(_ watch: Int32) -> Bool { watches.contains(watch) || ruleWatches.contains(watch) }
 
     /// Whether an event above the root says something about it: the folder itself, or the entry on the way to the root.
     func concerns(_ event: Inotify.Record) -> Bool {
         event.name.isEmpty || event.name.elementsEqual(nextName)
     }
 
+    /// Whether an event is about an ignore file outside the root.
+    func concernsRules(_ event: Inotify.Record) -> Bool {
+        guard ruleWatches.contains(event.watch), IgnoreRules.isOuterSource(event.name) else { return false }
+        // A file that was just created has nothing in it yet.
+        return event.isDirectory || !event.has(IN_CREATE)
+    }
+
+    /// Watches the folders outside the root that hold ignore files.
+    mutating func armRules(_ inotify: Inotify, folders: [[UInt8]]) {
+        let mask = UInt32(
+            IN_CLOSE_WRITE | IN_MOVED_TO | IN_MOVED_FROM | IN_DELETE | IN_CREATE | IN_ONLYDIR | IN_MASK_ADD)
+        for folder in folders {
+            if let watch = try? inotify.watch(folder.isEmpty ? [slash] : folder, mask: mask) {
+                ruleWatches.insert(watch)
+            }
+        }
+    }
+
     /// Sets the watches above the root on a new instance.
     mutating func arm(_ inotify: Inotify) {
         watches = []
+        ruleWatches = []
         while true {
             let missing = identity == nil
             let existing = arm(inotify, watchEntries: missing || isLink)

@@ -28,6 +28,8 @@ public struct TreeEntry: Sendable, Equatable {
     public var changed: Int64
     /// The inode's number.
     public var inode: UInt64
+    /// How many names it has.
+    public var links: UInt64
     /// What a symbolic link holds; nil for all else.
     public var target: [UInt8]?
 }
@@ -118,6 +120,7 @@ public enum TreeScan {
         return TreeEntry(
             path: path, kind: kind, mode: UInt16(status.st_mode & 0o7777), size: Int64(status.st_size),
             modified: status.st_mtim.nanoseconds, changed: status.st_ctim.nanoseconds, inode: UInt64(status.st_ino),
+            links: UInt64(status.st_nlink),
             target: kind == .link ? target(folder, name) : nil)
     }
 

@@ -14,6 +14,8 @@ public enum WatchEvent: Sendable, Equatable {
     case rootRestored
     /// The kernel's limit keeps some folders unwatched; what is watched stays watched.
     case limitReached(WatchLimit)
+    /// Every folder is watched again after `limitReached`.
+    case limitLifted
     /// A folder cannot be read, so nothing below it is seen.
     case unreadable(UnreadableFolder)
 }

@@ -18,8 +18,10 @@ struct WatchLoop: ~Copyable {
     private var identity: RootPlace.Identity?
     private var settling: Settling
     private var news = EventNews()
-    /// How many unwatched folders were last reported.
+    /// How many unwatched folders were reported at most since all were watched.
     private var reported = 0
+    /// Whether the kernel has no instance for us.
+    private var isStarved = false
     private var announced = Announced.nothing
     private var ready = false
 
@@ -55,6 +57,7 @@ struct WatchLoop: ~Copyable {
                 let now = monotonicNow()
                 for event in events { take(event, now) }
                 if news.rootInDoubt { checkRoot(now) }
+                if news.editedAbove { checkRulesAbove(now) }
             }
             settle()
         }
@@ -85,12 +88,13 @@ struct WatchLoop: ~Copyable {
 
     private mutating func take(_ event: Inotify.Record, _ now: UInt64) {
         if place.owns(event.watch) {
-            news.rootInDoubt = news.rootInDoubt || place.concerns(event)
-            return
+            if place.concerns(event) { news.rootInDoubt = true }
+            if place.concernsRules(event) { news.editedAbove = true }
+            // A link can lead to a folder above itself, which then is the root as well.
+            guard folders?.tree.node(watch: event.watch) != nil else { return }
         }
         guard folders != nil else { return }
         folders?.take(event, at: now, into: &settling, news: &news) { [mailbox] path in mailbox.put(.finished(path)) }
-        report()
     }
 
     /// Lets the batch go whose time has come.
@@ -108,6 +112,7 @@ struct WatchLoop: ~Copyable {
             }
         }
         news.editedRules = []
+        for folder in folders?.retryRefused() ?? [] { settling.rescan(folder, at: monotonicNow()) }
         report()
         if let changes = settling.settle(at: monotonicNow()), !changes.isEmpty { mailbox.put(.settled(changes)) }
     }
@@ -117,6 +122,16 @@ struct WatchLoop: ~Copyable {
             return true
         }
         return !scope.isSame(as: known)
+    }
+
+    /// Has everything compared after ignore files above the root were touched, and watched anew when they say something
+    /// else than before.
+    private mutating func checkRulesAbove(_ now: UInt64) {
+        news.editedAbove = false
+        guard let rules = folders?.rules else { return }
+        if !rules.reread().isSameAbove(rules) { news.overflowed = true }
+        // Whoever compared in between may have read what they said meanwhile.
+        settling.rescan(.root, at: now)
     }
 
     /// Compares what is at the root's path with what is watched.
@@ -133,6 +148,7 @@ struct WatchLoop: ~Copyable {
 
     /// Sets all watches anew on a fresh instance: the kernel drops the old ones at once, and no event of theirs is left.
     private mutating func startOver() {
+        let before = identity
         identity = nil
         folders = nil
         inotify = nil
@@ -140,11 +156,16 @@ struct WatchLoop: ~Copyable {
         settling.forgetWriters()
         do throws(WatchError) {
             rebuild(try Inotify())
+            isStarved = false
         } catch {
-            if case .limit(let limit) = error { mailbox.put(.limitReached(limit)) }
+            // Tried every second, said once.
+            if case .limit(let limit) = error, !isStarved { mailbox.put(.limitReached(limit)) }
+            isStarved = true
             return
         }
         let isFirst = announced == .nothing
+        // Lost or late events do not hide that it is another folder.
+        if before != nil, identity != before { announce(nil) }
         announce(identity)
         if identity != nil && !isFirst { settling.rescan(.root, at: monotonicNow()) }
     }
@@ -169,6 +190,7 @@ struct WatchLoop: ~Copyable {
         identity = place.identity
         guard identity != nil, let rules = try? IgnoreRules(root: root, patterns: options.ignore) else { return }
         var folders = FolderWatches(rules: rules, inotify: inotify, limit: limit)
+        place.armRules(inotify, folders: rules.outerFolders)
         folders.attachRoot()
         self.folders = consume folders
         report()
@@ -177,9 +199,13 @@ struct WatchLoop: ~Copyable {
     /// Passes on what the walk could not do.
     private mutating func report() {
         for folder in folders?.takeUnreadable() ?? [] { mailbox.put(.unreadable(folder)) }
-        guard let unwatched = folders?.unwatched, unwatched != reported else { return }
+        guard let unwatched = folders?.tree.refused.count else { return }
+        if unwatched == 0, reported > 0 {
+            reported = 0
+            mailbox.put(.limitLifted)
+        }
+        guard unwatched > reported else { return }
         reported = unwatched
-        guard unwatched > 0 else { return }
         let needed = unwatched + (folders?.tree.watchCount ?? 0)
         mailbox.put(
             .limitReached(

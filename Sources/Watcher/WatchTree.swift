@@ -27,6 +27,9 @@ struct WatchTree {
     private var freedNameBytes = 0
     private var nodes: [Int32: Node] = [:]
     private var scopes: [IgnoreRules.Scope] = []
+    private var freeScopes: [UInt16] = []
+    /// The folders that the kernel's limit left without a watch.
+    private(set) var refused: Set<Node> = []
 
     /// How many folders are watched.
     var watchCount: Int { nodes.count }
@@ -50,6 +53,11 @@ struct WatchTree {
     func scope(of node: Node) -> IgnoreRules.Scope { scopes[Int(records[Int(node)].scope)] }
 
     mutating func setScope(_ scope: IgnoreRules.Scope, of node: Node) {
+        if let free = freeScopes.popLast() {
+            scopes[Int(free)] = scope
+            records[Int(node)].scope = free
+            return
+        }
         // 65,535 different scopes are more ignore files than any tree has; beyond them the parent's holds.
         guard scopes.count < Int(UInt16.max) else { return }
         scopes.append(scope)
@@ -59,7 +67,11 @@ struct WatchTree {
     mutating func claim(_ watch: Int32, for node: Node) {
         records[Int(node)].watch = watch
         nodes[watch] = node
+        refused.remove(node)
     }
+
+    /// Notes that there is no watch for the node.
+    mutating func refuse(_ node: Node) { refused.insert(node) }
 
     /// The kernel took the descriptor back.
     mutating func forget(watch: Int32) { nodes[watch] = nil }
@@ -87,7 +99,8 @@ struct WatchTree {
 
     /// The folders of this name below `parent`.
     ///
-    /// There can be two: one whose removal the kernel has yet to confirm, and its successor.
+    /// There can be two: one whose removal the kernel has yet to confirm, because somebody still holds it open, and its
+    /// successor, which comes first.
     func children(of parent: Node, named name: ArraySlice<UInt8>) -> [Node] {
         var found: [Node] = []
         var child = records[Int(parent)].firstChild
@@ -114,12 +127,16 @@ struct WatchTree {
                 nodes[watch] = nil
                 released.append(watch)
             }
+            refused.remove(node)
             if node == Self.root {
                 records[0].firstChild = Self.none
                 records[0].watch = Self.none
                 continue
             }
             if node == top { unlink(node) }
+            // One that is not the parent's is its own, for those below that are on their way out as well.
+            let record = records[Int(node)]
+            if record.scope != records[Int(record.parent)].scope { freeScopes.append(record.scope) }
             freedNameBytes += Int(records[Int(node)].nameLength)
             records[Int(node)].watch = Self.none
             free.append(node)
@@ -131,6 +148,11 @@ struct WatchTree {
     /// Whether two nodes are entries of one name below one parent.
     func isSamePlace(_ one: Node, _ other: Node) -> Bool {
         records[Int(one)].parent == records[Int(other)].parent && name(one).elementsEqual(name(other))
+    }
+
+    /// A folder's name and the folder above; nil for the root.
+    func place(of node: Node) -> (name: ArraySlice<UInt8>, parent: Node)? {
+        node == Self.root ? nil : (name(node), records[Int(node)].parent)
     }
 
     func path(of node: Node) -> RelativePath {

@@ -30,10 +30,11 @@ struct ConvergenceTests {
             for entry in found { entries[entry.path] = Self.comparable(entry) }
         }
 
-        /// A folder's times and size follow its entries; the time of the last change moves with every rename and link.
+        /// A folder's times and size follow its entries; the time of the last change and the number of names
+        /// move with every rename and link.
         private static func comparable(_ entry: TreeEntry) -> TreeEntry {
             var entry = entry
-            entry.changed = 0
+            (entry.changed, entry.links) = (0, 0)
             if entry.kind == .directory { (entry.modified, entry.size) = (0, 0) }
             return entry
         }

@@ -59,6 +59,15 @@ struct Disk: Sendable {
 
     func move(_ from: String, _ to: String) throws { try check(rename(at(from), at(to)), "rename \(from) \(to)") }
 
+    /// Two entries change places in one step.
+    func exchange(_ one: String, _ other: String) throws {
+        // Glibc's module lacks it.
+        typealias Call = @convention(c) (Int32, UnsafePointer<CChar>, Int32, UnsafePointer<CChar>, UInt32) -> Int32
+        guard let symbol = dlsym(nil, "renameat2") else { throw Failure(description: "no renameat2") }
+        let call = unsafeBitCast(symbol, to: Call.self)
+        try check(call(AT_FDCWD, at(one), AT_FDCWD, at(other), 2), "exchange \(one) \(other)")
+    }
+
     func remove(_ name: String) throws { try check(unlink(at(name)), "unlink \(name)") }
 
     func removeFolder(_ name: String) throws { try check(rmdir(at(name)), "rmdir \(name)") }

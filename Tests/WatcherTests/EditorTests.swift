@@ -29,12 +29,45 @@ struct EditorTests {
         }
     }
 
+    @Test("vim's swap files are not named, whatever the file is called", arguments: ["file.py", "Makefile", ".env"])
+    func vimSwap(name: String) async throws {
+        try await oneSave(of: name) { disk in
+            // As `inotifywait` shows it for vim 9: with a dot in the file's name the probe ends in `.swx`, else in `.swpx`.
+            let hidden = name.hasPrefix(".") ? name : ".\(name)"
+            for swap in ["\(hidden).swp", "\(hidden).swpx", "\(hidden).swx"] { try disk.write(swap) }
+            try disk.remove("\(hidden).swpx")
+            try disk.remove("\(hidden).swx")
+            try disk.write(name, "two\n")
+            try disk.remove("\(hidden).swp")
+        }
+    }
+
     @Test("emacs", .enabled(if: Disk.has("emacs")), arguments: ["nil", "t"])
     func emacs(copying: String) async throws {
         try await oneSave {
             try $0.shell(
                 "emacs -Q --batch --eval '(setq backup-by-copying \(copying) create-lockfiles t)' file.py"
                     + " --eval '(insert \"new\")' -f save-buffer")
+        }
+    }
+
+    @Test(
+        "in place by other tools: one batch, the last content",
+        arguments: [
+            "perl -pi -e s/one/two/ file.py", "cp -a ../two file.py", "tar xf ../two.tar", "dd of=file.py <../two",
+        ])
+    func tools(command: String) async throws {
+        try await WatchedFolder.ready(
+            WatchedFolder.patient,
+            prepare: {
+                try $0.write("file.py", "one\n")
+                try $0.shell("echo two > ../two && cp ../two ../file.py && tar cf ../two.tar -C .. file.py")
+            }
+        ) { folder, disk in
+            try disk.shell(command)
+            #expect(disk.read("file.py") == "two\n")
+            #expect(try await folder.batch().names.contains("file.py"))
+            #expect(try await folder.changes().isEmpty)
         }
     }
 
@@ -115,6 +148,11 @@ struct EditorTests {
             #expect(back.covers(RelativePath("src/old/g50")) && back.covers(RelativePath("src/new/deep/h1")))
             try disk.write("src/old/g1", "edited")
             #expect(try await folder.changes().names == ["src/old/g1"])
+            try disk.shell("\(git) stash -q")
+            #expect(try await folder.changes().covers(RelativePath("src/old/g1")))
+            #expect(disk.read("src/old/g1") == "1\n")
+            try disk.shell("\(git) stash pop -q")
+            #expect(try await folder.changes().covers(RelativePath("src/old/g1")))
         }
     }
 }

@@ -78,6 +78,48 @@ struct FolderScenarioTests {
         }
     }
 
+    @Test("two folders change places in one step")
+    func exchangeAtOnce() async throws {
+        try await WatchedFolder.ready(prepare: {
+            try $0.folders("a/ofA")
+            try $0.folders("b/ofB")
+        }) { folder, disk in
+            try disk.exchange("a", "b")
+            #expect(try await folder.changes().names == ["a/**", "b/**"])
+            for name in ["a/ofB/file", "b/ofA/file", "a/file", "b/file"] { try disk.write(name) }
+            #expect(try await folder.changes().names == ["a/ofB/file", "b/ofA/file", "a/file", "b/file"])
+        }
+    }
+
+    @Test("a folder moved over an empty one is watched in its place")
+    func moveOver() async throws {
+        try await WatchedFolder.ready(prepare: {
+            try $0.folders("a/sub")
+            try $0.folder("b")
+        }) { folder, disk in
+            try disk.move("a", "b")
+            #expect(try await folder.changes().names == ["a/**", "b/**"])
+            try disk.write("b/sub/file")
+            try disk.write("b/file")
+            #expect(try await folder.changes().names == ["b/sub/file", "b/file"])
+        }
+    }
+
+    @Test("a folder moved out and in again under the name of one that left meanwhile")
+    func moveInUnderAnothersName() async throws {
+        try await WatchedFolder.ready(prepare: {
+            try $0.folders("a/sub")
+            try $0.folders("b/sub")
+        }) { folder, disk in
+            try disk.move("a", "../out")
+            try disk.move("b", "a")
+            try disk.move("../out", "b")
+            _ = try await folder.changes()
+            for name in ["a/sub/file", "b/sub/file"] { try disk.write(name) }
+            #expect(try await folder.changes().names == ["a/sub/file", "b/sub/file"])
+        }
+    }
+
     @Test("a folder moved out of the tree is forgotten")
     func moveOut() async throws {
         try await WatchedFolder.ready(prepare: { try $0.folders("a/b") }) { folder, disk in

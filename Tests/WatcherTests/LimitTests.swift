@@ -78,6 +78,26 @@ struct LimitTests {
         }
     }
 
+    @Test("a watch that comes free goes to a folder that was refused", arguments: 0..<6)
+    func freedWatch(kept: Int) async throws {
+        try await WatchedFolder.ready(
+            limit: 4,
+            prepare: { disk in
+                for number in 0..<6 { try disk.folders("d\(number)") }
+                try disk.folders("d\(kept)/e")
+            }
+        ) { folder, disk in
+            for number in 0..<6 where number != kept { try disk.removeFolder("d\(number)") }
+            _ = try await folder.changes()
+            // The place of a removed folder may come free only with its batch.
+            let changes = try await folder.changes()
+            try disk.write("d\(kept)/e/file")
+            try disk.write("d\(kept)/file")
+            #expect(try await folder.changes().names == ["d\(kept)/e/file", "d\(kept)/file"], "\(changes)")
+            #expect(folder.notices.last { !$0.isHint } == .limitLifted)
+        }
+    }
+
     @Test(
         "the command asks for twice the need and never for less than now",
         arguments: [

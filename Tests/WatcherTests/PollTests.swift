@@ -30,6 +30,35 @@ struct PollTests {
         }
     }
 
+    @Test("edited ignore files, above the root too, ask for a comparison of what they concern")
+    func rules() async throws {
+        try await WatchedFolder.ready(
+            Self.options,
+            prepare: {
+                try $0.folders("../.git/info")
+                try $0.folder("a")
+                try $0.write("a/f")
+            }
+        ) { folder, disk in
+            try disk.write("a/.gitignore", "f\n")
+            #expect(try await folder.changes().rescan == [RelativePath("a")])
+            try disk.write("../.git/info/exclude", "g\n")
+            try await folder.wait { event in
+                if case .settled(let changes) = event { changes.rescan == [.root] } else { false }
+            }
+        }
+    }
+
+    @Test("a root that comes later is ready then")
+    func laterRoot() async throws {
+        try await WatchedFolder.with(Self.options, root: "root/later") { folder in
+            try await folder.wait { $0 == .rootVanished }
+            try folder.disk.folder("later")
+            try await folder.wait { $0 == .ready(folders: 1) }
+            #expect(try await folder.batch().rescan == [.root])
+        }
+    }
+
     @Test("a root that goes and comes back is said so and compared wholly")
     func root() async throws {
         try await WatchedFolder.ready(Self.options) { folder, disk in

@@ -80,6 +80,34 @@ struct RootScenarioTests {
         }
     }
 
+    @Test("a root that is a link to the folder around it")
+    func linkToParent() async throws {
+        try await WatchedFolder.ready(root: "root/self", prepare: { try $0.link("self", to: ".") }) { folder, disk in
+            try disk.write("file")
+            #expect(try await folder.changes().names == ["file"])
+        }
+    }
+
+    @Test("a folder that could not be read is watched once it can be")
+    func permissionGranted() async {
+        await #expect(processExitsWith: .success) {
+            // Root may read everything: another user's eyes are needed, for this process alone.
+            if getuid() == 0 { #expect(seteuid(65_534) == 0) }
+            defer { seteuid(getuid()) }
+            try await WatchedFolder.ready(prepare: {
+                try $0.folders("closed/inner")
+                try $0.mode("closed", 0)
+            }) { folder, disk in
+                let closed = UnreadableFolder(path: RelativePath("closed"), code: EACCES)
+                #expect(folder.notices.contains(.unreadable(closed)))
+                try disk.mode("closed", 0o755)
+                #expect(try await folder.changes().covers(RelativePath("closed/inner")))
+                try disk.write("closed/inner/file")
+                #expect(try await folder.changes().names == ["closed/inner/file"])
+            }
+        }
+    }
+
     @Test(
         "an unmounted root is said so, and watched again when it is mounted", .enabled(if: RootScenarioTests.canMount))
     func unmounted() async throws {

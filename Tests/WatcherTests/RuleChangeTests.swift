@@ -1,3 +1,4 @@
+import Glibc
 import Testing
 
 @testable import Watcher
@@ -46,6 +47,70 @@ struct RuleChangeTests {
             try disk.write(".gitignore", "out/\n")
             try disk.write("a/.gitignore", "x\n")
             #expect(try await folder.changes().names == [".gitignore", "a/.gitignore"])
+        }
+    }
+
+    @Test(
+        "ignore files above the root and the repository's own exclude hold from when they are edited",
+        arguments: ["../.gitignore", "../.loopignore", "../.git/info/exclude"])
+    func above(file: String) async throws {
+        try await WatchedFolder.ready(prepare: {
+            try $0.folders("../.git/info")
+            try $0.write(file, "*.old\n")
+            try $0.folder("out")
+        }) { folder, disk in
+            let rules = try IgnoreRules(root: disk.path)
+            try disk.write("a.old")
+            #expect(try await folder.changes().isEmpty)
+            try disk.write(file, "out/\n")
+            #expect(try await folder.changes().rescan == [.root])
+            let fresh = rules.reread()
+            #expect(fresh.isIgnored(RelativePath("out"), isDirectory: true))
+            #expect(!fresh.isIgnored(RelativePath("a.old"), isDirectory: false))
+            try disk.write("out/file")
+            try disk.write("a.old", "again")
+            #expect(try await folder.changes().names == ["a.old"])
+            // Replaced as editors do it.
+            try disk.write("../.git/new", "*.new\n")
+            try disk.move("../.git/new", file)
+            #expect(try await folder.changes().rescan == [.root])
+            try disk.write("a.new")
+            try disk.write("out/file", "again")
+            #expect(try await folder.changes().names == ["out/file"])
+            try disk.remove(file)
+            #expect(try await folder.changes().rescan == [.root])
+        }
+    }
+
+    @Test("a folder that becomes a repository has other files above it that count")
+    func becomesRepository() async throws {
+        try await WatchedFolder.ready(prepare: {
+            try $0.folder("../.git")
+            try $0.write("../.gitignore", "*.log\n")
+        }) { folder, disk in
+            try disk.write("a.log")
+            #expect(try await folder.changes().isEmpty)
+            try disk.folder(".git")
+            #expect(try await folder.changes().rescan == [.root])
+            try disk.write("a.log", "again")
+            #expect(try await folder.changes().names == ["a.log"])
+        }
+    }
+
+    @Test("the ignore file of a folder counts whose predecessor somebody still holds open")
+    func heldOpen() async throws {
+        try await WatchedFolder.ready(prepare: {
+            try $0.folder("a")
+            try $0.write("a/.gitignore", "old\n")
+        }) { folder, disk in
+            let held = try disk.open("a", flags: O_RDONLY | O_DIRECTORY)
+            defer { close(held) }
+            try disk.shell("rm -r a && mkdir a && echo one > a/.gitignore")
+            _ = try await folder.changes()
+            try disk.write("a/.gitignore", "two\n")
+            #expect(try await folder.changes().names == ["a/**"])
+            for name in ["a/one", "a/two", "a/old"] { try disk.write(name) }
+            #expect(try await folder.changes().names == ["a/one", "a/old"])
         }
     }
 

@@ -88,6 +88,22 @@ struct WatchTreeTests {
         }
     }
 
+    @Test("the ignore files of folders that come and go take no place for ever")
+    func scopes() throws {
+        let rules = try IgnoreRules(root: "/")
+        var tree = WatchTree(root: rules.rootScope())
+        let git = IgnoreFile(lines: ["last"])
+        let own = IgnoreRules.Scope(files: IgnoreScope(outer: nil, depth: 0, git: git, loop: IgnoreFile()))
+        for round in 0..<70_000 {
+            let outer = tree.add(Array("outer".utf8), below: WatchTree.root)
+            tree.setScope(rules.rootScope(), of: outer)
+            let inner = tree.add(Array("inner".utf8), below: outer)
+            tree.setScope(own, of: inner)
+            if round == 69_999 { #expect(tree.scope(of: inner).isSame(as: own)) }
+            _ = tree.remove(outer)
+        }
+    }
+
     @Test("a descriptor belongs to the folder that claimed it last")
     func claims() throws {
         var tree = WatchTree(root: try IgnoreRules(root: "/").rootScope())

@@ -81,14 +81,21 @@ final class WatchedFolder {
 
     /// Everything that was touched before this call, in one set.
     func changes() async throws -> ChangeSet {
-        sentinels += 1
-        let sentinel = RelativePath("sentinel-\(sentinels)")
-        try disk.write(sentinel.description)
         batches = 0
         var all = ChangeSet(paths: [])
-        while !all.covers(sentinel) {
-            all.merge(try await batch())
-            batches += 1
+        var isNamed = false
+        while !isNamed {
+            sentinels += 1
+            let sentinel = RelativePath("sentinel-\(sentinels)")
+            try disk.write(sentinel.description)
+            var last = ChangeSet(paths: [])
+            while !last.covers(sentinel) {
+                last = try await batch()
+                all.merge(last)
+                batches += 1
+            }
+            // A comparison of everything may have left before the events of what it covers.
+            isNamed = last.paths.contains(sentinel)
         }
         return ChangeSet(paths: all.paths.filter { !$0.description.hasPrefix("sentinel-") }, rescan: all.rescan)
     }
@@ -99,4 +106,9 @@ extension ChangeSet {
     var names: Set<String> {
         Set(paths.map(\.description)).union(rescan.map { $0.isRoot ? "**" : "\($0)/**" })
     }
+}
+
+extension WatchEvent {
+    /// Whether it is about a file whose batch is yet to come.
+    var isHint: Bool { if case .finished = self { true } else { false } }
 }

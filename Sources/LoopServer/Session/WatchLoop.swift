@@ -31,6 +31,8 @@ struct WatchLoop: Sendable {
                 report(.notice("the project's folder is back; comparing"))
             case .limitReached(let limit):
                 report(.failed(LoopEvent.Failure("not every folder is watched: \(limit)")))
+            case .limitLifted:
+                report(.notice("every folder is watched now"))
             case .unreadable(let folder):
                 report(.notice("\(folder)"))
             }
