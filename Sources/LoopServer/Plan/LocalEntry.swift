@@ -21,6 +21,8 @@ struct LocalEntry: Equatable, Sendable {
         let inode: UInt64
         /// Nanoseconds since 1970.
         let changed: Int64
+        /// Whether a regular file has other names, by which it can change as well.
+        let isShared: Bool
     }
 
     /// Sockets, pipes and devices are nothing that travels.
@@ -35,7 +37,9 @@ struct LocalEntry: Equatable, Sendable {
         }
         mode = status.st_mode & 0o7777
         modified = nanoseconds(status.st_mtim)
-        identity = Identity(inode: UInt64(status.st_ino), changed: nanoseconds(status.st_ctim))
+        identity = Identity(
+            inode: UInt64(status.st_ino), changed: nanoseconds(status.st_ctim),
+            isShared: status.st_mode & S_IFMT == S_IFREG && status.st_nlink > 1)
     }
 
     /// What a walk found; `nil` for what does not travel.
@@ -48,7 +52,8 @@ struct LocalEntry: Equatable, Sendable {
         }
         mode = UInt32(found.mode)
         modified = found.modified
-        identity = Identity(inode: found.inode, changed: found.changed)
+        identity = Identity(
+            inode: found.inode, changed: found.changed, isShared: found.kind == .file && found.links > 1)
     }
 
     var isFolder: Bool { kind == .folder }
@@ -89,17 +94,25 @@ struct LocalTree: Sendable {
 
     /// Whether nothing that travels is at a path any more.
     ///
-    /// A folder that cannot be read, or a disk that does not answer, hides what is there: that is not gone. A link in
+    /// A folder that cannot be read, or a disk that does not answer, hides what is there: that is not gone; nor is
+    /// anything gone while the project's folder itself is not there. A link in
     /// place of a folder on the way is followed by the kernel, but never by a scan: what was below is gone.
     func isGone(_ path: RelativePath) -> Bool {
         var here = RelativePath.root
         for name in path.components {
             here = here.appending(name)
             var status = stat()
-            guard lstat(systemPath(here), &status) == 0 else { return errno == ENOENT || errno == ENOTDIR }
+            guard lstat(systemPath(here), &status) == 0 else {
+                return (errno == ENOENT || errno == ENOTDIR) && isThere
+            }
             if here != path, status.st_mode & S_IFMT != S_IFDIR { return true }
         }
         return entry(path) == nil
+    }
+
+    private var isThere: Bool {
+        var status = stat()
+        return stat(systemPath(.root), &status) == 0 && status.st_mode & S_IFMT == S_IFDIR
     }
 
     private static func target(_ name: [CChar]) -> [UInt8]? {

@@ -12,7 +12,7 @@ actor ServiceLane {
     let plan: ServicePlan
     let tree: LocalTree
     let connector: any ContainerConnector
-    let ignore: IgnoreRules
+    private(set) var ignore: IgnoreRules
     /// Lanes whose part of a batch lands before this one's.
     private let dependencies: [ServiceLane]
     let emit: @Sendable (LoopEvent) -> Void
@@ -56,6 +56,8 @@ actor ServiceLane {
     /// Takes a batch: looks at the disk, and tells every container what it lacks now.
     func settle(_ changes: ChangeSet) {
         let settled = monotonicNow()
+        // The watcher asks for everything when ignore files above the project say something else, too.
+        if changes.rescan.contains(.root) { ignore = ignore.reread() }
         let findings = index.look(at: changes, rules: ignore)
         for path in findings.unmatched where reportedUnmatched.insert(path).inserted {
             report(.unmatched(path: "\(path)"))

@@ -66,12 +66,21 @@ struct SourceIndex: Sendable {
     mutating func look(at changes: ChangeSet, rules: IgnoreRules) -> Findings {
         var findings = Findings()
         for path in changes.paths { look(at: path, rules: rules, &findings) }
-        guard !changes.rescan.isEmpty else { return findings }
+        // An ignore file that says the same as before may have said something else when its folder was last looked at.
+        let edited = Set(changes.paths.filter(IgnoreRules.isIgnoreFile).compactMap(\.parent))
+        let wide = edited.isEmpty ? changes : ChangeSet(paths: changes.paths, rescan: changes.rescan.union(edited))
+        if !wide.rescan.isEmpty { compare(wide, rules: rules, &findings) }
+        lookAtOtherNames(rules, &findings)
+        return findings
+    }
+
+    /// Looks at everything in the subtrees that a change set names.
+    private mutating func compare(_ changes: ChangeSet, rules: IgnoreRules, _ findings: inout Findings) {
         var seen: Set<RelativePath> = []
         for subtree in changes.rescan { walk(subtree, rules: rules, &seen, &findings) }
         let unseen = items.filter { !seen.contains($0.value.local) && changes.isRescanned($0.value.local) }
         for (place, item) in unseen {
-            if tree.isGone(item.local) {
+            if tree.isGone(item.local) || isHidden(item.local, tree.entry(item.local), item, rules) {
                 drop(place, rules, &findings)
             } else if rules.isIgnored(item.local, isDirectory: item.entry.isFolder) {
                 // Ignored from now on: what the containers have of it is left alone.
@@ -79,7 +88,6 @@ struct SourceIndex: Sendable {
             }
             // Else it is there and cannot be seen: a folder that cannot be read just now.
         }
-        return findings
     }
 
     /// Looks at one path again.
@@ -90,9 +98,10 @@ struct SourceIndex: Sendable {
         }
         let known = items[placement.place]
         let entry = tree.entry(path)
-        if let entry {
+        let isHidden = isHidden(path, entry, known, rules)
+        if let entry, !isHidden {
             take(path, placement, entry, &findings)
-        } else if known?.local == path, tree.isGone(path) {
+        } else if known?.local == path, isHidden || tree.isGone(path) {
             drop(placement.place, rules, &findings)
         } else {
             return
@@ -101,6 +110,21 @@ struct SourceIndex: Sendable {
         guard known?.local == path, known?.entry.isFolder == true, entry?.isFolder != true else { return }
         let below = items.filter { $0.value.local != path && $0.value.local.isInside(path) }
         for place in below.keys { drop(place, rules, &findings) }
+    }
+
+    /// Whether something of another kind than before is there now that is ignored as what it is: a folder in a file's place
+    /// where `build/` is left out.
+    private func isHidden(_ path: RelativePath, _ entry: LocalEntry?, _ known: Item?, _ rules: IgnoreRules) -> Bool {
+        guard let entry, known.map({ $0.entry.isFolder != entry.isFolder }) ?? entry.isFolder else { return false }
+        return rules.isIgnored(path, isDirectory: entry.isFolder)
+    }
+
+    /// Looks at the other names of changed files: the kernel tells of a write by the name that it was made through only.
+    private mutating func lookAtOtherNames(_ rules: IgnoreRules, _ findings: inout Findings) {
+        let shared = Set(findings.changed.keys.compactMap { items[$0]?.entry.identity }.filter(\.isShared).map(\.inode))
+        guard !shared.isEmpty else { return }
+        let others = items.filter { shared.contains($0.value.entry.identity.inode) && findings.changed[$0.key] == nil }
+        for item in others.values { look(at: item.local, rules: rules, &findings) }
     }
 
     /// Whether everything local that had this place is gone; false when no rule leads there any more.
@@ -155,6 +179,11 @@ struct SourceIndex: Sendable {
             if let digest = sameContent(old, item) {
                 item.digest = digest
                 need = .metadata
+                // Another name for the file, or its place on the disk: nothing that shows in a container.
+                if old.entry.mode == entry.mode, old.entry.modified == entry.modified, old.local == local {
+                    items[place] = item
+                    return
+                }
             }
         }
         items[place] = item

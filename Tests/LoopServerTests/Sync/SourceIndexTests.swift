@@ -91,6 +91,33 @@ import Wire
                 unlink("\($0.path)/app/a")
                 mkfifo("\($0.path)/app/a", 0o600)
             }, paths: ["app/a"], rescan: [], changed: ["a": .everything], gone: ["a"]),
+        Case(
+            testDescription: "a file that became a folder which is ignored",
+            act: {
+                try $0.write(".gitignore", "a/\n")
+                unlink("\($0.path)/app/a")
+                try $0.write("app/a/x", "ignored")
+            }, paths: ["app/a"], rescan: [], changed: ["a": .everything], gone: ["a"]),
+        Case(
+            testDescription: "a folder that became a file which is ignored",
+            act: {
+                try $0.write(".gitignore", "d\n!d/\n")
+                ScratchTree.remove("\($0.path)/app/d")
+                try $0.write("app/d", "ignored")
+            }, paths: [], rescan: ["app/d"], changed: ["d": .everything, "d/x": .everything], gone: ["d", "d/x"]),
+        Case(
+            testDescription: "a write through another name of a file",
+            act: {
+                link("\($0.path)/app/a", "\($0.path)/app/b")
+                try $0.write("app/b", "other")
+            }, paths: ["app/b"], rescan: [], changed: ["a": .everything, "b": .everything], gone: []),
+        Case(
+            testDescription: "another name of a file",
+            act: { link("\($0.path)/app/a", "\($0.path)/app/b") }, paths: ["app/b"], rescan: [],
+            changed: ["b": .everything], gone: []),
+        Case(
+            testDescription: "nothing is gone while the project's folder is not there",
+            act: { rename($0.path, "\($0.path)-away") }, paths: ["app/a"], rescan: ["app/d"], changed: [:], gone: []),
     ]
 
     @Test("a look says what changed and what is gone", arguments: cases)
@@ -105,6 +132,7 @@ import Wire
             index.learn(content, of: place, as: entry)
         }
         try testCase.act(project)
+        defer { rename("\(project.path)-away", project.path) }
         let changes = ChangeSet(
             paths: Set(testCase.paths.map { RelativePath($0) }), rescan: Set(testCase.rescan.map { RelativePath($0) }))
         let findings = index.look(at: changes, rules: try rules)
@@ -171,6 +199,17 @@ import Wire
         try project.write("app/a", "two")
         let more = index.look(at: ChangeSet(paths: [RelativePath("app/a")]), rules: try rules)
         #expect(more.changed == [place("a"): .everything])
+    }
+
+    @Test("an ignore file that was edited and edited back between two looks is told by its own path")
+    func ignoresThereAndBack() throws {
+        try project.write("app/a", "one")
+        try project.write("app/.gitignore", "a\n")
+        var index = try index(try plan())
+        #expect(index.items[place("a")] == nil)
+        try project.write("app/.gitignore", "")
+        let findings = index.look(at: ChangeSet(paths: [RelativePath("app/.gitignore")]), rules: try rules)
+        #expect(findings.changed[place("a")] == .everything)
     }
 
     @Test("a hash of what a file was before is not taken for what it is")
