@@ -82,20 +82,20 @@ extension ServiceLane {
         }
         receipt.staged = monotonicNow()
         var succeeded: Set<Place> = []
-        let stepsBefore = replica.owedSteps
         let rules = Set(needs.keys.compactMap { index.items[$0]?.rule }).union(work.tickets.flatMap(\.rules))
         // Before the commit: when the way is lost, nobody knows whether it was made.
-        replica.owedSteps.formUnion(rules.filter { !plan.steps(of: $0).isEmpty })
+        replica.doubtfulSteps = rules.filter { !plan.steps(of: $0).isEmpty }
         for (destination, batch) in batches {
             try await commit(batch, destination, replica, access, work.retried, &receipt, &succeeded)
         }
-        if succeeded.isEmpty { replica.owedSteps = stepsBefore }
+        if !succeeded.isEmpty { replica.owedSteps.formUnion(replica.doubtfulSteps) }
+        replica.doubtfulSteps = []
         receipt.acknowledged = monotonicNow()
         journal.wrote(succeeded.filter { index.items[$0] != nil })
         for ticket in work.tickets { ticket.land(in: replica.instance, receipt) }
         reportLanded(work.tickets)
         lookAgain(changedAgain, in: replica)
-        try await runSteps(replica, access)
+        startSteps(replica, access)
     }
 
     /// Tries destinations again that could not be written, as far as the work concerns them.

@@ -1,25 +1,67 @@
+internal import Reactor
 internal import Wire
 
 /// The `then` steps of rules.
 extension ServiceLane {
-    /// Runs the `then` steps that are owed, in the order of the file; a step that fails ends its rule's steps.
+    /// Runs the `then` steps that are owed, beside the files that come meanwhile: a step may take its time, or never end.
     ///
-    /// Steps that a lost way interrupts stay owed.
-    func runSteps(_ replica: Replica, _ access: any ContainerAccess) async throws {
-        for rule in replica.owedSteps.sorted() {
-            for case .exec(let command) in plan.steps(of: rule) {
-                guard try await run(command, replica, access) else {
-                    replica.hasFailedStep = true
-                    break
-                }
+    /// Files of the same rule that land while its steps run make them run once more.
+    func startSteps(_ replica: Replica, _ access: any ContainerAccess) {
+        guard replica.stepping == nil, !replica.owedSteps.isEmpty, replicas[replica.instance.id] === replica else {
+            return
+        }
+        replica.stepping = Task {
+            do {
+                try await runSteps(replica, access)
+                replica.stepping = nil
+            } catch {
+                // Whoever cancels has put back what is owed.
+                guard !Task.isCancelled else { return }
+                replica.stepError = error
+                replica.gate.signal()
             }
-            replica.owedSteps.remove(rule)
+            changed()
         }
     }
 
-    private func run(_ command: [String], _ replica: Replica, _ access: any ContainerAccess) async throws -> Bool {
+    /// Runs what is owed in the order of the file, until nothing is; a step that fails ends its rule's steps.
+    private func runSteps(_ replica: Replica, _ access: any ContainerAccess) async throws {
+        while !replica.owedSteps.isEmpty {
+            for rule in replica.owedSteps.sorted() {
+                replica.owedSteps.remove(rule)
+                replica.runningSteps = rule
+                for case .exec(let command) in plan.steps(of: rule) {
+                    let isDone = try await run(command, replica.instance.pod, access)
+                    try Task.checkCancellation()
+                    if isDone { continue }
+                    replica.hasFailedStep = true
+                    break
+                }
+                replica.runningSteps = nil
+            }
+        }
+    }
+
+    /// Says now and then that a step still runs: nothing else would tell one that never ends from one that has ended.
+    private func remind(of command: [String], in pod: String) async {
+        var wait = stepPatience
+        var waited = Duration.zero
+        while (try? await Task.sleep(for: wait)) != nil {
+            waited += wait
+            wait = waited
+            let milliseconds = Double(waited.components.seconds) * 1000 + Double(waited.components.attoseconds) / 1e15
+            report(
+                .notice(
+                    "\(command.joined(separator: " ")) → \(pod): still runs after "
+                        + "\(Figures.duration(milliseconds: milliseconds)); files go on landing, later steps wait for it"
+                ))
+        }
+    }
+
+    private func run(_ command: [String], _ pod: String, _ access: any ContainerAccess) async throws -> Bool {
         let started = monotonicNow()
-        let pod = replica.instance.pod
+        let reminder = Task { await remind(of: command, in: pod) }
+        defer { reminder.cancel() }
         var lines = LineSplitter()
         let exit: ProgramExit
         do {

@@ -88,8 +88,16 @@ final class Replica {
     var reasons: [Place: String] = [:]
     /// Places whose staged content was found missing once, so that they are not compared for ever.
     var lost: Set<Place> = []
-    /// Rules whose files have landed and whose steps have not ended: a lost way does not make up for them.
+    /// Rules whose files have landed and whose steps have not begun since: a lost way does not make up for them.
     var owedSteps: Set<Int> = []
+    /// Rules with files in the batch that is being committed: whether they have landed, only its answer tells.
+    var doubtfulSteps: Set<Int> = []
+    /// The rule whose steps run now.
+    var runningSteps: Int?
+    /// What runs them: files do not wait for it.
+    var stepping: Task<Void, Never>?
+    /// Why the way is lost, where steps have found out.
+    var stepError: (any Error)?
     /// Whether a step has failed since the way stands.
     var hasFailedStep = false
     var early: [Place: Early] = [:]
@@ -120,11 +128,14 @@ final class Replica {
         return work
     }
 
-    /// Whether the container has everything that it can have.
+    /// Whether the container has every file that it can have.
     var isQuiet: Bool { isConverged && !isDelivering && work.isEmpty && held == nil }
 
+    /// Whether nothing is under way, steps included.
+    var isSettled: Bool { isQuiet && owedSteps.isEmpty && runningSteps == nil }
+
     /// Whether everything is there that should be: nothing was passed over, and every step went well.
-    var isWhole: Bool { isQuiet && blocked.isEmpty && owed.isEmpty && owedSteps.isEmpty && !hasFailedStep }
+    var isWhole: Bool { isSettled && blocked.isEmpty && owed.isEmpty && !hasFailedStep }
 
     /// Forgets the way; what was under way has to be found again by comparison.
     ///
@@ -139,10 +150,22 @@ final class Replica {
         early = [:]
         owed = [:]
         hasFailedStep = false
+        stopSteps()
         let tickets = work.tickets + (held?.tickets ?? [])
         for ticket in tickets { ticket.drop(instance.id) }
         work = Work()
         held = nil
         return tickets
+    }
+
+    /// Ends the step that runs; it and those that may be due begin again on the next way.
+    func stopSteps() {
+        stepping?.cancel()
+        stepping = nil
+        stepError = nil
+        owedSteps.formUnion(doubtfulSteps)
+        doubtfulSteps = []
+        if let rule = runningSteps { owedSteps.insert(rule) }
+        runningSteps = nil
     }
 }

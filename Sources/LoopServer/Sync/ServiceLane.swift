@@ -15,6 +15,8 @@ actor ServiceLane {
     private(set) var ignore: IgnoreRules
     /// Lanes whose part of a batch lands before this one's.
     private let dependencies: [ServiceLane]
+    /// After how long a `then` step that has not ended is worth a line.
+    let stepPatience: Duration
     let emit: @Sendable (LoopEvent) -> Void
     var index: SourceIndex
     var journal: Journal
@@ -24,18 +26,20 @@ actor ServiceLane {
     /// How often in a row a file changed while it was read.
     var restless: [RelativePath: Int] = [:]
     private var changeWaiters: [CheckedContinuation<Void, Never>] = []
+    private var isOver = false
 
     /// A lane that has looked at nothing yet; `journal` holds what earlier runs remembered.
     init(
         _ plan: ServicePlan, tree: LocalTree, connector: any ContainerConnector, ignore: IgnoreRules,
         journal: consuming sending Journal, dependencies: [ServiceLane] = [],
-        emit: @escaping @Sendable (LoopEvent) -> Void
+        stepPatience: Duration = .seconds(10), emit: @escaping @Sendable (LoopEvent) -> Void
     ) {
         self.plan = plan
         self.tree = tree
         self.connector = connector
         self.ignore = ignore
         self.dependencies = dependencies
+        self.stepPatience = stepPatience
         self.emit = emit
         index = SourceIndex(plan: plan, tree: tree, gone: journal.gone, serial: journal.serial)
         self.journal = journal
@@ -138,6 +142,7 @@ actor ServiceLane {
 
     /// Takes the present set of containers: new ones are connected and compared, others are given up.
     func setInstances(_ instances: [ContainerInstance]) {
+        guard !isOver else { return }
         let present = Set(instances.map(\.id))
         for (id, replica) in replicas where !present.contains(id) {
             replica.task?.cancel()
@@ -153,18 +158,23 @@ actor ServiceLane {
         changed()
     }
 
-    /// Returns once every present container has been compared and has everything, and there is at least one.
+    /// Returns once every present container has been compared and has everything, its steps have ended, and there is at
+    /// least one; or when the lane is over.
     func untilConverged() async {
-        while replicas.isEmpty || !replicas.values.allSatisfy(\.isQuiet) {
+        while !isOver, replicas.isEmpty || !replicas.values.allSatisfy(\.isSettled) {
             if Task.isCancelled { return }
             await nextChange()
         }
     }
 
     /// Whether every present container has everything and every step went well.
-    var isWhole: Bool { replicas.values.allSatisfy(\.isWhole) }
+    var isWhole: Bool { !isOver && replicas.values.allSatisfy(\.isWhole) }
 
-    /// Returns once no connected container has anything to come; containers that cannot be reached hold up nobody.
+    /// Whether there are containers and a way into each of them, so that whatever is to come is under way.
+    var isReached: Bool { isOver || (!replicas.isEmpty && replicas.values.allSatisfy { $0.access != nil }) }
+
+    /// Returns once no connected container has any file to come; containers that cannot be reached hold up nobody, and
+    /// neither do steps, which may never end.
     func untilQuiet() async {
         while replicas.values.contains(where: { $0.isConverged && !$0.isQuiet }) {
             if Task.isCancelled { return }
@@ -181,9 +191,11 @@ actor ServiceLane {
         }
     }
 
-    /// Leaves every container cleanly.
+    /// Leaves every container cleanly; the lane does nothing any more.
     func end() async {
+        isOver = true
         let replicas = replicas.values.map { ($0.task, $0.access) }
+        for replica in self.replicas.values { replica.stopSteps() }
         self.replicas = [:]
         for (task, _) in replicas { task?.cancel() }
         await withTaskGroup(of: Void.self) { group in
@@ -192,7 +204,7 @@ actor ServiceLane {
         changed()
     }
 
-    private func changed() {
+    func changed() {
         let waiters = changeWaiters
         changeWaiters = []
         for waiter in waiters { waiter.resume() }
@@ -232,6 +244,7 @@ actor ServiceLane {
             await replica.gate.pass()
             try Task.checkCancellation()
             guard access.isOpen else { throw LinkError.disconnected("the container or the way to it is gone") }
+            if let error = replica.stepError { throw error }
             while hasWork(replica) {
                 for lane in dependencies { await lane.untilQuiet() }
                 guard let work = next(for: replica) else { continue }

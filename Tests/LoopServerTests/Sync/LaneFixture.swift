@@ -16,7 +16,8 @@ final class LaneFixture {
     /// A lane for `rules`, given as patterns and folders below the container's.
     init(
         _ rules: [(watch: [String], to: String)] = [(["app/**"], "srv/app")], then: [Step] = [], mirror: Bool = false,
-        reusing: (project: ScratchTree, container: ScratchTree, state: ScratchTree)? = nil, hooks: Hooks? = nil
+        reusing: (project: ScratchTree, container: ScratchTree, state: ScratchTree)? = nil, hooks: Hooks? = nil,
+        stepPatience: Duration = .seconds(10)
     ) throws {
         project = try reusing?.project ?? ScratchTree()
         container = try reusing?.container ?? ScratchTree()
@@ -37,7 +38,7 @@ final class LaneFixture {
             plan, tree: LocalTree(root: project.path), connector: connector,
             ignore: try IgnoreRules(root: project.path, patterns: []),
             journal: Journal(path: "\(state.path)/journal", destinations: plan.destinations),
-            emit: { log.add($0) })
+            stepPatience: stepPatience, emit: { log.add($0) })
     }
 
     static func instance(_ number: Int = 1, run: Int = 1) -> ContainerInstance {
