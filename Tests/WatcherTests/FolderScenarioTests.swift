@@ -32,6 +32,16 @@ struct FolderScenarioTests {
         }
     }
 
+    @Test("a rename within the tree waits for no successor of the old name")
+    func renameIsWhole() async throws {
+        var options = WatchOptions()
+        (options.pairWait, options.maxWait) = (.seconds(3_000), .seconds(4_000))
+        try await WatchedFolder.ready(options, prepare: { try $0.write("a") }) { folder, disk in
+            try disk.move("a", "b")
+            #expect(try await folder.batch().names == ["a", "b"])
+        }
+    }
+
     @Test("remove then add is one change")
     func removeThenAdd() async throws {
         try await WatchedFolder.ready(WatchedFolder.patient, prepare: { try $0.write("a") }) { folder, disk in
