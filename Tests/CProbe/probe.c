@@ -170,7 +170,11 @@ int cprobe_main(int count, char **words) {
     const char *first = count > 2 ? words[2] : NULL;
     if (!strcmp(verb, "run")) return run(first);
     if (!strcmp(verb, "processes")) return processes();
-    if (!strcmp(verb, "stop")) return kill(1, SIGTERM) ? fail("kill") : 0;
+    if (!strcmp(verb, "stop")) {
+        // Process 1 never sees a signal that comes before its handler: again, until the container ends and this with it.
+        while (!kill(1, SIGTERM)) usleep(10000);
+        return fail("kill");
+    }
     if (!strcmp(verb, "slay")) return kill(-1, SIGKILL) && errno != ESRCH ? fail("kill") : 0;
     if (!strcmp(verb, "tree") && first) return tree(first, strlen(first) + 1), 0;
     if (!strcmp(verb, "show") && first) return show(first);

@@ -41,9 +41,9 @@ enum Rollout {
     }
 
     private static func share(_ value: JSON?, of whole: Int, roundsUp: Bool) -> Int {
-        if let number = value?.integer { return Int(number) }
+        if value?.integer != nil { return max(0, bounded(value)) }
         guard let text = value?.string, text.hasSuffix("%"), let percent = Int(text.dropLast()) else { return 0 }
-        let product = min(percent, 1_000_000) * whole
+        let product = min(max(0, percent), 1_000_000) * whole
         return roundsUp ? (product + 99) / 100 : product / 100
     }
 

@@ -51,13 +51,6 @@ final class ContainerProcess: Sendable {
         }
     }
 
-    /// How it ended, waiting for it even when the task is cancelled.
-    func wait() async -> ContainerExit {
-        if let exit = await exit() { return exit }
-        // A task of its own is not cancelled with this one.
-        return await Task.detached { await self.exit() ?? .lost }.value
-    }
-
     /// How it ended; `nil` when the task is cancelled first.
     func exit() async -> ContainerExit? {
         let id = state.withLock { state -> UInt64 in
@@ -102,17 +95,16 @@ final class ContainerProcess: Sendable {
         }
     }
 
-    /// Ends it: `signal`, then SIGKILL after `grace` seconds.
-    func terminate(signal first: Int32 = SIGTERM, grace: Duration) async -> ContainerExit {
+    /// Ends it: `signal`, then SIGKILL after `grace`; returns before its end when the task is cancelled.
+    func terminate(signal first: Int32 = SIGTERM, grace: Duration) async {
         signal(first)
         let deadline = Task {
             // The pod's own grace period.
             try await Task.sleep(for: grace)
             signal(SIGKILL)
         }
-        let exit = await wait()
+        _ = await exit()
         deadline.cancel()
-        return exit
     }
 
     private func finish(_ stream: Stream) {

@@ -113,8 +113,11 @@ struct ContainerStarter: Sendable {
 
     /// Removes a container's folder with all that is mounted there.
     func discard(_ id: String) {
-        Mounts.removeAll(below: context.layout.container(id))
-        Disk.removeTree(context.layout.container(id))
+        let folder = context.layout.container(id)
+        Mounts.removeAll(below: folder)
+        // Under another name first: an exec that comes too late must not put its files there meanwhile.
+        let gone = folder + ".gone"
+        Disk.removeTree(rename(folder, gone) == 0 ? gone : folder)
     }
 
     private var usesHostNames: Bool { pod.at("spec", "hostNetwork")?.bool == true }
@@ -163,11 +166,11 @@ struct ContainerStarter: Sendable {
         if context.cgroups.hasCPU {
             var cpu: JSON = [:]
             if let request = quantity("requests", "cpu") ?? quantity("limits", "cpu") {
-                cpu["shares"] = .integer(max(2, request.milli * 1024 / 1000))
+                cpu["shares"] = .integer(max(2, min(request.milli, 256_000) * 1024 / 1000))
             }
             if let limit = quantity("limits", "cpu") {
                 cpu["period"] = 100_000
-                cpu["quota"] = .integer(max(1000, limit.milli * 100))
+                cpu["quota"] = .integer(max(1000, min(limit.milli, 1 << 40) * 100))
             }
             resources["cpu"] = cpu
         }

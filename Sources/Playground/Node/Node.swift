@@ -49,13 +49,13 @@ final class Node: Sendable {
 
     /// Runs pods until the task is cancelled; `prepared` is called once nothing is left that could keep it from that.
     ///
-    /// Containers go on running and are adopted by the next run over the same state directory.
-    func run(_ prepared: @Sendable () throws -> Void = {}) async throws {
+    /// Containers go on running and are adopted by the next run over the same state directory: they can be entered when
+    /// `prepared` is called.
+    func run(_ prepared: @escaping @Sendable () throws -> Void = {}) async throws {
         try await host.prepare()
         await removeOrphans()
-        try prepared()
         try await withThrowingDiscardingTaskGroup { group in
-            group.addTask { try await self.followPods() }
+            group.addTask { try await self.followPods(prepared) }
             for kind in [ResourceKind.configMap, .secret] {
                 group.addTask { try await self.followConfiguration(kind) }
             }
@@ -65,13 +65,18 @@ final class Node: Sendable {
     /// The worker of a pod, for streams.
     func worker(_ uid: String) -> PodWorker? { state.withLock { $0.workers[uid] } }
 
-    private func followPods() async throws {
+    private func followPods(_ prepared: @escaping @Sendable () throws -> Void) async throws {
         try await withThrowingDiscardingTaskGroup { group in
+            var isPrepared = false
             while !Task.isCancelled {
                 let events = try context.store.watch(.pod)
                 var present: Set<String> = []
                 var rest = events.initialCount
                 if rest == 0 { await endMissing(present) }
+                if rest == 0, !isPrepared {
+                    isPrepared = true
+                    try prepared()
+                }
                 do {
                     for try await event in events {
                         let uid = event.object.at("metadata", "uid")?.string ?? ""
@@ -87,6 +92,10 @@ final class Node: Sendable {
                             present.insert(uid)
                             rest -= 1
                             if rest == 0 { await endMissing(present) }
+                        }
+                        if rest == 0, !isPrepared {
+                            isPrepared = true
+                            try prepared()
                         }
                     }
                 } catch let error as StatusError where error.code == 410 {
@@ -111,6 +120,7 @@ final class Node: Sendable {
             context.store.get(.pod, namespace, name)?.at("metadata", "uid")?.string == uid
         else { return nil }
         let worker = PodWorker(event.object, context)
+        await worker.adopt()
         state.withLock { $0.workers[uid] = worker }
         if event.object.at("metadata", "deletionTimestamp") != nil { await worker.update(event.object) }
         return worker
@@ -155,7 +165,9 @@ final class Node: Sendable {
                 .filter { $0.at("spec", "nodeName")?.string == context.name && !Self.hasEnded($0) }
                 .compactMap { $0.at("metadata", "uid")?.string })
         let layout = context.layout
-        for id in Disk.names(in: layout.containers) {
+        // A runc that a killed playground has left at work makes a container a moment from now.
+        await Node.untilNoRunc(at: layout)
+        for id in Set(Disk.names(in: layout.containers) + Disk.names(in: layout.runc)) {
             if let saved = RunRecord(id, in: layout), wanted.contains(saved.pod),
                 ContainerProcess.startTime(of: saved.pid) == saved.startTime
             {
@@ -165,7 +177,7 @@ final class Node: Sendable {
             Mounts.removeAll(below: layout.container(id))
             Disk.removeTree(layout.container(id))
         }
-        for uid in Disk.names(in: layout.pods) where !wanted.contains(uid) {
+        for uid in Set(Disk.names(in: layout.pods) + Disk.names(in: layout.logs)) where !wanted.contains(uid) {
             Mounts.removeAll(below: layout.pod(uid))
             Disk.removeTree(layout.pod(uid))
             Disk.removeTree("\(layout.logs)/\(uid)")

@@ -20,13 +20,23 @@ extension PodWorker {
         }
     }
 
+    /// Removes what is left of containers that have ended since the node looked for orphans.
+    func removeRemains() async {
+        for id in remains {
+            await context.runc.delete(id)
+            starter(pod).discard(id)
+        }
+        remains = []
+    }
+
     private func adopt(_ saved: RunRecord) {
         guard let process = ContainerProcess(pid: saved.pid, startTime: saved.startTime),
             let log = try? ContainerLog(
                 context.layout.log(ofContainer: saved.container, inPod: uid, attempt: saved.attempt)),
             let pump = try? LogPump(from: context.layout.container(saved.id), into: log)
         else {
-            // It ended while nobody looked: its code is lost, its remains go when the node has started.
+            // It ended while nobody looked: its code is lost.
+            remains.append(saved.id)
             return
         }
         runs[saved.container] = ContainerRun(
@@ -59,7 +69,7 @@ extension ContainerRecord {
                 $0.integer.flatMap(UInt32.init(exactly:))
             }
             identity = Identity(
-                user: UInt32(user["uid"]?.integer ?? 0), group: UInt32(user["gid"]?.integer ?? 0),
+                user: UInt32(clamping: user["uid"]?.integer ?? 0), group: UInt32(clamping: user["gid"]?.integer ?? 0),
                 supplementalGroups: groups)
         }
         if let termination = Termination(status.at("state", "terminated")) {

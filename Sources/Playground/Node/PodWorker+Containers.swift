@@ -15,15 +15,7 @@ extension PodWorker {
                 continue
             }
             adopted = nil
-            guard let exit = await attend(name, run) else {
-                // Cancelled: either the playground stops and the container stays, or the pod ends.
-                guard isTerminating else {
-                    run.pump.stop()
-                    return
-                }
-                await Task { await self.end(name, run) }.value
-                return
-            }
+            guard let exit = await attend(name, run) else { return }
             await conclude(name, run, exit)
             guard wantsRestart(name) else { return }
             await backOff(name, ranFor: Timestamp.now.seconds - run.startedAt.seconds)
@@ -47,13 +39,14 @@ extension PodWorker {
             await runHook(hook, "PreStop", name, run, within: .seconds(seconds))
         }
         let left = max(.seconds(1), deadline - .now)
-        _ = await run.process.terminate(signal: run.stopSignal, grace: left)
+        await run.process.terminate(signal: run.stopSignal, grace: left)
     }
 
-    private func end(_ name: String, _ run: ContainerRun) async {
+    /// Ends a container for good, unless the task is cancelled before.
+    func end(_ name: String, _ run: ContainerRun) async {
         event("Killing", "Stopping container \(name)", of: record(name))
         await stop(name, run, grace: grace)
-        await conclude(name, run, await run.process.wait())
+        if let exit = await run.process.exit() { await conclude(name, run, exit) }
     }
 
     /// Records how a run ended, and removes what it used.
@@ -232,7 +225,7 @@ extension PodWorker {
         } else {
             failure = "\(title)Hook failed: its handler is not supported by the playground"
         }
-        if let failure { event("Failed\(title)Hook", failure, of: record(name), isWarning: true) }
+        if let failure, !Task.isCancelled { event("Failed\(title)Hook", failure, of: record(name), isWarning: true) }
         return failure == nil
     }
 }

@@ -101,9 +101,10 @@ extension PodWorker {
         }
         event("Started", "Container started", of: record)
         publish()
-        if record.isSidecar { nudge() }
+        // A container after a sidecar, or an ephemeral one, may wait for this one.
+        if record.kind != .ephemeral { nudge() }
         if let hook = record.spec.at("lifecycle", "postStart"),
-            await !runHook(hook, "PostStart", name, run, within: .seconds(max(grace, 30)))
+            await !runHook(hook, "PostStart", name, run, within: .seconds(max(grace, 30))), !Task.isCancelled
         {
             run.process.signal(SIGKILL)
         }

@@ -1,3 +1,4 @@
+internal import Glibc
 internal import JSON
 internal import Reactor
 
@@ -19,6 +20,8 @@ actor PodWorker {
     var pod: JSON
     var records: [ContainerRecord] = []
     var runs: [String: ContainerRun] = [:]
+    /// Containers that have ended while no playground looked.
+    var remains: [String] = []
     private(set) var isTerminating = false
     private(set) var grace = 30
     private var isSandboxReady = false
@@ -33,7 +36,7 @@ actor PodWorker {
         uid = pod.at("metadata", "uid")?.string ?? ""
         namespace = pod.at("metadata", "namespace")?.string ?? ""
         name = pod.at("metadata", "name")?.string ?? ""
-        grace = Int(pod.at("spec", "terminationGracePeriodSeconds")?.integer ?? 30)
+        grace = Int(Int32(clamping: pod.at("spec", "terminationGracePeriodSeconds")?.integer ?? 30))
         // Bounded by the pod: one command for each ephemeral container, and one to end.
         (commands, command) = AsyncStream.makeStream(of: Command.self)
         for kind in [ContainerRecord.Kind.initial, .main, .ephemeral] {
@@ -43,6 +46,7 @@ actor PodWorker {
         for index in records.indices where records[index].kind == .main && hasInitial {
             records[index].state = .waiting(reason: "PodInitializing")
         }
+        for record in records where record.kind == .ephemeral { command.yield(.ephemeral(record.name)) }
     }
 
     /// `name_namespace(uid)`, as messages call the pod.
@@ -51,24 +55,31 @@ actor PodWorker {
 
     /// Lives the pod's life; returns when it is gone, or when the task is cancelled.
     func run() async {
-        adopt()
+        await removeRemains()
         await withDiscardingTaskGroup { group in
             group.addTask { await self.live() }
-            for record in records where record.kind == .ephemeral && record.termination == nil {
-                group.addTask { await self.supervise(record.name) }
-            }
             for await command in commands {
                 guard case .ephemeral(let name) = command else { break }
                 group.addTask { await self.supervise(name) }
             }
             group.cancelAll()
         }
-        if isTerminating { await cleanUp() }
+        if isTerminating, !Task.isCancelled {
+            await withDiscardingTaskGroup { group in
+                for (name, run) in runs { group.addTask { await self.end(name, run) } }
+            }
+        }
+        // The playground stops: what still runs stays for the next one, also what is about to end.
+        for run in runs.values { run.pump.stop() }
+        if isTerminating, runs.isEmpty { await cleanUp() }
     }
 
     /// Takes the object's new state: ephemeral containers, and the wish to end.
-    func update(_ object: JSON) {
+    func update(_ object: JSON) async {
+        let isRelabelled = ["labels", "annotations"].contains { pod.at("metadata", $0) != object.at("metadata", $0) }
         pod = object
+        // Volumes of the downward API follow.
+        if isRelabelled, isSandboxReady { try? await volumes.refresh() }
         for spec in object.at("spec", "ephemeralContainers")?.array ?? [] {
             let name = spec["name"]?.string ?? ""
             guard !records.contains(where: { $0.name == name }) else { continue }
@@ -80,12 +91,19 @@ actor PodWorker {
         }
     }
 
-    /// Ends every container and then the pod.
+    /// Ends every container and then the pod; a second time it can only be sooner.
     func terminate(grace seconds: Int) {
+        let isSooner = seconds < grace
         grace = min(grace, max(1, seconds))
-        guard !isTerminating else { return }
-        isTerminating = true
-        command.yield(.terminate)
+        if !isTerminating {
+            isTerminating = true
+            command.yield(.terminate)
+        } else if isSooner {
+            Task {
+                try await Task.sleep(for: .seconds(grace))
+                for run in runs.values { run.process.signal(SIGKILL) }
+            }
+        }
     }
 
     /// Tells that a ConfigMap or Secret has changed: volumes that show it follow, and what waited for it tries again.
@@ -111,21 +129,24 @@ actor PodWorker {
         // A pod that came to its end stays as it is until it is deleted.
         let phase = pod.at("status", "phase")?.string
         guard phase != "Succeeded", phase != "Failed" else { return }
-        publish()
-        await setUpVolumes()
-        guard !Task.isCancelled else { return }
-        isSandboxReady = true
         await withDiscardingTaskGroup { group in
+            // What an earlier playground left is looked after at once, whatever the volumes have to wait for.
+            let adopted = Set(records.filter { ($0.kind == .main || $0.isSidecar) && runs[$0.name] != nil }.map(\.name))
+            for name in adopted { group.addTask { await self.supervise(name) } }
+            publish()
+            await setUpVolumes()
+            guard !Task.isCancelled else { return }
+            isSandboxReady = true
             for initial in records where initial.kind == .initial {
                 if initial.isSidecar {
-                    group.addTask { await self.supervise(initial.name) }
+                    if !adopted.contains(initial.name) { group.addTask { await self.supervise(initial.name) } }
                     await untilInitialized(initial.name)
                 } else if !initial.hasInitialized {
                     await supervise(initial.name)
                 }
                 guard !Task.isCancelled, record(initial.name)?.hasInitialized == true else { return }
             }
-            for main in records where main.kind == .main {
+            for main in records where main.kind == .main && !adopted.contains(main.name) {
                 if case .waiting("PodInitializing", _) = main.state {
                     change(main.name) { $0.state = .waiting(reason: "ContainerCreating") }
                 }
@@ -153,6 +174,8 @@ actor PodWorker {
 
     private func cleanUp() async {
         publish()
+        // From now on nothing may put the volumes back.
+        isSandboxReady = false
         let context = context
         let uid = uid
         try? await offPool {

@@ -33,7 +33,7 @@ struct ProbeSettings: Sendable {
         timeout = max(1, number("timeoutSeconds", 1))
         successThreshold = max(1, number("successThreshold", 1))
         failureThreshold = max(1, number("failureThreshold", 3))
-        grace = probe["terminationGracePeriodSeconds"]?.integer.map { Int($0) }
+        grace = probe["terminationGracePeriodSeconds"]?.integer.map { Int(Int32(clamping: $0)) }
     }
 }
 

@@ -10,11 +10,7 @@ extension Node {
         guard let root = Disk.resolved(stateDirectory) else { return [] }
         let layout = NodeLayout(root: root)
         // A runc that the playground has left at work makes a container a moment from now.
-        for _ in 0..<300 {
-            // Each look reads what every process of this machine is: the first one without a runc is the last.
-            guard hasRunc(at: layout) else { break }
-            try? await Task.sleep(for: .milliseconds(10))
-        }
+        await untilNoRunc(at: layout)
         for pid in processes(of: layout) { _ = kill(pid, SIGKILL) }
         if let runc = try? Preflight(layout).runc {
             let runtime = Runc(program: runc, layout: layout)
@@ -47,6 +43,12 @@ extension Node {
     private static func processes(of layout: NodeLayout) -> Set<Int32> {
         let recorded = RunRecord.all(in: layout).filter { ContainerProcess.startTime(of: $0.pid) == $0.startTime }
         return Cgroups.processes(in: layout.cgroup).union(recorded.map(\.pid).filter { !isZombie($0) })
+    }
+
+    /// Waits for every runc that works on this state, at most three seconds.
+    static func untilNoRunc(at layout: NodeLayout) async {
+        let deadline = ContinuousClock.now + .seconds(3)
+        while hasRunc(at: layout), ContinuousClock.now < deadline { try? await Task.sleep(for: .milliseconds(10)) }
     }
 
     /// Whether a runc works on this state.

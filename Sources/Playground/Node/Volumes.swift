@@ -75,7 +75,9 @@ struct Volumes: Sendable {
         }
     }
 
-    private func mode(_ source: JSON) -> mode_t { mode_t(source["defaultMode"]?.integer ?? 0o644) }
+    private func mode(_ source: JSON) -> mode_t {
+        mode_t(truncatingIfNeeded: source["defaultMode"]?.integer ?? 0o644) & 0o777
+    }
 
     private func prepareEmpty(_ spec: JSON, at path: String) throws {
         guard !Disk.exists(path) else { return }
@@ -171,7 +173,8 @@ struct Volumes: Sendable {
             throw ConfigurationError("path \(path) leaves the volume")
         }
         return AtomicFolder.File(
-            path: path, content: content, mode: item["mode"]?.integer.map { mode_t($0) } ?? defaultMode)
+            path: path, content: content,
+            mode: item["mode"]?.integer.map { mode_t(truncatingIfNeeded: $0) & 0o777 } ?? defaultMode)
     }
 }
 

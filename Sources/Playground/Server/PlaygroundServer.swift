@@ -48,7 +48,7 @@ public struct PlaygroundServer: Sendable {
         self.hasNode = hasNode
     }
 
-    /// Serves until the task is cancelled; `ready` is called once the API answers.
+    /// Serves until the task is cancelled; `ready` is called once the API answers and containers can be entered.
     ///
     /// Throws `InUse`, `NodeUnavailable` where this machine cannot run pods, or a `SystemError`.
     public func run(ready: @escaping @Sendable (Address) -> Void = { _ in }) async throws {

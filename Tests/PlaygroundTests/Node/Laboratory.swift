@@ -64,12 +64,17 @@ final class Laboratory: Sendable {
             folder: folder, store: store, registry: registry, ports: (registryPort, port), hidden: hidden)
         let images = HTTPServer(registryListener) { await registry.serve($0) }
         let streams = HTTPServer(listener) { await laboratory.serve($0) }
+        let (ready, isReady) = AsyncStream.makeStream(of: Void.self)
         let outcome: Result<Void, any Error>
         do {
             try await withThrowingTaskGroup(of: Void.self) { group in
                 group.addTask { try await images.run() }
                 group.addTask { try await streams.run() }
-                group.addTask { try await laboratory.node.run() }
+                group.addTask {
+                    defer { isReady.finish() }
+                    try await laboratory.node.run { isReady.finish() }
+                }
+                for await _ in ready {}
                 do { try await body(laboratory) } catch {
                     group.cancelAll()
                     throw error

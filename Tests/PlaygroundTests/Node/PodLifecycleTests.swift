@@ -262,6 +262,89 @@ struct PodLifecycleTests {
         }
     }
 
+    @Test("a second deletion hurries a pod that takes its time")
+    func hurry() async throws {
+        try await Laboratory.run { lab in
+            let container = Laboratory.script("trap '' TERM; while :; do sleep 1; done")
+            try lab.create("slow", spec: ["terminationGracePeriodSeconds": 3600, "containers": [container]])
+            _ = try await lab.untilReady("slow")
+            try lab.delete("slow", grace: 3600)
+            while !lab.store.list(.event, "default").items.contains(where: { $0["reason"] == "Killing" }) {
+                try await Task.sleep(for: .milliseconds(10))
+            }
+            try lab.delete("slow", grace: 0)
+            let containers = lab.node.context.layout.containers
+            while !Disk.names(in: containers).isEmpty { try await Task.sleep(for: .milliseconds(10)) }
+        }
+    }
+
+    @Test("a ConfigMap that changes after a pod's end does not bring its volumes back")
+    func lateConfiguration() async throws {
+        try await Laboratory.run { lab in
+            _ = try lab.store.create(.configMap, ["metadata": ["name": "settings"], "data": ["a": "1"]])
+            try lab.create(
+                "web",
+                spec: [
+                    "containers": [Laboratory.script("exec sleep 1000")],
+                    "volumes": [
+                        ["name": "memory", "emptyDir": ["medium": "Memory"]],
+                        ["name": "settings", "configMap": ["name": "settings"]],
+                    ],
+                ])
+            let uid = try await lab.untilReady("web").at("metadata", "uid")?.string ?? ""
+            let worker = try #require(lab.node.worker(uid))
+            try lab.delete("web")
+            try await lab.untilGone("web")
+            await worker.configurationChanged("settings")
+            #expect(Disk.names(in: lab.node.context.layout.pods) == [])
+        }
+    }
+
+    @Test("numbers beyond sense harm their pod alone")
+    func absurdNumbers() async throws {
+        try await Laboratory.run { lab in
+            _ = try lab.store.create(.configMap, ["metadata": ["name": "settings"], "data": ["a": "1"]])
+            var busy = Laboratory.script("exec sleep 1000")
+            busy["resources"] = [
+                "limits": ["cpu": "1e30", "memory": "9223372036854775807"],
+                "requests": ["cpu": "9223372036854775807", "memory": "1"],
+            ]
+            try lab.create("busy", spec: ["containers": [busy]])
+            var mounted = Laboratory.script("exec sleep 1000")
+            mounted["volumeMounts"] = [["name": "settings", "mountPath": "/settings"]]
+            try lab.create(
+                "mounted",
+                spec: [
+                    "containers": [mounted],
+                    "volumes": [
+                        [
+                            "name": "settings",
+                            "configMap": [
+                                "name": "settings", "defaultMode": -1,
+                                "items": [["key": "a", "path": "a", "mode": 99_999_999_999]],
+                            ],
+                        ]
+                    ],
+                ])
+            var patient = Laboratory.script("exec sleep 1000")
+            patient["lifecycle"] = ["postStart": ["exec": ["command": ["true"]]]]
+            patient["livenessProbe"] = [
+                "exec": ["command": ["false"]], "failureThreshold": 1,
+                "terminationGracePeriodSeconds": 9_223_372_036_854_775_807,
+            ]
+            try lab.create(
+                "patient",
+                spec: [
+                    "containers": [patient], "terminationGracePeriodSeconds": 9_223_372_036_854_775_807,
+                ])
+            _ = try await lab.untilReady("mounted")
+            _ = try await lab.until("busy", "tried") { $0.at("status", "containerStatuses") != nil }
+            while !lab.store.list(.event, "default").items.contains(where: { $0["reason"] == "Killing" }) {
+                try await Task.sleep(for: .milliseconds(10))
+            }
+        }
+    }
+
     @Test("what is not supported is refused by its name")
     func refused() async throws {
         try await Laboratory.run { lab in

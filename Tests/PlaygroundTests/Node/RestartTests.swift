@@ -22,7 +22,6 @@ struct RestartTests {
         try await Laboratory.run(folder: folder) { lab in
             let before = try #require(lab.store.get(.pod, "default", "tick"))
             let uid = before.at("metadata", "uid")?.string ?? ""
-            while await lab.node.worker(uid)?.runs["app"] == nil { await Task.yield() }
             let run = try #require(await lab.node.worker(uid)?.runs["app"])
             #expect("runc://\(run.id)" == before.at("status", "containerStatuses")?[0]?["containerID"]?.string)
             let count = try await lab.output("tick", ["sh", "-c", "echo alive"])
@@ -52,7 +51,7 @@ struct RestartTests {
         for saved in RunRecord.all(in: layout) {
             let process = try #require(ContainerProcess(pid: saved.pid, startTime: saved.startTime))
             process.signal(SIGKILL)
-            _ = await process.wait()
+            _ = await process.exit()
         }
         try await Laboratory.run(folder: folder) { lab in
             let pod = try await lab.until("one", "runs again") { pod in
@@ -61,6 +60,29 @@ struct RestartTests {
             }
             let last = pod.at("status", "containerStatuses")?[0]?.at("lastState", "terminated")
             #expect(last?["reason"] == "ContainerStatusUnknown")
+        }
+    }
+
+    @Test("a pod that was deleted meanwhile is ended with all that runs of it")
+    func deletedMeanwhile() async throws {
+        let folder = "/tmp/loopd-node-\(Identifier.random(bytes: 6))"
+        try await Laboratory.run(folder: folder, keeping: true) { lab in
+            try lab.create("one", spec: ["containers": [Laboratory.script("trap '' TERM; while :; do sleep 1; done")]])
+            _ = try await lab.untilReady("one")
+            try lab.delete("one", grace: 3600)
+            // It is on its way out, and takes its time.
+            while !lab.store.list(.event, "default").items.contains(where: { $0["reason"] == "Killing" }) {
+                try await Task.sleep(for: .milliseconds(10))
+            }
+        }
+        let saved = try #require(RunRecord.all(in: NodeLayout(root: "\(folder)/node")).first)
+        let process = try #require(ContainerProcess(pid: saved.pid, startTime: saved.startTime))
+        try await Laboratory.run(folder: folder) { lab in
+            try lab.delete("one", grace: 1)
+            try await lab.untilGone("one")
+            #expect(process.hasEnded)
+            #expect(Disk.names(in: lab.node.context.layout.containers) == [])
+            #expect(Cgroups.processes(in: lab.node.context.layout.cgroup) == [])
         }
     }
 

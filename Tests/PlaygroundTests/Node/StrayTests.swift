@@ -16,9 +16,9 @@ import Testing
             """
         let output = try await Child.run(Launch(["sh", "-c", orphan]))
         let pid = try #require(Int32(output.text.prefix { $0.isNumber }))
-        while let state = state(of: pid), state != "Z" { await Task.yield() }
+        while let state = state(of: pid), state != "Z" { try await Task.sleep(for: .milliseconds(10)) }
         StrayReaper.start()
-        while state(of: pid) != nil { await Task.yield() }
+        while state(of: pid) != nil { try await Task.sleep(for: .milliseconds(10)) }
     }
 
     private func state(of pid: Int32) -> Character? {
