@@ -140,7 +140,11 @@ struct WatchLoop: ~Copyable {
         // The kernel may have taken back the root's watch although a folder with its number is there: a new one.
         let watched = folders?.tree.watch(of: WatchTree.root) != nil
         // While the root is missing, the folder to wait in may have become another one.
-        guard identity == nil || place.identity != identity || !watched else { return }
+        guard identity == nil || place.identity != identity || !watched else {
+            // It was away and is back: who looked meanwhile saw nothing.
+            settling.rescan(.root, at: now)
+            return
+        }
         announce(nil)
         settling = Settling(options)
         startOver()

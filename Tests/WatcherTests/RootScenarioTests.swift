@@ -80,6 +80,15 @@ struct RootScenarioTests {
         }
     }
 
+    @Test("a root that was away for a moment is compared wholly")
+    func awayForAMoment() async throws {
+        try await WatchedFolder.ready { folder, disk in
+            try disk.parent.move("root", "away")
+            try disk.parent.move("away", "root")
+            #expect(try await folder.changes().rescan == [.root])
+        }
+    }
+
     @Test("a root that is a link to the folder around it")
     func linkToParent() async throws {
         try await WatchedFolder.ready(root: "root/self", prepare: { try $0.link("self", to: ".") }) { folder, disk in
