@@ -111,6 +111,99 @@ import Testing
         }
     }
 
+    @Test("of two services, the one whose workload is taken over ends, the other one goes on; both taken end loopd")
+    func leases() async throws {
+        try await Scene.run { scene in
+            try await scene.deploy(Workload("one"))
+            try await scene.deploy(Workload("two"))
+            let rules: JSON = [["watch": ["app/**"], "sync": ["to": "/srv/app"]]]
+            try scene.project.configure(
+                scene.configuration([
+                    "one": ["workload": "deployment/one", "rules": rules],
+                    "two": ["workload": "deployment/two", "rules": rules],
+                ]))
+            try scene.project.write("app/a", "1")
+            let first = try await scene.watching(2)
+            let taker = try await scene.watching(1, "one", "--take-over")
+            let lost = try await first.event("failed")
+            #expect(lost["service"] == "one" && lost.text.contains("\(taker.child.pid)"), "\(lost.text)")
+            try await taker.stop()
+            let place = first.log.count
+            try scene.project.write("app/b", "2")
+            _ = try await first.event("landed", from: place) { $0["service"] == "two" }
+            // What can be synced is; the exit code tells of the rest.
+            let second = try await scene.watching(1, "one")
+            let both = try await scene.loopd("watch")
+            #expect(try await both.end() == .exited(1), "\(both.transcript)")
+            #expect(both.log.events().count { $0["event"] == "failed" } == 2, "\(both.transcript)")
+            try await first.stop()
+            let once = try await scene.loopd("sync")
+            #expect(try await once.end() == .exited(1), "\(once.transcript)")
+            #expect(once.log.events().contains { $0["event"] == "connected" && $0["service"] == "two" })
+            try await second.stop()
+
+            let status = try await scene.loopd("status", "two").report()
+            #expect(status.json["services"]?.array?.compactMap { $0["service"]?.string } == ["two"])
+        }
+    }
+
+    @Test("manifests that cannot be applied: sync still syncs into what is there, and ends with 1")
+    func badManifest() async throws {
+        try await Scene.run { scene in
+            try await scene.deploy(Workload())
+            try scene.configure()
+            var configuration = try JSON(parsing: Disk.read("\(scene.project.path)/loop.json"))
+            let name = "k8s/odd, \"name\".json"
+            configuration["services"] = configuration["services"]?.merged(with: ["app": ["manifests": [.string(name)]]])
+            try scene.project.configure(configuration)
+            try scene.project.write("app/a", "1")
+            try scene.project.write(name, try await Workload().manifest(on: scene.cluster).pretty())
+            let good = try await scene.loopd("sync")
+            #expect(try await good.end() == .exited(0), "\(good.transcript)")
+            try scene.project.write(name, "{\"kind\": \"Nothing\"}")
+            let bad = try await scene.loopd("sync")
+            #expect(try await bad.end() == .exited(1), "\(bad.transcript)")
+            #expect(bad.log.events().contains { $0["event"] == "failed" }, "\(bad.transcript)")
+            #expect(bad.log.events().contains { $0["event"] == "connected" }, "\(bad.transcript)")
+        }
+    }
+
+    @Test("where no service has rules, watch applies the manifests, says so and is done")
+    func noRules() async throws {
+        try await Scene.run { scene in
+            try scene.project.configure(scene.configuration(["app": ["manifests": ["app.json"]]]))
+            try scene.project.write("app.json", try await Workload().manifest(on: scene.cluster).pretty())
+            let loopd = try await scene.loopd("watch")
+            #expect(try await loopd.end() == .exited(0), "\(loopd.transcript)")
+            let notice = try await loopd.event("notice")
+            #expect(notice.text.contains("nothing to sync"), "\(notice.text)")
+        }
+    }
+
+    @Test("a step that never ends is no reason to wait: not for files, and not for Ctrl-C")
+    func endlessStep() async throws {
+        try await Scene.run { scene in
+            try await scene.deploy(Workload())
+            try scene.configure(rule: ["then": [["exec": ["sleep", "100000"]]]])
+            try scene.project.write("app/a", "1")
+            let pod = try await scene.running()[0].name
+            let loopd = try await scene.watching()
+            for number in 1...3 {
+                let place = loopd.log.count
+                try scene.project.write("app/a", "again \(number)")
+                _ = try await loopd.event("landed", from: place)
+            }
+            try await scene.untilEqual("app", "/srv/app", in: pod)
+            let notice = try await loopd.event("notice") { $0["text"]?.string?.contains("still runs") == true }
+            #expect(notice["text"]?.string?.hasPrefix("sleep 100000 → \(pod)") == true, "\(notice.text)")
+            let (status, took) = try await loopd.stop()
+            #expect(status == .exited(130))
+            #expect(took < .seconds(1), "\(took)")
+            let processes = try await scene.exec(pod, ["/probe", "processes"]).text
+            #expect(!processes.contains("100000"), "\(processes)")
+        }
+    }
+
     @Test("sync makes the containers equal once, and ends with 0")
     func once() async throws {
         try await Scene.run { scene in

@@ -58,7 +58,8 @@ struct ClusterConnection: Sendable {
                 access("\(manifest)/\($0)", R_OK) == 0
             }
             let output = try await context.kubectl.run(
-                ["apply", "-n", namespace, isKustomization ? "-k" : "-f", manifest], leash: leash)
+                ["apply", "-n", namespace]
+                    + (isKustomization ? ["-k", manifest] : ["-f", ClusterConnection.listed(manifest)]), leash: leash)
             let lines = output.text.split(separator: "\n").map(String.init)
             changed += lines.filter { !$0.hasSuffix(" unchanged") }
             guard output.status.isSuccess else {
@@ -70,5 +71,11 @@ struct ClusterConnection: Sendable {
             }
         }
         return changed
+    }
+
+    /// A path as one value of kubectl's `-f`, which reads a line of comma-separated values.
+    static func listed(_ path: String) -> String {
+        guard path.contains(where: { [",", "\"", "\n", "\r"].contains($0) }) else { return path }
+        return "\"" + path.split(separator: "\"", omittingEmptySubsequences: false).joined(separator: "\"\"") + "\""
     }
 }

@@ -76,7 +76,8 @@ final class ServiceRun: Sendable {
             if let reason, reason != told {
                 // A pod that is on its way is worth one calm line, one that cannot come up is a failure.
                 if !isComing {
-                    report(.failed(LoopEvent.Failure("no pod to sync into: \(reason)")))
+                    let missing = missingContainer(state) == nil ? nil : "set the service's \"container\" in loop.json"
+                    report(.failed(LoopEvent.Failure("no pod to sync into: \(reason)", nextStep: missing)))
                 } else if !isWaiting {
                     report(.notice("waiting for a pod: \(reason)"))
                 }
@@ -88,7 +89,11 @@ final class ServiceRun: Sendable {
 
     /// Why there is nothing to sync into, in one line.
     private func absence(in state: WorkloadState) -> String {
-        missingContainer(state) ?? state.reason(container: service.container) ?? "its container is between two runs"
+        if case .selector(let labels) = target, state.pods.isEmpty {
+            return "no pod in namespace \(namespace) has \(labels)"
+        }
+        return missingContainer(state) ?? state.reason(container: service.container)
+            ?? "its container is between two runs"
     }
 
     /// Whether every pod is on its way up as far as its status says.
@@ -156,12 +161,15 @@ final class ServiceRun: Sendable {
         let more = names.count > 10 ? ", and \(names.count - 10) more" : ""
         let list = names.prefix(10).joined(separator: ", ") + more
         let there = names.isEmpty ? "there is no workload at all" : "there is \(list)"
+        let near = NearestName.of("\(target)", among: names).map { "did you mean \"workload\": \"\($0)\"?" }
         report(
             .failed(
                 LoopEvent.Failure(
                     "\(target) is not in namespace \(namespace): \(there)",
-                    nextStep: service.manifests.isEmpty
-                        ? "deploy it, or name its manifests in loop.json" : "check its name in loop.json")))
+                    nextStep: near
+                        ?? (service.manifests.isEmpty
+                            ? "deploy it, name its manifests in loop.json, or set cluster.namespace to where it is"
+                            : "check its name and namespace in its manifests and in loop.json"))))
     }
 
     private func tellChange(from known: [ContainerInstance], to present: [ContainerInstance]) {

@@ -10,11 +10,11 @@ struct SessionRun: Sendable {
     let emit: @Sendable (LoopEvent) -> Void
 
     private var services: [Service] {
-        let chosen = configuration.services.filter {
-            options.services.isEmpty || options.services.contains($0.name)
-        }
-        return SessionRun.inOrder(chosen)
+        SessionRun.inOrder(configuration.services.filter(isChosen))
     }
+
+    /// Whether the command line means a service: by its name, or by naming none.
+    func isChosen(_ service: Service) -> Bool { options.services.isEmpty || options.services.contains(service.name) }
 
     /// Runs until the task is cancelled, or until every container is equal once when `once` is set.
     func run(once: Bool) async -> Outcome {
@@ -35,7 +35,7 @@ struct SessionRun: Sendable {
 
     private func run(on connection: ClusterConnection, once: Bool) async -> Outcome {
         do {
-            try await deploy(connection)
+            let isDeployed = try await deploy(connection)
             let scratch = try SocketDirectory.create()
             defer { scratch.remove() }
             var runs: [ServiceRun] = []
@@ -45,7 +45,8 @@ struct SessionRun: Sendable {
                     runs.append(run)
                 }
             }
-            let outcome = await work(runs, once: once)
+            var outcome = await work(runs, once: once)
+            if once, outcome == .done, !isDeployed { outcome = .failed }
             await withTaskGroup { group in
                 for run in runs {
                     group.addTask { await run.lane.end() }
@@ -60,6 +61,10 @@ struct SessionRun: Sendable {
 
     /// Watches and follows pods until something ends the session.
     private func work(_ runs: [ServiceRun], once: Bool) async -> Outcome {
+        guard !runs.isEmpty else {
+            report(.notice("no service has rules: there is nothing to sync"))
+            return .done
+        }
         let watcher: Watcher
         do {
             watcher = try Watcher(root: configuration.directory, options: watchOptions)
@@ -113,6 +118,7 @@ struct SessionRun: Sendable {
         }
     }
 
+    /// Lets every service follow its pods; one that cannot, because another loopd has its workload, ends alone.
     private func followPods(_ runs: [ServiceRun]) async -> Outcome? {
         await withTaskGroup(of: Outcome?.self) { group in
             for run in runs {
@@ -121,31 +127,48 @@ struct SessionRun: Sendable {
                         try await run.run()
                         return nil
                     } catch {
-                        return self.outcome(of: error, service: run.service.name)
+                        let outcome = self.outcome(of: error, service: run.service.name)
+                        if !Task.isCancelled { await run.lane.end() }
+                        return outcome
                     }
                 }
             }
-            let first = await group.next() ?? nil
-            group.cancelAll()
-            return first
+            var outcome: Outcome?
+            var going = runs.count
+            while let ended = await group.next() {
+                outcome = ended ?? outcome
+                going -= 1
+                if ended == .failed, going > 0 { report(.notice("the other services go on")) }
+            }
+            return outcome
         }
     }
 
     /// The end of patience of a single `sync`: pods that do not come up in a minute will not.
+    ///
+    /// A large transfer or a slow step may take longer.
     private func giveUp(_ runs: [ServiceRun]) async -> Outcome? {
-        guard (try? await Task.sleep(for: .seconds(60))) != nil else { return nil }
+        let limit = 60
+        var patience = limit
+        while patience > 0 {
+            guard (try? await Task.sleep(for: .seconds(1))) != nil else { return nil }
+            var isReached = true
+            for run in runs where await !run.lane.isReached { isReached = false }
+            patience = isReached ? limit : patience - 1
+        }
         report(
             .failed(
                 LoopEvent.Failure(
-                    "not every container could be brought up to date within a minute",
+                    "not every container could be reached within a minute",
                     nextStep: "the lines above say why; `loopd status` shows the pods")))
         return .failed
     }
 
     // MARK: - Beginning
 
-    private func deploy(_ connection: ClusterConnection) async throws {
-        guard options.deploy else { return }
+    /// Applies the manifests; false when that failed, which is reported.
+    private func deploy(_ connection: ClusterConnection) async throws -> Bool {
+        guard options.deploy else { return true }
         let started = monotonicNow()
         do {
             var objects: [String] = []
@@ -153,15 +176,17 @@ struct SessionRun: Sendable {
                 objects.append("namespace/\(configuration.namespace) created")
             }
             let manifests = services.flatMap(\.manifests)
-            guard !manifests.isEmpty || !objects.isEmpty else { return }
+            guard !manifests.isEmpty || !objects.isEmpty else { return true }
             objects += try await connection.apply(manifests, namespace: configuration.namespace)
             report(.deployed(objects: objects, milliseconds: Double(monotonicNow() - started) / 1e6))
+            return true
         } catch let failure as LoopFailure {
             // The pods may be there from before: the loop goes on.
             report(.failed(failure.failure))
         } catch let error as KubeError {
             report(.failed(LoopEvent.Failure("namespace \(configuration.namespace): \(error.message)")))
         }
+        return false
     }
 
     private func serviceRun(

@@ -15,7 +15,7 @@ extension SessionRun {
             return (report, .interrupted)
         }
         report.context = connection.context.name
-        for service in configuration.services {
+        for service in configuration.services where isChosen(service) {
             if let target = service.target {
                 report.services.append(await entry(service, target, connection))
             } else {

@@ -109,6 +109,16 @@ struct RendererTests {
         #expect(event.json.text == #"{"time":"2026-02-02T02:40:00.123Z",\#(json)}"#)
     }
 
+    @Test("docs/events.md has a row for each kind of event, and every key is in it", arguments: events)
+    func documented(kind: LoopEvent.Kind, text: [String], json: String) throws {
+        let event = LoopEvent(kind, service: "web", time: RendererTests.time)
+        let row = try #require(try Page.events().first { $0.hasPrefix("| `\(event.name)` |") }, "\(event.name)")
+        let keys = event.json.object.map { Array($0.keys) } ?? []
+        for key in keys where !["time", "event", "service"].contains(key) {
+            #expect(row.contains("`\(key)`"), "\(event.name): \(key)")
+        }
+    }
+
     @Test("what is about no service is indented as the services are, and has no service in JSON")
     func withoutService() {
         let event = LoopEvent(.stopped, time: RendererTests.time)
@@ -212,6 +222,21 @@ struct StatusReportTests {
         let report = StatusReport(context: "kind-a", namespace: "dev", unreachable: "connection refused")
         #expect(report.lines == ["kind-a, namespace dev", "✗ connection refused"])
         #expect(report.json["reachable"] == false)
+    }
+
+    @Test("docs/events.md has every key of the report")
+    func documented() throws {
+        let rows = try Page.events().filter { $0.hasPrefix("| `status`") }
+        try #require(rows.count == 3)
+        let services = try #require(report.json["services"]?.array)
+        let pods = services.flatMap { $0["pods"]?.array ?? [] }
+        var whole = report
+        whole.unreachable = "no answer"
+        for (row, objects) in zip(rows, [[whole.json], services, pods]) {
+            for key in objects.flatMap({ $0.object.map { Array($0.keys) } ?? [] }) {
+                #expect(row.contains("`\(key)`"), "\(row): \(key)")
+            }
+        }
     }
 
     @Test("JSON has every pod")
