@@ -82,7 +82,7 @@ public struct Service: Equatable, Sendable {
     public var container: String?
     /// Absolute paths of files and folders that `watch` applies first.
     public var manifests: [String] = []
-    /// Names of services that have to be there before this one.
+    /// Names of services whose files land before this one's.
     public var dependsOn: [String] = []
     /// The rules in order: the first that matches a file takes it.
     public var rules: [Rule] = []

@@ -45,8 +45,7 @@ extension Configuration {
         guard descriptor >= 0 else {
             let reason = errno
             let hint =
-                reason == ENOENT
-                ? "run loopd in the folder that has \(defaultFile), or name the file with --file" : nil
+                reason == ENOENT ? missingHint(file) : "make it readable, or name another file with --file"
             return .failure(
                 Problem(file: file, reason == ENOENT ? "no such file" : "cannot be read: \(text(reason))", hint: hint))
         }
@@ -62,8 +61,21 @@ extension Configuration {
             if got == 0 { break }
             count += got
         }
-        guard count <= largestFile else { return .failure(Problem(file: file, "bigger than 1 MiB")) }
+        guard count <= largestFile else {
+            return .failure(
+                Problem(file: file, "bigger than 1 MiB", hint: "name the project's \(defaultFile) with --file"))
+        }
         return .success(Array(bytes[..<count]))
+    }
+
+    /// What to do where there is no file: the nearest folder above may have it.
+    private static func missingHint(_ file: String) -> String {
+        var folder = ".."
+        while file == defaultFile, let here = resolved(folder), here != "/" {
+            if access("\(folder)/\(defaultFile)", F_OK) == 0 { return "there is one above: --file \(folder)" }
+            folder += "/.."
+        }
+        return "run loopd in the folder that has \(defaultFile), or name the file with --file"
     }
 
     private static func text(_ code: Int32) -> String { String(cString: strerror(code)) }

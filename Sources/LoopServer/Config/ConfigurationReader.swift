@@ -30,6 +30,8 @@ struct ConfigurationReader {
     private(set) var problems: [Problem] = []
     /// Where values stand that are looked at again later, by JSON path.
     private(set) var places: [String: Position] = [:]
+    /// Which service writes where, to find those that would write into one folder of one container.
+    var claims: [DestinationClaim] = []
 
     init(file: String, directory: String) {
         self.file = file

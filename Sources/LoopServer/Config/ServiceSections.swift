@@ -20,6 +20,7 @@ extension ConfigurationReader {
             services.append(service(name, node, keys))
         }
         checkDependencies(dependencies, among: members.map(\.key))
+        checkDestinations()
         return services
     }
 
@@ -35,7 +36,9 @@ extension ConfigurationReader {
             service.manifests.append(ProjectPath.join(root, path))
         }
         for rule in elements(keys["rules"]) ?? [] {
-            if let rule = self.rule(rule) { service.rules.append(rule) }
+            guard let read = self.rule(rule) else { continue }
+            service.rules.append(read)
+            claim(read.sync, in: rule, by: service)
         }
         let hasTarget = keys["workload"] != nil || keys["selector"] != nil
         if !hasTarget, keys["rules"] != nil {
