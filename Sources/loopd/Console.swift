@@ -7,14 +7,15 @@ internal import Synchronization
 final class Console: Sendable {
     /// Whether colours are wanted on standard output.
     let usesColour: Bool
-    /// Whether somebody looks at standard output as it is written.
-    let isTerminal: Bool
+    /// Whether standard output is a terminal on which a line can be replaced.
+    private let replacesLines: Bool
     private let transient = Mutex(false)
 
     init(noColour: Bool) {
-        isTerminal = isatty(STDOUT_FILENO) == 1
+        let isTerminal = isatty(STDOUT_FILENO) == 1
         let isDumb = getenv("TERM").map { String(cString: $0) == "dumb" } ?? false
         let isRefused = getenv("NO_COLOR").map { $0.pointee != 0 } ?? false
+        replacesLines = isTerminal && !isDumb
         usesColour = isTerminal && !noColour && !isDumb && !isRefused
     }
 
@@ -31,9 +32,10 @@ final class Console: Sendable {
 
     /// Shows a line that the next one replaces; nothing where nobody looks.
     func showTransient(_ line: String) {
-        guard isTerminal else { return }
+        guard replacesLines else { return }
         transient.withLock { isPending in
-            write(Console.clearLine + line, to: STDOUT_FILENO)
+            // Cut by the terminal at its present width: of a line that wraps only the last part could be replaced.
+            write("\(Console.clearLine)\u{1B}[?7l\(line)\u{1B}[?7h", to: STDOUT_FILENO)
             isPending = true
         }
     }

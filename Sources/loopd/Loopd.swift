@@ -5,6 +5,9 @@ internal import LoopServer
 @main
 enum Loopd {
     static func main() async {
+        openStandardDescriptors()
+        // Swift's runtime would show a stack trace, as if the program had crashed.
+        signal(SIGQUIT, SIG_DFL)
         let invocation: Invocation
         do {
             invocation = try Invocation(parsing: Array(Swift.CommandLine.arguments.dropFirst()))
@@ -14,6 +17,14 @@ enum Loopd {
         }
         let console = Console(noColour: invocation.flags.contains(.noColor))
         exit(await run(invocation, console).rawValue)
+    }
+
+    /// Opens what the caller has closed (`loopd watch >&-`): else the next file or socket would have its number, and get
+    /// the lines that are meant for a person.
+    private static func openStandardDescriptors() {
+        for descriptor in STDIN_FILENO...STDERR_FILENO where fcntl(descriptor, F_GETFD) < 0 {
+            _ = open("/dev/null", O_RDWR)
+        }
     }
 
     private static func run(_ invocation: Invocation, _ console: Console) async -> Outcome {

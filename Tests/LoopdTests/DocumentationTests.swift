@@ -40,7 +40,7 @@ struct DocumentationTests {
         return blocks
     }
 
-    /// Commands of other programs, each of which a test or the demo runs in this form.
+    /// Commands of other programs, each of which a test, the demo or the build runs in this form.
     private static let known: Set<String> = [
         "eval \"$(loopd env)\"", "kubectl logs -f deployment/hello -n hello", "kubectl get pods -A",
         "apt-get install runc",

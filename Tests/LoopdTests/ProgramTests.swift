@@ -58,6 +58,41 @@ struct ProgramTests {
         #expect(output.standardError.isEmpty)
     }
 
+    @Test("every option and example of a command's help is one that the command takes", arguments: Command.shown)
+    func helpExamples(command: Command) async throws {
+        for (example, _) in command.examples where example.hasPrefix("loopd ") {
+            let words = example.prefix { $0 != "|" }.split(separator: " ").dropFirst().map(String.init)
+            #expect(throws: Never.self, "\(example)") { try Invocation(parsing: words) }
+        }
+        let text = try await Built.run(["help", command.rawValue], in: "/").text
+        for line in text.split(separator: "\n") { #expect(!line.hasSuffix(" "), "\(line)") }
+    }
+
+    @Test("standard output that is closed is no file of loopd's: nothing is written into what it opens next")
+    func closedOutput() async throws {
+        try await withFolder("{services: {web: {manifests: ['x']}}}") { folder in
+            var launch = Launch(["sh", "-c", "exec \"$0\" check <&- >&- 2>&-", Built.loopd], directory: folder)
+            launch.environment = ["HOME": folder, "LOOPD_STATE_DIR": "/nonexistent"]
+            let output = try await Child.run(launch)
+            #expect(output.status == .exited(2))
+            let file = try #require(fopen("\(folder)/loop.json", "r"))
+            defer { fclose(file) }
+            #expect(getc(file) == Int32(UInt8(ascii: "{")))
+        }
+    }
+
+    @Test("in a folder below the project, the loop.json above is named")
+    func above() async throws {
+        try await withFolder("{services: {web: {manifests: ['x']}}}") { folder in
+            mkdir("\(folder)/a", 0o755)
+            mkdir("\(folder)/a/b", 0o755)
+            defer { for name in ["a/b", "a"] { rmdir("\(folder)/\(name)") } }
+            let output = try await Built.run(["watch"], in: "\(folder)/a/b")
+            #expect(output.status == .exited(2))
+            #expect(output.errorText == "loop.json: $: no such file (there is one above: --file ../..)\n")
+        }
+    }
+
     @Test("bad usage is two lines on standard error, with exit code 2")
     func usage() async throws {
         let output = try await Built.run(["wacth"], in: "/")
@@ -153,6 +188,26 @@ struct ProgramTests {
         let output = try await Built.run([command], in: Built.project)
         #expect(output.status == .exited(3))
         #expect((output.text + output.errorText).contains("loopd up"))
+    }
+
+    @Test(
+        "docs/events.md has every key that a command prints as JSON",
+        arguments: [["check"], ["env"], ["version"], ["down"]])
+    func documentedKeys(arguments: [String]) async throws {
+        let text = "{cluster: {context: 'a', kubeconfig: 'b'}, services: {web: {manifests: ['x']}}, project: 'p'}"
+        try await withFolder(text) { folder in
+            let output = try await Built.run(arguments + ["-o", "json"], in: folder, state: "\(folder)/state")
+            let report = try JSON(parsing: output.standardOutput)
+            let page = try await Child.run(Launch(["cat", "\(Built.project)docs/events.md"])).text
+            func expect(_ object: JSON, in start: String) {
+                let row = page.split(separator: "\n").first { $0.hasPrefix(start) } ?? ""
+                let keys = object.object.map { Array($0.keys) } ?? []
+                #expect(!keys.isEmpty)
+                for key in keys { #expect(row.contains("`\(key)`"), "\(start): \(key)") }
+            }
+            expect(report, in: "| `\(arguments[0])` |")
+            for problem in report["problems"]?.array ?? [] { expect(problem, in: "| `\(arguments[0])`, each of") }
+        }
     }
 
     @Test("down where nothing runs is done, and leaves no folder")

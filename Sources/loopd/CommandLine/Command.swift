@@ -121,7 +121,7 @@ enum Command: String, CaseIterable {
             ]
         case .sync: [("loopd sync --no-deploy web", "only the files, only one service")]
         case .status: [("loopd status", ""), ("loopd status --output json", "")]
-        case .check: [("loopd check", ""), ("loopd check -f samples/hello/loop.json", "another file")]
+        case .check: [("loopd check", ""), ("loopd check -f ../shop", "the loop.json of another folder")]
         case .env: [("eval \"$(loopd env)\"", "kubectl in this shell talks to the same cluster")]
         case .version: [("loopd version", "")]
         case .help: [("loopd help watch", "")]

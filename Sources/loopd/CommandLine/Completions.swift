@@ -59,13 +59,15 @@ enum Completions {
     private static func zsh() -> String {
         let commands = Command.shown.map { "        '\($0.rawValue):\(quoted($0.summary))'" }
         let cases = Command.shown.map { command in
-            let options = command.options.map { option in
+            let options = command.options.flatMap { option in
                 let action = option.value.map { value in
                     option.choices.isEmpty
                         ? (value == "PATH" ? ":path:_files" : ":name: ")
                         : ":value:(\(option.choices.joined(separator: " ")))"
                 }
-                return "'\(option.long)[\(quoted(option.summary))]\(action ?? "")'"
+                let rest = "[\(quoted(option.summary))]\(action ?? "")'"
+                return ["'\(option.long)\(action == nil ? "" : "=")\(rest)"]
+                    + (option.short.map { ["'\($0)\(rest)"] } ?? [])
             }
             var arguments = options
             switch command.arguments {
@@ -83,13 +85,21 @@ enum Completions {
                 commands=(
             \(commands.joined(separator: "\n"))
                 )
-                if (( CURRENT == 2 )); then
-                    _describe 'command' commands
+                # Options may stand before the command.
+                local -i at=2
+                while (( at < CURRENT )) && [[ " \(Command.shown.map(\.rawValue).joined(separator: " ")) " != *" $words[at] "* ]]; do
+                    (( at++ ))
+                done
+                if (( at == CURRENT )); then
+                    case $words[CURRENT-1] in
+                        --file|-f|--kubeconfig) _files ;;
+                        *) _describe 'command' commands ;;
+                    esac
                     return
                 fi
-                local command=$words[2]
-                shift words
-                (( CURRENT-- ))
+                local command=$words[at]
+                shift $(( at - 1 )) words
+                (( CURRENT -= at - 1 ))
                 case $command in
             \(cases.joined(separator: "\n"))
                 esac

@@ -22,9 +22,7 @@ enum HelpText {
         lines += ["", "Options:"] + aligned(command.options.map { (spelling($0), $0.summary) })
         if !command.examples.isEmpty {
             lines += ["", "Examples:"]
-            for (example, what) in command.examples {
-                lines.append("  \(example)\(what.isEmpty ? "" : "    # \(what)")")
-            }
+            lines += aligned(command.examples.map { ($0.command, $0.what.isEmpty ? "" : "# \($0.what)") })
         }
         return lines.joined(separator: "\n")
     }
@@ -37,7 +35,7 @@ enum HelpText {
     private static func aligned(_ rows: [(String, String)]) -> [String] {
         let width = rows.map(\.0.count).max() ?? 0
         return rows.map { left, right in
-            "  \(left)\(String(repeating: " ", count: width - left.count + 3))\(right)"
+            right.isEmpty ? "  \(left)" : "  \(left)\(String(repeating: " ", count: width - left.count + 3))\(right)"
         }
     }
 }

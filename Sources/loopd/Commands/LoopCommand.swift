@@ -7,7 +7,7 @@ internal import Reactor
 enum LoopCommand {
     static func run(_ invocation: Invocation, _ console: Console) async -> Outcome {
         // Before anything that a signal would have to clean up.
-        guard let signals = try? Signals([SIGINT, SIGTERM, SIGHUP]) else {
+        guard let signals = try? Signals([SIGINT, SIGTERM, SIGHUP, SIGQUIT]) else {
             console.complain("signals cannot be caught")
             return .failed
         }

@@ -49,7 +49,7 @@ enum PlaygroundCommands {
         } catch is CancellationError {
             return .interrupted
         } catch {
-            console.complain("the playground cannot be started: \(error)")
+            console.complain("the playground cannot be started: \(error)", hint: stateHint)
             return .failed
         }
     }
@@ -128,6 +128,11 @@ enum PlaygroundCommands {
             console.show(wasRunning ? "the playground is gone" : "the playground does not run")
         }
         return .done
+    }
+
+    /// What helps where the state cannot be written.
+    private static var stateHint: String {
+        "its state belongs in \(StateDirectory.path()); LOOPD_STATE_DIR names another folder"
     }
 
     // MARK: playground-serve
