@@ -51,7 +51,8 @@ extension ObjectStore {
     func delete(
         _ kind: ResourceKind, _ namespace: String?, _ name: String, _ options: DeleteOptions = DeleteOptions()
     ) throws -> JSON {
-        try modify(kind, namespace, name, part: .all, dryRun: options.isDryRun) { object in
+        let isLost = kind == .pod && isOnMissingNode(namespace, name)
+        return try modify(kind, namespace, name, part: .all, dryRun: options.isDryRun) { object in
             var metadata = object["metadata"] ?? [:]
             if let version = options.resourceVersion, version != metadata["resourceVersion"]?.string {
                 throw StatusError.conflict(
@@ -65,7 +66,7 @@ extension ObjectStore {
                     "Precondition failed: UID in precondition: \(uid), UID in object meta: "
                         + (metadata["uid"]?.string ?? ""))
             }
-            let grace = Self.gracePeriod(kind, object, options)
+            let grace = isLost ? 0 : Self.gracePeriod(kind, object, options)
             if metadata["deletionTimestamp"] != nil {
                 // A deletion that runs can only be hurried.
                 guard let left = metadata["deletionGracePeriodSeconds"]?.integer, grace < left else { return }
@@ -83,6 +84,12 @@ extension ObjectStore {
             object["metadata"] = metadata
             if kind == .namespace { object["status"] = ["phase": "Terminating"] }
         }
+    }
+
+    /// Whether no node is there that could end the pod.
+    private func isOnMissingNode(_ namespace: String?, _ name: String) -> Bool {
+        guard let node = get(.pod, namespace, name)?.at("spec", "nodeName")?.string else { return false }
+        return get(.node, nil, node) == nil
     }
 
     private static func gracePeriod(_ kind: ResourceKind, _ object: JSON, _ options: DeleteOptions) -> Int64 {

@@ -45,10 +45,13 @@ final class ObjectFiles {
         return objects
     }
 
-    func save(_ object: JSON, _ kind: ResourceKind, _ key: ObjectStore.Key) throws {
+    /// Writes an object's file; returns its size.
+    func save(_ object: JSON, _ kind: ResourceKind, _ key: ObjectStore.Key) throws -> Int {
         let folder = folder(kind, key)
         try FileTree.makeDirectories(folder)
-        try replace("\(folder)/\(key.name)", with: object.bytes)
+        let bytes = object.bytes
+        try replace("\(folder)/\(key.name)", with: bytes)
+        return bytes.count
     }
 
     func remove(_ kind: ResourceKind, _ key: ObjectStore.Key) throws {

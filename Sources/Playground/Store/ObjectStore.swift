@@ -259,18 +259,20 @@ final class ObjectStore: Sendable {
         var metadata = object["metadata"] ?? [:]
         metadata["resourceVersion"] = .string(String(version))
         object["metadata"] = metadata
+        let size: Int
         // The file first: what a client was told survives a kill of this process.
         if type == .deleted {
             try state.files.remove(kind, key)
             state.objects[kind]?[key] = nil
+            size = object.bytes.count
         } else {
-            try state.files.save(object, kind, key)
+            size = try state.files.save(object, kind, key)
             state.objects[kind, default: [:]][key] = object
         }
         state.version = version
         state.histories[
             kind, default: EventHistory(limit: historyLimit, forgotten: state.files.firstVersion)
-        ].append(StoredEvent(type: type, object: object, previous: previous))
+        ].append(StoredEvent(type: type, object: object, previous: previous), size: size)
         state.changed.insert(kind)
         return object
     }

@@ -19,11 +19,15 @@ struct StoredEvent: Sendable, Equatable {
     var resourceVersion: UInt64 { object.at("metadata", "resourceVersion")?.string.flatMap { UInt64($0) } ?? 0 }
 }
 
-/// The latest changes of one kind, oldest first, bounded.
+/// The latest changes of one kind, oldest first, bounded in their number and size.
 struct EventHistory {
-    private var ring: [(version: UInt64, event: StoredEvent)] = []
+    private var entries: [(version: UInt64, size: Int, event: StoredEvent?)] = []
+    /// Entries before this one are dropped, and cleared out in bulk.
     private var start = 0
+    private var size = 0
     private let limit: Int
+    /// As many bytes of text are remembered: a large ConfigMap that changes often must not fill the memory.
+    private static let sizeLimit = 32 << 20
     /// Changes up to this version cannot be told any more.
     private(set) var forgotten: UInt64
 
@@ -32,24 +36,26 @@ struct EventHistory {
         self.forgotten = forgotten
     }
 
-    mutating func append(_ event: StoredEvent) {
-        let entry = (version: event.resourceVersion, event: event)
-        if ring.count < limit {
-            ring.append(entry)
-        } else {
-            forgotten = ring[start].version
-            ring[start] = entry
-            start = (start + 1) % limit
+    mutating func append(_ event: StoredEvent, size added: Int) {
+        entries.append((event.resourceVersion, added, event))
+        size += added
+        while entries.count - start > limit || size > EventHistory.sizeLimit, entries.count - start > 1 {
+            forgotten = entries[start].version
+            size -= entries[start].size
+            entries[start].event = nil
+            start += 1
+        }
+        if start > limit {
+            entries.removeFirst(start)
+            start = 0
         }
     }
 
     func events(after version: UInt64) -> [StoredEvent] {
-        var index = ring.count
-        while index > 0, entry(index - 1).version > version { index -= 1 }
-        return (index..<ring.count).map { entry($0).event }
+        var index = entries.count
+        while index > start, entries[index - 1].version > version { index -= 1 }
+        return entries[index...].compactMap(\.event)
     }
-
-    private func entry(_ index: Int) -> (version: UInt64, event: StoredEvent) { ring[(start + index) % ring.count] }
 }
 
 /// The changes that a watch sees: `for try await event in events`.

@@ -134,7 +134,7 @@ struct StoreTests {
         try await withStore { store, _ in
             _ = try store.create(
                 .pod,
-                ["metadata": ["name": "p", "finalizers": ["example.com/hold"]], "spec": ["nodeName": "n"]])
+                ["metadata": ["name": "p", "finalizers": ["example.com/hold"]], "spec": ["nodeName": "node"]])
             try store.delete(.pod, "default", "p")
             try store.remove(.pod, "default", "p")
             let kept = store.get(.pod, "default", "p")
@@ -143,6 +143,39 @@ struct StoreTests {
             #expect(try store.remove(.pod, "default", "p") == kept)
             try store.modify(.pod, "default", "p") { $0["metadata"]?["finalizers"] = [] }
             #expect(store.get(.pod, "default", "p") == nil)
+        }
+    }
+
+    @Test("of large changes fewer are remembered, and the latest one always")
+    func largeChanges() throws {
+        var history = EventHistory(limit: 4, forgotten: 0)
+        func change(_ version: Int) -> StoredEvent {
+            StoredEvent(
+                type: .modified, object: ["metadata": ["resourceVersion": .string("\(version)")]], previous: nil)
+        }
+        func known() -> [UInt64] { history.events(after: history.forgotten).map(\.resourceVersion) }
+        for version in 1...20 { history.append(change(version), size: 100) }
+        #expect(known() == [17, 18, 19, 20])
+        #expect(history.forgotten == 16)
+        #expect(history.events(after: 18).map(\.resourceVersion) == [19, 20])
+        for version in 21...22 { history.append(change(version), size: 20 << 20) }
+        #expect(known() == [22])
+        history.append(change(23), size: 1 << 30)
+        #expect(known() == [23])
+        history.append(change(24), size: 100)
+        #expect(known() == [24])
+    }
+
+    @Test("a pod that no node runs ends at once")
+    func lostPod() async throws {
+        try await withStore { store, _ in
+            _ = try store.create(.node, ["metadata": ["name": "here"]])
+            for node in ["here", "gone"] {
+                _ = try store.create(.pod, ["metadata": ["name": .string(node)], "spec": ["nodeName": .string(node)]])
+                try store.delete(.pod, "default", node)
+            }
+            #expect(store.get(.pod, "default", "here") != nil)
+            #expect(store.get(.pod, "default", "gone") == nil)
         }
     }
 
