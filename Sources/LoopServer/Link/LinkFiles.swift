@@ -34,6 +34,16 @@ extension HelperLink {
 
     /// Lists a destination; `each` gets every entry, `failed` every folder that could not be read.
     func list(_ request: List, each: (Entry) -> Void, failed: (Failure) -> Void) async throws {
+        var rest = request.paths[...]
+        // No paths ask for everything.
+        repeat {
+            var part = request
+            part.paths = take(&rest) { 4 + $0.count }
+            try await listPart(part, each: each, failed: failed)
+        } while !rest.isEmpty
+    }
+
+    private func listPart(_ request: List, each: (Entry) -> Void, failed: (Failure) -> Void) async throws {
         let stream = try begin(.list(request))
         defer { finish(stream) }
         while true {

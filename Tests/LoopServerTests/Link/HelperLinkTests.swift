@@ -67,6 +67,31 @@ import Wire
         link.drop("done")
     }
 
+    @Test("a question about more paths than a frame holds is asked in parts")
+    func listsInParts() async throws {
+        let (link, channel) = try await ScriptedChannel.link()
+        let paths = (0..<3000).map { Array("\($0)/".utf8) + [UInt8](repeating: 97, count: 1000) }
+        let asking = Task {
+            var seen: [[UInt8]] = []
+            let request = List(destination: 1, paths: paths)
+            try await link.list(request) {
+                seen.append($0.path)
+            } failed: { _ in
+            }
+            return seen
+        }
+        var asked: [[UInt8]] = []
+        while asked.count < paths.count, let frame = await channel.heard() {
+            guard case .list(let request) = frame.message else { continue }
+            asked += request.paths
+            for path in request.paths { channel.say(.entries([Entry(path: path, kind: .absent)]), on: frame.stream) }
+            channel.say(.listed(UInt64(request.paths.count)), on: frame.stream)
+        }
+        #expect(asked == paths)
+        #expect(try await asking.value == paths)
+        link.drop("done")
+    }
+
     @Test("a cancelled transfer is abandoned")
     func abandons() async throws {
         let (link, channel) = try await ScriptedChannel.link()
