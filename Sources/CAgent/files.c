@@ -1,6 +1,7 @@
 #define _GNU_SOURCE
 #include "cagent.h"
 
+#include <linux/falloc.h>
 #include <linux/openat2.h>
 #include <sys/file.h>
 #include <sys/syscall.h>
@@ -34,7 +35,8 @@ int cagent_open(int directory, const char *path, int flags, uint32_t mode) {
 int cagent_open_within(int directory, const char *path, int flags, int resolution) {
     struct open_how how;
     memset(&how, 0, sizeof how);
-    how.flags = (uint64_t)open_flags(flags);
+    // Strict, unlike openat: O_PATH with a flag that has no meaning for it is EINVAL.
+    how.flags = (uint64_t)open_flags(flags) & ~(flags & CAGENT_HANDLE ? (uint64_t)O_NOCTTY : 0);
     how.resolve = RESOLVE_NO_MAGICLINKS | (resolution == CAGENT_BENEATH ? RESOLVE_BENEATH : RESOLVE_IN_ROOT);
     long fd;
     int attempts = 0;
@@ -101,7 +103,21 @@ int cagent_lock(int fd) {
     do {
         result = flock(fd, LOCK_EX);
     } while (result < 0 && errno == EINTR);
+    // NFS without its lock service, some FUSE and Lustre mounts: then the writer's name in the file is all there is.
+    if (result < 0 && (errno == ENOLCK || errno == ENOSYS || errno == EOPNOTSUPP)) return 0;
     return result;
+}
+
+int cagent_hold(int fd) { return flock(fd, LOCK_SH); }
+
+int cagent_is_held(int fd) { return flock(fd, LOCK_EX | LOCK_NB) < 0; }
+
+int cagent_reserve(int fd, uint64_t size) {
+    int result;
+    do {
+        result = fallocate(fd, FALLOC_FL_KEEP_SIZE, 0, (off_t)size);
+    } while (result < 0 && errno == EINTR);
+    return result < 0 && (errno == ENOSPC || errno == EDQUOT || errno == EFBIG) ? -1 : 0;
 }
 
 int cagent_set_nonblocking(int fd) {

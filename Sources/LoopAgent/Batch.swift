@@ -3,11 +3,18 @@ import CAgent
 /// Applies a commit's operations in an order that no reader can stumble over: folders first, then everything that appears,
 /// in one go, then touches and removals.
 struct Batch {
-    private let target: Target
-    private let place: StagingPlace
+    /// Larger files are not exchanged, because an overlay would first copy them up from the image.
+    private static let exchanged: UInt64 = 1 << 20
+
+    let target: Target
+    let place: StagingPlace
     private let operations: [FileOperation]
     private var results: [OperationResult]
     private var isDone: [Bool]
+    /// Which places have a file that can be exchanged.
+    private var isExchanged: [Bool]
+    /// Folders of the files before: a batch's files lie side by side.
+    private var known: [(path: Bytes, folder: Folder)] = []
 
     init(_ operations: [FileOperation], on target: Target, through place: StagingPlace) {
         self.target = target
@@ -15,9 +22,10 @@ struct Batch {
         self.operations = operations
         results = [OperationResult](repeating: OperationResult(), count: operations.count)
         isDone = [Bool](repeating: false, count: operations.count)
+        isExchanged = isDone
     }
 
-    /// Applies everything that can be applied; what fails says so in its result.
+    /// Applies everything that can be applied; what fails says so in its result, and its content is staged no more.
     mutating func apply() -> [OperationResult] {
         for index in operations.indices {
             if case .makeFolder(let path, let mode) = operations[index] {
@@ -32,6 +40,7 @@ struct Batch {
                 }
             }
         }
+        known = []
         for index in operations.indices where results[index].code == 0 {
             switch operations[index] {
             case .place(let stage, let path, let mode, let modified):
@@ -49,7 +58,32 @@ struct Batch {
             }
         }
         removeWhatIsLeft()
+        for index in operations.indices where results[index].code != 0 {
+            if case .place(let stage, _, _, _) = operations[index] { target.forget(stage) }
+        }
         return results
+    }
+
+    /// Where a file goes.
+    ///
+    /// The folder is looked up once for all that lie in it, so that a folder that somebody moves away meanwhile takes them
+    /// along, as it would a moment later.
+    private mutating func locate(_ path: Bytes, making: Bool = false) throws(SystemFailure) -> Location {
+        guard target.single == nil else { return try target.locate(path) }
+        let (above, name) = try Target.parts(path)
+        for near in known where near.path == above { return Location(folder: near.folder, name: name) }
+        if known.count == 16 { known = [] }
+        let location: Location
+        do {
+            location = try target.locate(path, making: making)
+        } catch {
+            // Each of them is a descriptor, of which there may be few.
+            guard error.code == EMFILE, !known.isEmpty else { throw error }
+            known = []
+            location = try target.locate(path, making: making)
+        }
+        known.append((above, location.folder))
+        return location
     }
 
     private mutating func attempt(
@@ -68,7 +102,7 @@ struct Batch {
         }
     }
 
-    private mutating func note(_ index: Int, _ location: borrowing Location) throws(SystemFailure) {
+    private mutating func note(_ index: Int, _ location: Location) throws(SystemFailure) {
         let now = try status(location.folder.raw, location.name)
         results[index].mode = now.permissions
         results[index].stamp = now.stamp
@@ -90,7 +124,9 @@ struct Batch {
         // Not through the name, which could be a link by now; and not left to mkdir, which applies the umask.
         let made = try Descriptor(
             name.withCString { cagent_open(folder, $0, CAGENT_READ | CAGENT_DIRECTORY | CAGENT_NOFOLLOW, 0) })
-        try checked(fchmod(made.raw, mode & 0o777))
+        // A folder that gives its group to what is in it made this one do so, too.
+        let old = try status(made.raw).permissions
+        if old & 0o777 != mode & 0o777 { try unlessRefused(fchmod(made.raw, mode & 0o777 | old & 0o7000)) }
         try note(index, location)
     }
 
@@ -106,26 +142,36 @@ struct Batch {
         _ stage: UInt32, _ path: Bytes, _ mode: UInt32, _ modified: Int64, _ index: Int
     ) throws(SystemFailure) {
         let staged = try file(stage)
-        let location = try target.locate(path, making: true)
+        let location = try locate(path, making: true)
+        let own = staged.status
         var mode = mode & 0o777
+        var owner = own.uid
+        var group = own.gid
         if let old = try? status(location.folder.raw, location.name), old.isFile {
             mode = Batch.mode(old.permissions, executable: mode)
-            let own = try status(place.folder, staged.name)
-            if old.uid != own.uid || old.gid != own.gid {
-                // Who may not give files away can often still choose among its groups.
-                if staged.name.withCString({ cagent_set_owner(place.folder, $0, old.uid, old.gid) }) < 0 {
-                    _ = staged.name.withCString { cagent_set_owner(place.folder, $0, own.uid, old.gid) }
-                    results[index].flags.insert(.ownerChanged)
-                }
-            }
+            owner = old.uid
+            group = old.gid
+            isExchanged[index] = old.size <= Batch.exchanged
+        } else if let inherited = location.folder.group {
+            group = inherited
         }
-        // After the owner, which takes set-user-id bits away.
-        try checked(staged.name.withCString { cagent_set_mode(place.folder, $0, mode) })
-        try checked(staged.name.withCString { cagent_set_modified(place.folder, $0, modified) })
+        // Before the owner: who gives a file away may not be let to change it any more.
+        if mode != own.permissions {
+            try unlessRefused(staged.name.withCString { cagent_set_mode(place.folder, $0, mode) })
+        }
+        try unlessRefused(staged.name.withCString { cagent_set_modified(place.folder, $0, modified) })
+        guard owner != own.uid || group != own.gid else { return }
+        if staged.name.withCString({ cagent_set_owner(place.folder, $0, owner, group) }) < 0 {
+            // Who may not give files away can often still choose among its groups.
+            _ = staged.name.withCString { cagent_set_owner(place.folder, $0, own.uid, group) }
+            results[index].flags.insert(.ownerChanged)
+        }
+        // A new owner takes set-user-id bits away.
+        if mode & 0o7000 != 0 { _ = staged.name.withCString { cagent_set_mode(place.folder, $0, mode) } }
     }
 
     /// The old file's mode; who may read may execute, if anybody may execute the new content.
-    private static func mode(_ old: UInt32, executable new: UInt32) -> UInt32 {
+    static func mode(_ old: UInt32, executable new: UInt32) -> UInt32 {
         new & 0o111 == 0 ? old & ~0o111 : old | (old & 0o444) >> 2
     }
 
@@ -133,9 +179,11 @@ struct Batch {
         _ stage: UInt32, _ path: Bytes, _ mode: UInt32, _ modified: Int64, _ index: Int
     ) throws(SystemFailure) {
         let staged = try file(stage)
-        let location = try target.locate(path)
+        let location = try locate(path)
         do {
-            try rename(staged.name, to: location, path)
+            if !isExchanged[index] || !exchange(staged.name, with: location) {
+                try rename(staged.name, to: location, path)
+            }
             target.staged[stage] = nil
         } catch {
             // EBUSY: the file is itself a mount. EXDEV: that, or a folder on the way is one.
@@ -151,16 +199,17 @@ struct Batch {
     }
 
     private mutating func rename(
-        _ name: Bytes, to location: borrowing Location, _ path: Bytes
+        _ name: Bytes, to location: Location, _ path: Bytes
     ) throws(SystemFailure) {
         let folder = location.folder.raw
         func attempt() -> Int32 {
             name.withCString { from in location.name.withCString { renameat(place.folder, from, folder, $0) } }
         }
-        if exchange(name, with: location) || attempt() == 0 { return }
+        if attempt() == 0 { return }
         guard cagent_errno() == EISDIR else { throw .last() }
         // A folder becomes a file: what the batch removes from it has to go first.
         removeBelow(path)
+        known = []
         guard location.name.withCString({ cagent_remove(folder, $0, 1) }) == 0 else {
             let failure = SystemFailure.last()
             throw failure.code == ENOTEMPTY
@@ -171,11 +220,9 @@ struct Batch {
 
     /// Puts a file in a small file's place by an exchange, and removes the old one.
     ///
-    /// As atomic as a rename, and quicker: ext4 writes a new file out before it renames it over another one. Not for big
-    /// ones, which an overlay would first copy up from the image.
-    private func exchange(_ name: Bytes, with location: borrowing Location) -> Bool {
+    /// As atomic as a rename, and quicker: ext4 writes a new file out before it renames it over another one.
+    private func exchange(_ name: Bytes, with location: Location) -> Bool {
         let folder = location.folder.raw
-        guard let old = try? status(folder, location.name), old.isFile, old.size <= 1 << 20 else { return false }
         func swap() -> Int32 {
             name.withCString { from in location.name.withCString { cagent_exchange(place.folder, from, folder, $0) } }
         }
@@ -186,66 +233,8 @@ struct Batch {
         return false
     }
 
-    private mutating func overwrite(
-        _ location: borrowing Location, with staged: StagedFile, _ mode: UInt32, _ modified: Int64
-    ) throws(SystemFailure) {
-        let flags = CAGENT_WRITE | CAGENT_NOFOLLOW | CAGENT_NONBLOCK
-        let output = try Descriptor(location.name.withCString { cagent_open(location.folder.raw, $0, flags, 0) })
-        let old = try status(output.raw)
-        guard old.isFile else { throw SystemFailure(EINVAL, "not a regular file") }
-        try copy(staged, to: output.raw)
-        // Only now: a shorter file that was cut first would be seen empty.
-        try checked(ftruncate(output.raw, off_t(staged.size)))
-        // A mounted file often belongs to somebody else, who may keep its mode and time.
-        _ = fchmod(output.raw, Batch.mode(old.permissions, executable: mode))
-        _ = cagent_set_modified_of(output.raw, modified)
-    }
-
-    /// Copies staged content into the folder that is a mount of its own, and renames it there.
-    ///
-    /// Returns false where that cannot be, because the name is a mount itself or its folder cannot be written.
-    private func copyBeside(
-        _ location: borrowing Location, _ staged: StagedFile, _ modified: Int64
-    ) throws(SystemFailure) -> Bool {
-        let folder = location.folder.raw
-        let name = Bytes(".loopd-") + staged.name
-        let flags = CAGENT_WRITE | CAGENT_CREATE | CAGENT_NOFOLLOW | CAGENT_EXCLUSIVE
-        _ = name.withCString { cagent_remove(folder, $0, 0) }
-        let created = name.withCString { cagent_open(folder, $0, flags, 0o600) }
-        guard created >= 0 else {
-            let failure = SystemFailure.last()
-            if [EACCES, EPERM, EROFS].contains(failure.code) { return false }
-            throw failure
-        }
-        let output = Descriptor(opened: created)
-        do throws(SystemFailure) {
-            try copy(staged, to: output.raw)
-            let dressed = try status(place.folder, staged.name)
-            _ = fchown(output.raw, dressed.uid, dressed.gid)
-            try checked(fchmod(output.raw, dressed.permissions))
-            try checked(cagent_set_modified_of(output.raw, modified))
-            try checked(name.withCString { from in location.name.withCString { renameat(folder, from, folder, $0) } })
-            return true
-        } catch {
-            _ = name.withCString { cagent_remove(folder, $0, 0) }
-            guard error.code == EBUSY else { throw error }
-            return false
-        }
-    }
-
-    private func copy(_ staged: StagedFile, to output: Int32) throws(SystemFailure) {
-        let input = try Descriptor(
-            staged.name.withCString { cagent_open(place.folder, $0, CAGENT_READ | CAGENT_NOFOLLOW, 0) })
-        var buffer = Bytes(repeating: 0, count: 32 << 10)
-        while true {
-            let count = read(input.raw, &buffer, buffer.count)
-            guard count >= 0 else { throw .last() }
-            if count == 0 { return }
-            try writeAll(output, buffer, count: count)
-        }
-    }
-
     private mutating func link(_ path: Bytes, _ destination: Bytes, _ index: Int) throws(SystemFailure) {
+        known = []
         guard !destination.isEmpty, !destination.contains(0) else { throw SystemFailure(code: EINVAL) }
         let location = try target.locate(path, making: true)
         // Made aside and renamed, so that the name is never missing.
@@ -263,19 +252,6 @@ struct Batch {
         try note(index, location)
     }
 
-    /// Makes a link in a folder that is a mount of its own.
-    private func linkBeside(_ location: borrowing Location, _ destination: Bytes) throws(SystemFailure) {
-        let folder = location.folder.raw
-        let name = Bytes(".loopd-") + place.fileName(target.number, 0) + Bytes(".link")
-        _ = name.withCString { cagent_remove(folder, $0, 0) }
-        try checked(destination.withCString { text in name.withCString { symlinkat(text, folder, $0) } })
-        if name.withCString({ from in location.name.withCString { renameat(folder, from, folder, $0) } }) < 0 {
-            let failure = SystemFailure.last()
-            _ = name.withCString { cagent_remove(folder, $0, 0) }
-            throw failure
-        }
-    }
-
     private mutating func touch(
         _ path: Bytes, _ mode: UInt32, _ modified: Int64, _ index: Int
     ) throws(SystemFailure) {
@@ -288,8 +264,15 @@ struct Batch {
             let file = try Descriptor(location.name.withCString { cagent_open(location.folder.raw, $0, flags, 0) })
             let same = try status(file.raw)
             guard same.isFile || same.isFolder else { throw SystemFailure(EINVAL, "neither a file nor a folder") }
-            if same.permissions != mode & 0o777 { try checked(fchmod(file.raw, mode & 0o777)) }
-            if same.isFile { try checked(cagent_set_modified_of(file.raw, modified)) }
+            // Somebody else's file refuses with reason; ours only where the mount knows no modes or times.
+            let isOurs = same.uid == geteuid() || same.uid == place.owner
+            func set(_ result: Int32) throws(SystemFailure) {
+                if isOurs { try unlessRefused(result) } else { try checked(result) }
+            }
+            // Bits that no local file has, such as a folder's that gives its group to what is in it, stay.
+            let wanted = mode & 0o777 | same.permissions & 0o7000
+            if same.permissions != wanted { try set(fchmod(file.raw, wanted)) }
+            if same.isFile { try set(cagent_set_modified_of(file.raw, modified)) }
         }
         try note(index, location)
     }

@@ -38,10 +38,11 @@ extension [UInt8] {
 
     /// Calls `body` with the bytes as a C string.
     func withCString<Result>(_ body: (UnsafePointer<CChar>) -> Result) -> Result {
-        var terminated: [CChar] = []
-        terminated.reserveCapacity(count + 1)
-        for byte in self { terminated.append(CChar(bitPattern: byte)) }
-        terminated.append(0)
+        let terminated = [CChar](unsafeUninitializedCapacity: count + 1) { text, used in
+            for index in 0..<count { text[index] = CChar(bitPattern: self[index]) }
+            text[count] = 0
+            used = count + 1
+        }
         return body(terminated)
     }
 

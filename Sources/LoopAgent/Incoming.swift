@@ -5,7 +5,7 @@ final class Incoming {
     let stream: UInt32
     let target: Target
     let request: Stage
-    private let file: Int32
+    private var file: Int32
     private let name: Bytes
     private var hash = RunningHash()
     private var written: UInt64 = 0
@@ -16,14 +16,15 @@ final class Incoming {
         target.forget(request.stage)
         name = place.fileName(target.number, request.stage)
         let flags = CAGENT_WRITE | CAGENT_CREATE | CAGENT_EXCLUSIVE | CAGENT_NOFOLLOW
-        file = try checked(name.withCString { cagent_open(place.folder, $0, flags, 0o600) })
+        // The folder lets nobody else in; with the mode that most files have, few need another one.
+        file = try checked(name.withCString { cagent_open(place.folder, $0, flags, 0o644) })
         self.stream = stream
         self.target = target
         self.request = request
     }
 
     deinit {
-        close(file)
+        if file >= 0 { close(file) }
     }
 
     /// Takes a piece; returns what to grant the sender.
@@ -41,12 +42,16 @@ final class Incoming {
 
     /// The content is complete: acknowledges what is on disk.
     func end(_ announced: UInt64) throws(SystemFailure) -> Staged {
-        let size = try status(file).size
-        guard written == announced, size == written else {
+        let status = try status(file)
+        guard written == announced, status.size == written else {
             throw SystemFailure(EIO, "the content's size is not what was announced")
         }
-        target.staged[request.stage] = StagedFile(name: name, size: size)
-        return Staged(stage: request.stage, sha256: hash.finish(), size: size)
+        // Network file systems say only here that there was no room.
+        let file = file
+        self.file = -1
+        try checked(close(file))
+        target.staged[request.stage] = StagedFile(name: name, status: status)
+        return Staged(stage: request.stage, sha256: hash.finish(), size: status.size)
     }
 
     /// Removes what was written so far.

@@ -136,7 +136,7 @@ final class Listing {
 extension Failure {
     init(_ operation: Operation, _ failure: SystemFailure, path: Bytes, mode: UInt32? = nil, isFinal: Bool = true) {
         self.init(
-            operation, code: failure.code, path: path, uid: geteuid(), mode: mode, text: failure.text,
-            isFinal: isFinal)
+            operation, code: failure.code, path: Array(path.prefix(4096)), uid: geteuid(), mode: mode,
+            text: failure.text, isFinal: isFinal)
     }
 }

@@ -11,11 +11,14 @@ struct Writer {
 /// The hidden folder where contents wait for their commit, with the lock that makes its owner the one writer.
 ///
 /// The file `lock` in it names the writer. It is only held (flock) while it is read, changed or relied on, so that a newer
-/// writer can take over from one that still runs; the older one finds out at its next commit.
+/// writer can take over from one that still runs; the older one finds out at its next commit. The folder itself is held,
+/// shared, by everybody who has it open: that tells a living writer from a killed one's name.
 final class StagingPlace {
     private static let lockName = Bytes("lock")
 
     let folder: Int32
+    /// Whom the mount shows as the owner of what is made here.
+    let owner: UInt32
     private let lock: Int32
     /// Where the folder itself lies.
     private let parent: Int32
@@ -25,8 +28,9 @@ final class StagingPlace {
     /// Makes the place `name` in `parent`, or takes it over from an older writer; what dead writers left there is removed.
     init(_ name: Bytes, in parent: Int32, for writer: Writer) throws(SystemFailure) {
         let place = try Descriptor(cagent_open(parent, ".", CAGENT_READ | CAGENT_DIRECTORY, 0))
-        let (folder, lock) = try StagingPlace.claim(name, in: place.raw, for: writer)
+        let (folder, lock, owner) = try StagingPlace.claim(name, in: place.raw, for: writer)
         self.folder = folder
+        self.owner = owner
         self.lock = lock
         self.parent = place.release()
         self.name = name
@@ -90,16 +94,16 @@ final class StagingPlace {
 
     private static func claim(
         _ name: Bytes, in parent: Int32, for writer: Writer
-    ) throws(SystemFailure) -> (folder: Int32, lock: Int32) {
+    ) throws(SystemFailure) -> (folder: Int32, lock: Int32, owner: UInt32) {
         // An owner that ends removes the folder under our feet: then there is a new one to make.
         for _ in 0..<100 {
             let made = name.withCString { mkdirat(parent, $0, 0o700) }
             guard made == 0 || cagent_errno() == EEXIST else { throw .last() }
             let flags = CAGENT_READ | CAGENT_DIRECTORY | CAGENT_NOFOLLOW
             guard let folder = try vanishing(name.withCString { cagent_open(parent, $0, flags, 0) }) else { continue }
-            // One just made may show as anybody's, on a mount that maps users.
+            // Also of one just made: who may write to its parent can have put another one in its place.
             let owner = try status(folder.raw).uid
-            guard made == 0 || owner == geteuid() else {
+            guard owner == geteuid() || owner == maker(in: folder.raw, writer) else {
                 throw SystemFailure(EACCES, "the staging folder belongs to another user")
             }
             let opened = lockName.withCString {
@@ -108,16 +112,30 @@ final class StagingPlace {
             guard let lock = try vanishing(opened) else { continue }
             try checked(cagent_lock(lock.raw))
             guard try status(lock.raw).links > 0 else { continue }
-            if let current = try generation(in: lock.raw), current.number > writer.generation {
+            // A dead writer's number says nothing: its host's clock may have been ahead of ours.
+            if let current = try generation(in: lock.raw), current.number > writer.generation,
+                cagent_is_held(folder.raw) != 0
+            {
                 throw superseded(writer.generation, by: current.number)
             }
+            _ = cagent_hold(folder.raw)
             try write(writer, to: lock.raw)
             let own = Bytes(hexadecimal: writer.token)
             clean(folder.raw) { $0 != lockName && !$0.hasPrefix(own) }
             cagent_unlock(lock.raw)
-            return (folder.release(), lock.release())
+            return (folder.release(), lock.release(), owner)
         }
         throw SystemFailure(EBUSY, "the staging folder is removed again and again")
+    }
+
+    /// Whom the mount shows as the owner of what this process makes, where it maps users.
+    private static func maker(in folder: Int32, _ writer: Writer) -> UInt32? {
+        let trial = Bytes(hexadecimal: writer.token) + Bytes(".maker")
+        let flags = CAGENT_WRITE | CAGENT_CREATE | CAGENT_EXCLUSIVE | CAGENT_NOFOLLOW
+        let opened = trial.withCString { cagent_open(folder, $0, flags, 0o600) }
+        guard let file = try? Descriptor(opened) else { return nil }
+        trial.withCString { _ = cagent_remove(folder, $0, 0) }
+        return (try? status(file.raw))?.uid
     }
 
     private static func vanishing(_ opened: Int32) throws(SystemFailure) -> Descriptor? {

@@ -3,12 +3,31 @@ import CAgent
 /// Content that is on disk and waits for its commit.
 struct StagedFile {
     let name: Bytes
-    let size: UInt64
+    /// As it was when it was complete.
+    let status: cagent_status
+}
+
+/// A handle (`O_PATH`) on a folder in a destination, shared by all who work in it.
+final class Folder {
+    let raw: Int32
+    /// The group that files made in it get, where it gives them its own.
+    private(set) lazy var group: UInt32? = {
+        guard let own = try? status(raw), own.permissions & 0o2000 != 0 else { return nil }
+        return own.gid
+    }()
+
+    init(_ descriptor: consuming Descriptor) {
+        raw = descriptor.release()
+    }
+
+    deinit {
+        close(raw)
+    }
 }
 
 /// Where a path is: the folder that its last name is in, opened, and that name.
-struct Location: ~Copyable {
-    let folder: Descriptor
+struct Location {
+    let folder: Folder
     let name: Bytes
 }
 
@@ -56,23 +75,26 @@ final class Target {
     func locate(_ path: Bytes, making: Bool = false) throws(SystemFailure) -> Location {
         if let single {
             guard path.isEmpty else { throw SystemFailure(ENOTDIR, "the destination is a single file") }
-            return Location(folder: try resolver.resolve([], .beneath, of: folder), name: single)
+            return Location(folder: Folder(try resolver.resolve([], .beneath, of: folder)), name: single)
         }
-        try Target.check(path)
-        guard let slash = path.lastIndex(of: UInt8(ascii: "/")) else {
-            return Location(folder: try resolver.resolve([], .beneath, of: folder), name: path)
-        }
-        let above = Array(path[..<slash])
-        let name = Array(path[(slash + 1)...])
+        let (above, name) = try Target.parts(path)
         do {
-            return Location(folder: try resolver.resolve(above, .beneath, of: folder), name: name)
+            return Location(folder: Folder(try resolver.resolve(above, .beneath, of: folder)), name: name)
         } catch {
+            guard !above.isEmpty else { throw error }
             guard making, error.code == ENOENT else { throw error }
         }
         let missing = try locate(above, making: true)
         let made = missing.name.withCString { mkdirat(missing.folder.raw, $0, 0o755) }
         guard made == 0 || cagent_errno() == EEXIST else { throw .last() }
-        return Location(folder: try resolver.resolve(above, .beneath, of: folder), name: name)
+        return Location(folder: Folder(try resolver.resolve(above, .beneath, of: folder)), name: name)
+    }
+
+    /// The path of the folder that a name is in, and that name.
+    static func parts(_ path: Bytes) throws(SystemFailure) -> (above: Bytes, name: Bytes) {
+        try check(path)
+        guard let slash = path.lastIndex(of: UInt8(ascii: "/")) else { return ([], path) }
+        return (Array(path[..<slash]), Array(path[(slash + 1)...]))
     }
 
     /// The staging place, made if there is none.
@@ -92,7 +114,7 @@ final class Target {
             }
         }
         if single == nil {
-            if let found = try use(Bytes(".loopd"), in: folder) { return found }
+            if let found = try use(Bytes(".loopd"), in: folder, isInside: true) { return found }
         } else if let temporary = try? Descriptor(cagent_open(-1, "/tmp", CAGENT_HANDLE | CAGENT_DIRECTORY, 0)) {
             // A file that is a mount cannot be renamed over anyhow: any place will do.
             let found = try StagingPlace(shortName, in: temporary.raw, for: writer)
@@ -103,8 +125,17 @@ final class Target {
         throw refusal ?? SystemFailure(code: EXDEV)
     }
 
-    private func use(_ name: Bytes, in parent: Int32) throws(SystemFailure) -> StagingPlace? {
-        let candidate = try StagingPlace(name, in: parent, for: writer)
+    private func use(_ name: Bytes, in parent: Int32, isInside: Bool = false) throws(SystemFailure) -> StagingPlace? {
+        var name = name
+        let candidate: StagingPlace
+        do {
+            candidate = try StagingPlace(name, in: parent, for: writer)
+        } catch {
+            // Perhaps another user's, who once wrote here or does so from another container of the pod.
+            guard error.code == EACCES else { throw error }
+            name += Bytes("-") + Bytes(decimal: UInt64(geteuid()))
+            candidate = try StagingPlace(name, in: parent, for: writer)
+        }
         do {
             guard try candidate.reaches(folder) else {
                 candidate.remove()
@@ -115,8 +146,7 @@ final class Target {
             throw error
         }
         isSameMount = true
-        let inside = name == Bytes(".loopd")
-        placePath = (inside ? path : Target.parent(of: path)) + [UInt8(ascii: "/")] + name
+        placePath = (isInside ? path : Target.parent(of: path)) + [UInt8(ascii: "/")] + name
         place = candidate
         return candidate
     }
@@ -157,10 +187,15 @@ final class Target {
         file.name.withCString { _ = cagent_remove(place.folder, $0, 0) }
     }
 
-    /// Short, and the same for every helper that opens this destination.
+    /// What a file is called for a moment that cannot be made in the staging place.
+    ///
+    /// Always the same, so that what a killed helper left is replaced the next time; each user's own, as staging places are.
+    var nameBeside: Bytes { shortName + Bytes("-") + Bytes(decimal: UInt64(geteuid())) + Bytes(".new") }
+
+    /// Short, and the same for every helper that opens this destination, whatever the root is called for it.
     private var shortName: Bytes {
         var hash = RunningHash()
-        path.withUnsafeBytes { hash.update($0) }
+        request.path.withUnsafeBytes { hash.update($0) }
         return Bytes(".loopd-") + Array(hash.finish()[..<6]).hexadecimal
     }
 

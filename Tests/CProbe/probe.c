@@ -11,6 +11,7 @@
 //   probe copy FROM TO          a copy with mode 0755
 //   probe fill FILE BYTES       writes that many bytes, or as many as fit
 //   probe stop                  SIGTERM to process 1: the container ends
+//   probe refuse CALLS PROGRAM… runs PROGRAM where system calls fail, as in `openat2=1,flock=37`
 //   probe slay                  SIGKILL to every other process but process 1
 #define _GNU_SOURCE
 #include "cprobe.h"
@@ -179,6 +180,7 @@ int cprobe_main(int count, char **words) {
     if (!strcmp(verb, "tree") && first) return tree(first, strlen(first) + 1), 0;
     if (!strcmp(verb, "show") && first) return show(first);
     if (count > 3) {
+        if (!strcmp(verb, "refuse")) return cprobe_refuse(first, words + 3);
         if (!strcmp(verb, "equal")) return equal(first, words[3]);
         if (!strcmp(verb, "append")) return make(first, words[3], O_APPEND, "\n");
         if (!strcmp(verb, "make")) return make(first, words[3], O_TRUNC, "");

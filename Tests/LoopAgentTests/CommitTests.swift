@@ -167,6 +167,89 @@ struct CommitTests {
         }
     }
 
+    @Test("what is made where a folder gives its group to what is in it gets that group", .enabled(if: geteuid() == 0))
+    func groupIsInherited() async throws {
+        try await withFolder { folder in
+            let app = folder + "/app"
+            Disk.makeFolder(app)
+            chown(app, 0, 4321)
+            chmod(app, 0o2775)
+            let client = try await HelperClient.connect()
+            let opened = try await client.open(app)
+            _ = try await client.stage(1, "a", [1], in: opened.destination)
+            _ = try await client.stage(2, "made/b", [2], in: opened.destination)
+            let operations: [FileOperation] = [
+                .makeFolder(path: [UInt8]("made"), mode: 0o775),
+                .place(stage: 1, path: [UInt8]("a"), mode: 0o644, modified: 0),
+                .place(stage: 2, path: [UInt8]("made/b"), mode: 0o644, modified: 0),
+                .touch(path: [UInt8]("made"), mode: 0o755, modified: 0),
+            ]
+            #expect(try await client.commit(operations, in: opened.destination).map(\.code) == [0, 0, 0, 0])
+            for path in ["a", "made", "made/b"] { #expect(Disk.status(app + "/" + path)?.st_gid == 4321) }
+            #expect(Disk.mode(app + "/made") == 0o2755)
+            try await client.end()
+        }
+    }
+
+    @Test("content that could not be placed does not stay staged")
+    func failedContentGoes() async throws {
+        try await withFolder { folder in
+            Disk.makeFolder(folder + "/app")
+            Disk.makeFolder(folder + "/app/full")
+            Disk.write(folder + "/app/full/foreign", "x")
+            let client = try await HelperClient.connect()
+            let opened = try await client.open(folder + "/app")
+            #expect(try await client.put("full", "x", in: opened.destination).code == ENOTEMPTY)
+            #expect(Disk.names(opened.staging.text) == ["lock"])
+            try await client.end()
+        }
+    }
+
+    @Test("a batch over many folders lands where few descriptors are allowed", arguments: resolutions)
+    func fewDescriptors(_ arguments: [String]) async throws {
+        try await withFolder { folder in
+            let client = try await HelperClient.connect(
+                arguments: arguments, wrapper: ["sh", "-c", "ulimit -n 16; exec \"$@\"", "sh"])
+            let opened = try await client.open(folder + "/app")
+            var operations: [FileOperation] = []
+            for number in 0..<40 {
+                let path = [UInt8]("in-\(number)/a")
+                _ = try await client.stage(UInt32(number), path.text, path, in: opened.destination)
+                operations.append(.place(stage: UInt32(number), path: path, mode: 0o644, modified: 0))
+            }
+            #expect(try await client.commit(operations, in: opened.destination).allSatisfy { $0.code == 0 })
+            #expect(Disk.names(folder + "/app").count == 40)
+            try await client.end()
+        }
+    }
+
+    @Test("a file in a folder that another operation of the batch replaces lands in the new one")
+    func folderIsReplaced() async throws {
+        try await withFolder { folder in
+            let app = folder + "/app"
+            Disk.makeFolder(app)
+            Disk.makeFolder(app + "/other")
+            Disk.makeLink(app + "/link", to: "other")
+            let client = try await HelperClient.connect()
+            let opened = try await client.open(app)
+            for (number, path) in ["link/a", "link/b", "new/c"].enumerated() {
+                _ = try await client.stage(UInt32(number), path, [UInt8](path), in: opened.destination)
+            }
+            let results = try await client.commit(
+                [
+                    .place(stage: 0, path: [UInt8]("link/a"), mode: 0o644, modified: 0),
+                    .makeFolder(path: [UInt8]("link"), mode: 0o755),
+                    .place(stage: 1, path: [UInt8]("link/b"), mode: 0o644, modified: 0),
+                    .place(stage: 2, path: [UInt8]("new/c"), mode: 0o644, modified: 0),
+                ], in: opened.destination)
+            #expect(results.map(\.code) == [0, 0, 0, 0])
+            #expect(Disk.names(app + "/link") == ["a", "b"])
+            #expect(Disk.names(app + "/other").isEmpty)
+            #expect(Disk.text(app + "/new/c") == "new/c")
+            try await client.end()
+        }
+    }
+
     @Test("folders become files, files become folders, links become either, in one batch")
     func kindsChange() async throws {
         try await withFolder { folder in

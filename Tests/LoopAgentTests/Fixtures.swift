@@ -6,6 +6,7 @@ import Reactor
 enum Built {
     static let helper = folder + "/LoopAgent"
     static let leash = folder + "/Leash"
+    static let probe = folder + "/Probe"
 
     /// The repository's root.
     static let package: String = {

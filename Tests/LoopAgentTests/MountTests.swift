@@ -120,6 +120,45 @@ struct MountTests {
         }
     }
 
+    @Test("a mounted file keeps its content where the disk has no room for the new one")
+    func fullInPlace() async throws {
+        try await withFolder { folder in
+            Disk.makeFolder(folder + "/app")
+            Disk.write(folder + "/app/config", "below")
+            let client = try await connect(
+                folder,
+                "mkdir small && mount -t tmpfs -o size=64k tmpfs small && echo whole >small/config"
+                    + " && mount --bind small/config app/config")
+            let opened = try await client.open(folder + "/app")
+            _ = try await client.stage(1, "config", [UInt8](repeating: 1, count: 100_000), in: opened.destination)
+            let results = try await client.commit(
+                [.place(stage: 1, path: [UInt8]("config"), mode: 0o644, modified: 0)], in: opened.destination)
+            #expect(results.map(\.code) == [ENOSPC])
+            #expect(Disk.text("/proc/\(client.child.pid)/root\(folder)/app/config") == "whole\n")
+            try await client.end()
+        }
+    }
+
+    @Test("what a helper that was killed left in a folder that is a mount is replaced the next time")
+    func leftBeside() async throws {
+        try await withFolder { folder in
+            Disk.makeFolder(folder + "/app")
+            Disk.makeFolder(folder + "/app/data")
+            Disk.makeFolder(folder + "/volume")
+            let client = try await connect(folder, "mount --bind volume app/data")
+            let opened = try await client.open(folder + "/app")
+            _ = try await client.put("data/a", "first", in: opened.destination)
+            // What a kill in the middle of a copy leaves has the name that every copy has.
+            let hash = opened.staging.text.split(separator: "/").last.map(String.init) ?? ""
+            let left = folder + "/volume/\(hash)-\(geteuid()).new"
+            Disk.write(left, "half of")
+            #expect(try await client.put("data/b", "second", in: opened.destination).code == 0)
+            #expect(Disk.names(folder + "/volume") == ["a", "b"])
+            #expect(Disk.text(folder + "/volume/b") == "second")
+            try await client.end()
+        }
+    }
+
     @Test("a full disk fails the file that did not fit, and the others land")
     func full() async throws {
         try await withFolder { folder in

@@ -97,6 +97,47 @@ struct WriterTests {
         }
     }
 
+    @Test("a killed writer whose clock was ahead does not keep later ones out")
+    func clockAhead() async throws {
+        try await withFolder { folder in
+            let ahead = try await HelperClient.connect(generation: 9)
+            _ = try await ahead.open(folder + "/app", generation: 9)
+            ahead.child.signal(SIGKILL)
+            _ = await ahead.child.wait()
+            let next = try await HelperClient.connect(generation: 8)
+            let mine = try await next.open(folder + "/app", generation: 8)
+            #expect(try await next.put("a", "x", in: mine.destination, generation: 8).code == 0)
+            try await next.end()
+            #expect(Disk.names(folder) == ["app"])
+        }
+    }
+
+    @Test(
+        "what another user's killed helper left does not keep this one out",
+        .enabled(if: geteuid() == 0, "needs root"), arguments: [true, false])
+    func otherUsersPlace(_ isInside: Bool) async throws {
+        try await withFolder { folder in
+            Disk.makeFolder(folder + "/app")
+            chmod(folder + "/app", 0o777)
+            chmod(folder, isInside ? 0o755 : 0o777)
+            let helper = folder + "/LoopAgent"
+            Disk.write(helper, try #require(Disk.bytes(Built.helper)), mode: 0o755)
+            func user(_ id: Int) -> [String] { ["setpriv", "--reuid=\(id)", "--regid=\(id)", "--clear-groups"] }
+            let victim = try await HelperClient.connect(wrapper: user(12345), helper: helper)
+            let its = try await victim.open(folder + "/app")
+            victim.child.signal(SIGKILL)
+            _ = await victim.child.wait()
+            let next = try await HelperClient.connect(generation: 2, wrapper: user(23456), helper: helper)
+            let mine = try await next.open(folder + "/app", generation: 2)
+            #expect(mine.obstacle == 0)
+            #expect(mine.staging != its.staging)
+            #expect(try await next.put("a", "x", in: mine.destination, generation: 2).code == 0)
+            #expect(try await next.list(List(destination: mine.destination)).entries.map(\.path.text) == ["a"])
+            try await next.end()
+            #expect(!Disk.exists(mine.staging.text))
+        }
+    }
+
     @Test("two rules with one destination share a session without disturbing each other")
     func twice() async throws {
         try await withFolder { folder in

@@ -63,9 +63,15 @@ int cagent_set_mode(int directory, const char *name, uint32_t mode);
 int cagent_set_owner(int directory, const char *name, uint32_t uid, uint32_t gid);
 /// unlinkat(2), `folder` for AT_REMOVEDIR.
 int cagent_remove(int directory, const char *name, int folder);
-/// flock(2), exclusive, waiting.
+/// flock(2), exclusive, waiting; does nothing on a file system without locks.
 int cagent_lock(int fd);
 void cagent_unlock(int fd);
+/// flock(2), shared with whoever else holds it.
+int cagent_hold(int fd);
+/// Whether somebody holds it, or nobody can tell; if not, it is the caller's alone from now on.
+int cagent_is_held(int fd);
+/// fallocate(2) of a file's first bytes: fails only where there is no room for them.
+int cagent_reserve(int fd, uint64_t size);
 int cagent_set_nonblocking(int fd);
 int cagent_close_on_exec(int fd);
 

@@ -2,4 +2,6 @@
 #define CPROBE_H
 /// Does what the command line asks for; see probe.c. Returns the exit code.
 int cprobe_main(int count, char **words);
+/// Becomes `program` under a seccomp filter that answers each system call of `list` (`name=errno,…`) with its error.
+int cprobe_refuse(const char *list, char **program);
 #endif
