@@ -67,8 +67,16 @@ struct Runc: Sendable {
 
     /// Kills whatever still runs in the container, and removes its cgroups and runc's record of it.
     func delete(_ id: String) async {
-        // A container that is already gone is what was asked for.
-        _ = try? await Child.run(Launch(command(logInto: "/dev/null") + ["delete", "--force", id]))
+        let record = "\(layout.runc)/\(id)"
+        // A cgroup cannot go before its last process, and another runc may just be taking one there: then it fails.
+        for _ in 0..<50 {
+            // A container that is already gone is what was asked for.
+            _ = try? await Child.run(Launch(command(logInto: "/dev/null") + ["delete", "--force", id]))
+            guard Disk.exists("\(record)/state.json") else { break }
+            try? await Task.sleep(for: .milliseconds(100))
+        }
+        // A runc that did not get as far as to write its record leaves a folder that no runc knows.
+        if !Disk.exists("\(record)/state.json") { Disk.removeTree(record) }
     }
 
     private func command(logInto log: String) -> [String] {
