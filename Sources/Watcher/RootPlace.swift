@@ -4,8 +4,9 @@ internal import Glibc
 /// folders above it that tell when either changes.
 ///
 /// Above the root only the folders' own removal and renaming is watched, so that other people's files there wake nobody.
-/// The deepest folder that exists is also watched for new entries while the root is missing, or when the root is a link,
-/// which can be pointed elsewhere. Folders above it whose ignore files count are watched for these as well.
+/// The deepest folder that exists is also watched for removed entries: a folder in which somebody still is, a shell or loopd
+/// itself, says nothing of its own removal. While the root is missing, or when it is a link, which can be pointed
+/// elsewhere, it is watched for new entries, too. Folders above it whose ignore files count are watched for these as well.
 struct RootPlace {
     /// Which folder it is.
     struct Identity: Equatable {
@@ -75,8 +76,9 @@ struct RootPlace {
         nextName = deepest < names.count ? names[deepest] : []
         for depth in 0...deepest {
             var mask = Inotify.selfMask | UInt32(IN_ONLYDIR)
+            if depth == deepest { mask |= UInt32(IN_DELETE) }
             if watchEntries && depth == deepest {
-                mask |= UInt32(IN_CREATE | IN_MOVED_TO | IN_MOVED_FROM | IN_DELETE | IN_ATTRIB)
+                mask |= UInt32(IN_CREATE | IN_MOVED_TO | IN_MOVED_FROM | IN_ATTRIB)
             }
             let folder = depth == 0 ? [slash] : names[..<depth].flatMap { [slash] + $0 }
             if let watch = try? inotify.watch(folder, mask: mask) { watches.insert(watch) }

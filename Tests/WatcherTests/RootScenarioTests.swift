@@ -30,6 +30,22 @@ struct RootScenarioTests {
         }
     }
 
+    @Test("a root that is deleted while somebody is in it, and made again")
+    func deletedInUse() async throws {
+        try await WatchedFolder.ready(prepare: { try $0.folders("a/b") }) { folder, disk in
+            // As a shell's working directory does: the kernel tells of the folder's own removal only when nobody holds it.
+            let held = open(disk.path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+            defer { close(held) }
+            try Disk(path: "/").shell("rm -r '\(disk.path)'")
+            try await folder.wait { $0 == .rootVanished }
+            try Disk(path: "/").shell("mkdir -p '\(disk.path)/a'")
+            try await folder.wait { $0 == .rootRestored }
+            #expect(try await folder.changes().rescan == [.root])
+            try disk.write("a/file")
+            #expect(try await folder.changes().names == ["a/file"])
+        }
+    }
+
     @Test("a root replaced by another folder of its name is watched instead of the old one")
     func replaced() async throws {
         try await WatchedFolder.ready(prepare: { try $0.folders("../other/new") }) { folder, disk in
