@@ -4,7 +4,7 @@
 /// all the same. Ignored paths are never in it.
 public struct ChangeSet: Sendable, Equatable {
     /// Single paths that were touched: written, created, removed, renamed, or changed in mode, owner or time.
-    public internal(set) var paths: Set<RelativePath>
+    public var paths: Set<RelativePath>
     /// Subtrees to compare wholly, their top included: a folder that appeared, vanished or moved, an edited ignore
     /// file, or a place where the kernel dropped events.
     ///

@@ -99,7 +99,9 @@ struct SessionRun: Sendable {
         let ready = Gate()
         return await withTaskGroup(of: Outcome?.self) { group in
             group.addTask {
-                let loop = WatchLoop(watcher: watcher, lanes: runs.map(\.lane), emit: self.emit) { ready.signal() }
+                let loop = WatchLoop(
+                    watcher: watcher, lanes: runs.map(\.lane), startFiles: startFiles, emit: self.emit
+                ) { ready.signal() }
                 do {
                     try await loop.run()
                     return nil
@@ -228,6 +230,13 @@ struct SessionRun: Sendable {
         ]
         let digest = SHA256Digest(of: Array(parts.joined(separator: "\0").utf8))
         return "\(folder)/\(service.name)-\(digest.hex.prefix(16))"
+    }
+
+    private var startFiles: StartFiles {
+        let name = configuration.file.split(separator: "/").last.map(String.init) ?? configuration.file
+        return StartFiles(
+            project: configuration.directory, configuration: "\(configuration.directory)/\(name)",
+            manifests: options.deploy ? services.flatMap(\.manifests) : [])
     }
 
     private var watchOptions: WatchOptions {

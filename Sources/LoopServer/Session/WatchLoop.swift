@@ -4,6 +4,8 @@ internal import Watcher
 struct WatchLoop: Sendable {
     let watcher: Watcher
     let lanes: [ServiceLane]
+    /// What is read only when loopd starts.
+    let startFiles: StartFiles
     let emit: @Sendable (LoopEvent) -> Void
     /// Called once, when every folder is watched and every lane has looked at the tree for the first time.
     let onReady: @Sendable () async -> Void
@@ -20,7 +22,8 @@ struct WatchLoop: Sendable {
                 for lane in lanes { await lane.survey() }
                 report(.watching(folders: folders, milliseconds: Double(monotonicNow() - started) / 1e6))
                 await onReady()
-            case .settled(let changes):
+            case .settled(var changes):
+                tellStartFiles(&changes)
                 for lane in lanes { await lane.settle(changes) }
             case .finished(let path):
                 for lane in lanes { await lane.prepare(path) }
@@ -36,6 +39,16 @@ struct WatchLoop: Sendable {
             case .unreadable(let folder):
                 report(.notice("\(folder)"))
             }
+        }
+    }
+
+    /// Says of files that are read only at the start that they changed, and takes them out for lanes that do not sync them.
+    private func tellStartFiles(_ changes: inout ChangeSet) {
+        let found = changes.paths.compactMap { path in startFiles.words(on: path).map { (path, $0) } }
+        for (path, words) in found.sorted(by: { $0.0 < $1.0 }) {
+            guard !lanes.contains(where: { $0.plan.placement(of: path) != nil }) else { continue }
+            changes.paths.remove(path)
+            report(.notice(words))
         }
     }
 

@@ -14,7 +14,7 @@ import Watcher
         let watcher = try Watcher(root: fixture.project.path)
         let lane = fixture.lane
         let events = fixture.events
-        let loop = WatchLoop(watcher: watcher, lanes: [lane]) {
+        let loop = WatchLoop(watcher: watcher, lanes: [lane], startFiles: StartFiles()) {
             events.add($0)
         } onReady: {
             await lane.setInstances([LaneFixture.instance()])
