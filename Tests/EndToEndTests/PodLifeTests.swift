@@ -1,4 +1,5 @@
 import JSON
+import Reactor
 import TestCluster
 import Testing
 
@@ -58,6 +59,55 @@ import Testing
             }
             _ = try await loopd.event("connected", from: place)
             try await scene.untilEqual("app", "/srv/app", in: pod)
+        }
+    }
+
+    @Test("a container that ends again and again gets everything at each run, and its pod nothing else")
+    func crashes() async throws {
+        try await Scene.run { scene in
+            try await scene.deploy(Workload(container: ["command": ["sh", "-c", "sleep 2; exit 3"]]), wait: false)
+            try scene.configure()
+            try scene.project.write("app/a", "1")
+            let loopd = try await scene.watching()
+            var place = 0
+            for run in 1...2 {
+                place = loopd.log.count
+                try scene.project.write("app/run-\(run)", "saved between two runs, or in one")
+                _ = try await loopd.event("connected", from: place, limit: .seconds(60))
+            }
+            let added = try await scene.kubectl(["get", "pods", "-o", "jsonpath={.items[*].spec.ephemeralContainers}"])
+            #expect(added.text == "")
+            let lines = loopd.log.events().filter { $0["event"]?.string == "failed" }
+            #expect(lines.contains { $0["summary"]?.string?.contains("exited with code 3") == true }, "\(lines)")
+        }
+    }
+
+    @Test("a sidecar, which is an init container that stays, is synced by its name")
+    func sidecar() async throws {
+        try await Scene.run { scene in
+            var workload = Workload()
+            let image = JSON.string(try await workload.image.name(on: scene.cluster))
+            workload.pod = [
+                "initContainers": [
+                    [
+                        "name": "side", "image": image, "imagePullPolicy": "IfNotPresent", "restartPolicy": "Always",
+                        "command": ["/probe", "run"],
+                    ]
+                ]
+            ]
+            try await scene.deploy(workload)
+            try scene.project.configure(
+                scene.configuration([
+                    "app": [
+                        "workload": "deployment/app", "container": "side",
+                        "rules": [["watch": ["app/**"], "sync": ["to": "/srv/app"]]],
+                    ]
+                ]))
+            try scene.project.write("app/a", "1")
+            let pod = try await scene.running()[0].name
+            _ = try await scene.watching()
+            let shown = try await scene.kubectl(["exec", pod, "-c", "side", "--", "/probe", "show", "/srv/app/a"])
+            #expect(shown.text == "1")
         }
     }
 

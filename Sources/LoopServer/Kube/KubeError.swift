@@ -20,6 +20,8 @@ struct KubeError: Error, Equatable, Sendable, CustomStringConvertible {
     var isForbidden: Bool { code == 403 }
     /// There was no answer in time.
     var isTimeout: Bool { code == 0 && reason == "Timeout" }
+    /// Nobody answered for the cluster: the word of a proxy on the way, or none within the time.
+    var isUnanswered: Bool { code == 0 || (502...504).contains(code) }
 
     /// The resource version that was asked for is not there any more, or not there yet (a cluster that was set back): only
     /// a new list helps.

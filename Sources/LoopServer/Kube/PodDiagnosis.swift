@@ -14,7 +14,7 @@ enum PodDiagnosis {
             if let reason = failure(of: initial, isInit: true) { return "\(pod.name): \(reason)" }
         }
         let wanted = container ?? pod.usualContainer
-        let states = pod.containers.filter { wanted == nil || $0.name == wanted }
+        let states = wanted.map { name in pod.lastingContainers.filter { $0.name == name } } ?? pod.containers
         for state in states {
             if let reason = failure(of: state, isInit: false) { return "\(pod.name): \(reason)" }
         }

@@ -59,12 +59,16 @@ struct PodState: Equatable, Sendable {
     /// Whether it has ended for good, or will.
     var isOver: Bool { isTerminating || phase == "Succeeded" || phase == "Failed" }
 
+    /// Every container that runs for as long as the pod does: the main ones, and sidecars among the init containers.
+    var lastingContainers: [ContainerState] { containers + initContainers.filter(\.isSidecar) }
+
     /// The container that a service without `container` means: the only one, or the one that the pod names.
     var usualContainer: String? { containers.count == 1 ? containers[0].name : defaultContainer }
 
     /// The running instance of a container; `nil` while it does not run, or when the pod is going.
     func instance(of container: String) -> ContainerInstance? {
-        guard !isOver, let state = containers.first(where: { $0.name == container }), case .running = state.now,
+        guard !isOver, let state = lastingContainers.first(where: { $0.name == container }),
+            case .running = state.now,
             let id = state.id, let node
         else { return nil }
         return ContainerInstance(

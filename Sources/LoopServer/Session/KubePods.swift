@@ -99,10 +99,22 @@ extension ExecEnd {
         case .forbidden, .protocolNotSupported: kind = .forbidden
         case .containerNotFound, .containerNotRunning, .podNotFound: kind = .containerUnavailable
         case .connectionLost: kind = .disconnected
+        case .failed(let message) where ExecEnd.saysContainerEnded(message): kind = .containerUnavailable
         // A program that is there and cannot be started: a mount without exec, a foreign architecture.
         case .failed: kind = .exited(126)
         }
         message = error.description
+    }
+
+    /// Whether the words of a runtime are about a container that ends or has ended: the cluster may call it running for a
+    /// moment longer.
+    static func saysContainerEnded(_ message: String) -> Bool {
+        [
+            // runc: its first process ended before another one could join.
+            "setns process", "procReady not received", "cannot exec in a stopped container", "no such process",
+            // containerd, CRI-O and Docker.
+            "no running task found", "not in running state", "not created or running", "is not running",
+        ].contains { message.contains($0) }
     }
 }
 

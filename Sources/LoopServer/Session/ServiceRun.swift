@@ -62,8 +62,9 @@ final class ServiceRun: Sendable {
             }
             // While the cluster does not answer nothing is known to be gone: the lane keeps what it has.
             if let disconnection = state.disconnection {
-                if told != disconnection { report(.notice("the cluster does not answer: \(disconnection)")) }
-                told = disconnection
+                // Once, although the words change from the cut connection to the refused one.
+                if told != "away" { report(.notice("the cluster does not answer: \(disconnection)")) }
+                told = "away"
                 continue
             }
             if let workload = state.workload { try await hold(workload) }
@@ -111,7 +112,7 @@ final class ServiceRun: Sendable {
     /// A container name that no pod has, and what there is instead.
     private func missingContainer(_ state: WorkloadState) -> String? {
         guard let pod = state.pods.first(where: { !$0.isOver }) else { return nil }
-        let names = pod.containers.map(\.name)
+        let names = pod.lastingContainers.map(\.name)
         let list = names.joined(separator: ", ")
         guard let wanted = service.container else {
             return pod.usualContainer == nil ? "\(pod.name) has several containers (\(list)): set \"container\"" : nil

@@ -41,7 +41,7 @@ extension SessionRun {
         }
         entry.pods = state.pods.map { pod in
             let name = service.container ?? pod.usualContainer
-            let container = pod.containers.first { $0.name == name }
+            let container = pod.lastingContainers.first { $0.name == name }
             return StatusReport.Pod(
                 name: pod.name, phase: pod.isTerminating ? "Terminating" : pod.phase,
                 isReady: container?.isReady ?? pod.isReady, restarts: container?.restarts ?? 0,

@@ -42,6 +42,8 @@ struct EphemeralUpload: Sendable {
     /// The name of a running ephemeral container of ours for this target, made if there is none.
     private func runningContainer() async throws -> String {
         let present = try await objects.pod(pod)
+        // Beside a container that has ended it could not run, and would stay in the pod all the same.
+        if let reason = ending(in: present) { throw ExecEnd(kind: .containerUnavailable, message: reason) }
         let ours = EphemeralUpload.ours(in: present, for: target)
         if let running = ours.first(where: { EphemeralUpload.hasStarted($0.name, in: present) }) { return running.name }
         // One that waits for this image will start as soon as the image is there: another one would only wait as well.
@@ -68,6 +70,15 @@ struct EphemeralUpload: Sendable {
             state?.at("waiting", "message")?.string ?? state?.at("waiting", "reason")?.string
             ?? state?.at("terminated", "reason")?.string ?? "it did not start"
         throw RungFailed(description: "ephemeral container from image \(image): \(why)")
+    }
+
+    /// Why the target's run that this is about is over; `nil` where it is not, as far as the pod says.
+    private func ending(in pod: JSON) -> String? {
+        guard let status = EphemeralUpload.targetStatus(of: target, in: pod), let state = status["state"] else {
+            return nil
+        }
+        let isSame = Ladder.bareID(status["containerID"]?.string ?? "") == containerID
+        return isSame && state["running"] != nil ? nil : "container \"\(target)\" does not run"
     }
 
     private func container(named name: String, pod: JSON) -> JSON {
@@ -142,7 +153,7 @@ struct EphemeralUpload: Sendable {
 
     /// Who the target runs as: what the node says, else what the spec says.
     static func user(of container: String, in pod: JSON) -> (uid: Int64?, gid: Int64?)? {
-        let status = pod.at("status", "containerStatuses")?.array?.first { $0["name"]?.string == container }
+        let status = targetStatus(of: container, in: pod)
         if let linux = status?.at("user", "linux") { return (linux["uid"]?.integer, linux["gid"]?.integer) }
         let own = securityContext(of: container, in: pod)
         let common = pod.at("spec", "securityContext")
@@ -153,6 +164,15 @@ struct EphemeralUpload: Sendable {
     }
 
     private static func securityContext(of container: String, in pod: JSON) -> JSON? {
-        pod.at("spec", "containers")?.array?.first { $0["name"]?.string == container }?["securityContext"]
+        named(container, in: pod["spec"], ["containers", "initContainers"])?["securityContext"]
+    }
+
+    private static func targetStatus(of container: String, in pod: JSON) -> JSON? {
+        named(container, in: pod["status"], ["containerStatuses", "initContainerStatuses"])
+    }
+
+    /// The container of a name, which may be a sidecar among the init containers.
+    private static func named(_ name: String, in part: JSON?, _ keys: [String]) -> JSON? {
+        keys.lazy.flatMap { part?[$0]?.array ?? [] }.first { $0["name"]?.string == name }
     }
 }

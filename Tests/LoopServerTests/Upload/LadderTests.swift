@@ -162,6 +162,39 @@ private struct RefusingExec: ContainerExec {
         #expect(pod.added.count == 1)
     }
 
+    @Test(
+        "beside a container that has ended no ephemeral container is made",
+        arguments: [
+            ["name": "web", "containerID": "runc://run-1", "state": ["terminated": ["exitCode": 1]]],
+            ["name": "web", "containerID": "runc://run-2", "state": ["running": [:]]],
+        ] as [JSON])
+    func sparesEnded(status: JSON) async throws {
+        let pod = PodDouble(pod: ["status": ["containerStatuses": [status]]])
+        do {
+            _ = try await ladder(pod, RefusingExec(kind: .programMissing)).connect(to: LaneFixture.instance())
+            Issue.record("it found a way")
+        } catch let end as ExecEnd {
+            #expect(end.kind == .containerUnavailable)
+        }
+        #expect(pod.added.isEmpty)
+    }
+
+    @Test(
+        "what runtimes say of a container that ends is no word about the program",
+        arguments: [
+            (
+                "exec failed: unable to start container process: error executing setns process: exit status 1",
+                ExecEnd.Kind.containerUnavailable
+            ),
+            ("cannot exec in a stopped container", .containerUnavailable),
+            ("failed to load task: no running task found: task 4f not found: not found", .containerUnavailable),
+            ("exec failed: unable to start container process: exec: \"/tmp/x\": permission denied", .exited(126)),
+            ("exec /tmp/x: exec format error", .exited(126)),
+        ])
+    func reads(message: String, kind: ExecEnd.Kind) {
+        #expect(ExecEnd(ExecError.failed(message)).kind == kind)
+    }
+
     @Test("a rule that wants kubectl cp gets it at once")
     func copies() async throws {
         let pod = PodDouble(labels: ["kubernetes.io/os": "windows"])
