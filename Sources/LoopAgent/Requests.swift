@@ -170,9 +170,12 @@ extension Server {
             }
             try target.refresh()
             let place = try target.prepare()
-            let results = try place.whileWriter {
+            var results = try place.whileWriter {
                 var batch = Batch(operations, on: target, through: place)
                 return batch.apply()
+            }
+            if target.takeReplacement() {
+                for index in results.indices { results[index].flags.insert(.destinationReplaced) }
             }
             answer(results, stream)
         } catch {

@@ -44,6 +44,8 @@ final class Target {
     private(set) var isSameMount = false
     private(set) var placePath: Bytes = []
     var staged: [UInt32: StagedFile] = [:]
+    /// Whether the next commit has to tell that the folder is another one.
+    private var isReplaced = false
 
     private let request: Open
     private let path: Bytes
@@ -165,11 +167,18 @@ final class Target {
         let next = try resolver.resolve([], .beneath, of: found.handle.raw)
         close(folder)
         folder = next.release()
+        isReplaced = true
         // A staging place beside the folder outlives it, one inside does not, with what was staged there.
         if let place, place.isIntact, (try? place.reaches(folder)) == true { return }
         place = nil
         placePath = []
         staged = [:]
+    }
+
+    /// Whether the folder is another one than when this was last asked.
+    func takeReplacement() -> Bool {
+        defer { isReplaced = false }
+        return isReplaced
     }
 
     /// Removes what is staged here, and the staging place unless it is `shared` with another destination of the session.

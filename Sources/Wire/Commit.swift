@@ -66,6 +66,9 @@ public struct OperationResult: Equatable, Sendable {
         public static let writtenInPlace = Flags(rawValue: 1)
         /// The replaced file had another owner, which could not be kept.
         public static let ownerChanged = Flags(rawValue: 2)
+        /// Since the destination was opened or last committed to, somebody put another folder in its place: what was there
+        /// before is not there now.
+        public static let destinationReplaced = Flags(rawValue: 4)
     }
 
     /// Zero, or the error number of Linux.

@@ -361,7 +361,9 @@ struct CommitTests {
             let first = try await client.commit(
                 [.place(stage: 1, path: [UInt8]("a"), mode: 0o644, modified: 0)], in: opened.destination)
             #expect(first.map(\.code) == [0])
+            #expect(first.map(\.flags) == [.destinationReplaced])
             #expect(Disk.text(folder + "/app/a") == "one")
+            #expect(try await client.put("c", "three", in: opened.destination).flags == [])
             await Disk.removeTree(folder + "/app")
             #expect(try await client.put("b", "two", in: opened.destination).code == 0)
             #expect(Disk.names(folder + "/app") == ["b"])

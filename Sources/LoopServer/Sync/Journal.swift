@@ -34,6 +34,7 @@ struct Journal: ~Copyable {
         lock = open(path + ".lock", O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
         let isOurs = lock >= 0 && flock(lock, LOCK_EX | LOCK_NB) == 0
         let isRead = read(path)
+        forgetOldest()
         if isOurs, isRead { rewrite(path) }
     }
 
@@ -64,7 +65,14 @@ struct Journal: ~Copyable {
                 record("G", fields(place) + [String(number).utf8.map { $0 }])
             }
         }
+        forgetOldest()
         flush()
+    }
+
+    private mutating func forgetOldest() {
+        let before = gone.count
+        gone.forgetOldest(past: SourceIndex.goneLimit)
+        if gone.count < before { written = written.filter { known.contains($0) || gone[$0] != nil } }
     }
 
     /// Notes what was written into a container.

@@ -18,19 +18,23 @@ extension ServiceLane {
             work.merge(diff.work(in: number))
             leftAlone += diff.leftAlone.map { name(Place(destination: number, path: $0)) }
         }
-        let ticket = Ticket(
-            firstEvent: started, settled: started, rules: rules(of: work.needs), waiting: [replica.instance.id],
-            isInitial: true)
-        work.tickets = [ticket]
+        var large = takeLarge(from: &work, replica)
+        work.tickets = [initialTicket(work, replica, started)]
         tellLeftAlone(leftAlone)
         try await apply(work, to: replica, access, serial: serial)
         replica.isConverged = true
+        if !large.isEmpty {
+            large.tickets = [initialTicket(large, replica, started)]
+            hold(large, replica)
+        }
         report(.connected(pods: [replica.instance.pod], container: replica.instance.container, way: access.description))
         replica.gate.signal()
     }
 
-    private func rules(of needs: [Place: Need]) -> Set<Int> {
-        Set(needs.keys.compactMap { index.items[$0]?.rule })
+    private func initialTicket(_ work: Replica.Work, _ replica: Replica, _ started: UInt64) -> Ticket {
+        Ticket(
+            firstEvent: started, settled: started, rules: Set(work.needs.keys.compactMap { index.items[$0]?.rule }),
+            waiting: [replica.instance.id], isInitial: true)
     }
 
     /// Prepares a destination; false when it cannot be written, which is reported.
@@ -40,7 +44,7 @@ extension ServiceLane {
         do {
             let opened = try await access.open(destination, number: number)
             replica.opened[number] = opened
-            guard opened.obstacle != 0 else { return true }
+            guard opened.obstacle != 0 || opened.kind == .file else { return true }
             report(.failed(Obstacle.destination(destination.path, opened, pod: replica.instance.pod)))
         } catch LinkError.refused(let failure) {
             report(.failed(Obstacle.refusal(failure, path: destination.path, pod: replica.instance.pod)))

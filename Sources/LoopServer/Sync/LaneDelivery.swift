@@ -238,6 +238,8 @@ extension ServiceLane {
         for (operation, result) in zip(operations, results) {
             try note(operation, result, destination, replica, retried, &receipt, &succeeded)
         }
+        // What landed is there, and nothing else.
+        if results.contains(where: { $0.flags.contains(.destinationReplaced) }) { throw replaced(destination) }
     }
 
     /// Somebody put another folder in a destination's place, so that everything has to be compared again.
@@ -297,10 +299,11 @@ extension ServiceLane {
         report(.skipped(path: path, reason: reason))
     }
 
+    /// Reports what has landed everywhere; saves that came together are one batch, as old as the first of them.
     func reportLanded(_ tickets: [Ticket]) {
-        for ticket in tickets {
-            if let landed = ticket.landed { report(.landed(landed)) }
-        }
+        let landed = tickets.filter { $0.landed != nil }
+        guard let first = landed.min(by: { $0.firstEvent < $1.firstEvent })?.landed else { return }
+        report(.landed(first))
     }
 
     /// Files that changed while they were read: looked at again at once a few times, then at their next event.

@@ -27,12 +27,40 @@ extension ServiceLane {
         } else {
             replica.held = work
         }
-        guard let held = replica.held else { return nil }
+        sendLarge(replica)
+        return nil
+    }
+
+    /// Takes what is large out of a comparison's work: neither the rest of it nor the next saves wait for that.
+    func takeLarge(from work: inout Replica.Work, _ replica: Replica) -> Replica.Work {
+        let found = large(work, replica)
+        var large = Replica.Work()
+        large.replaced = work.replaced
+        let places = Set(found.map(\.0))
+        // A rule's steps want all of its files.
+        let rules = Set(found.map(\.1.rule).filter { !plan.steps(of: $0).isEmpty })
+        for place in work.needs.keys where places.contains(place) || rules.contains(index.items[place]?.rule ?? -1) {
+            large.needs[place] = work.needs.removeValue(forKey: place)
+        }
+        return large
+    }
+
+    /// Sends what is large in a piece of work, and applies that when it is all there.
+    func hold(_ work: Replica.Work, _ replica: Replica) {
+        if replica.held == nil { replica.held = work } else { replica.held?.merge(work) }
+        sendLarge(replica)
+    }
+
+    /// Sends what is large in the held batch, as much of it at once as may be.
+    func sendLarge(_ replica: Replica) {
+        guard let held = replica.held else { return }
+        var room = transfers - replica.early.values.count { !$0.isDone }
         for (place, item) in large(held, replica) where !isCurrent(replica.early[place], item) {
+            guard room > 0 else { return }
+            room -= 1
             if let old = replica.early.removeValue(forKey: place) { abandon(old, place, replica) }
             sendEarly(item.local, item.entry, place, replica)
         }
-        return nil
     }
 
     /// Whether everything large in a piece of work has been sent, or has failed to be.

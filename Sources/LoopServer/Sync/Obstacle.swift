@@ -17,6 +17,10 @@ enum Obstacle {
 
     /// A destination that can be listed but not written.
     static func destination(_ path: String, _ opened: Opened, pod: String) -> LoopEvent.Failure {
+        if opened.kind == .file {
+            return LoopEvent.Failure(
+                "\(pod): cannot write below \(path): it is a file there", nextStep: remedy(ENOTDIR))
+        }
         let cause = String(cString: strerror(opened.obstacle))
         return LoopEvent.Failure(
             "\(pod): cannot write \(path): \(cause) (\(whoAndWhere(opened, path)))", nextStep: remedy(opened.obstacle))

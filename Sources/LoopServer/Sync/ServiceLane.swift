@@ -63,9 +63,7 @@ actor ServiceLane {
         // The watcher asks for everything when ignore files above the project say something else, too.
         if changes.rescan.contains(.root) { ignore = ignore.reread() }
         let findings = index.look(at: changes, rules: ignore)
-        for path in findings.unmatched where reportedUnmatched.insert(path).inserted {
-            report(.unmatched(path: "\(path)"))
-        }
+        for path in findings.unmatched { tellUnmatched(path) }
         for path in changes.paths { dropUnneeded(path, findings) }
         guard !findings.changed.isEmpty else { return }
         for path in changes.paths { restless[path] = nil }
@@ -79,6 +77,14 @@ actor ServiceLane {
             replica.work.tickets.append(ticket)
             replica.gate.signal()
         }
+    }
+
+    /// Names a file that no rule takes, once; and of very many, as a program's temporary files are, only the first.
+    private func tellUnmatched(_ path: RelativePath) {
+        let limit = 100
+        guard reportedUnmatched.count < limit, reportedUnmatched.insert(path).inserted else { return }
+        report(.unmatched(path: "\(path)"))
+        if reportedUnmatched.count == limit { report(.notice("further files that no rule takes are not named")) }
     }
 
     /// Gives up content that was sent early and that nobody asks for: its file is as it was before.
@@ -128,9 +134,12 @@ actor ServiceLane {
     }
 
     private func noteSent(_ stage: UInt32, _ place: Place, _ id: ContainerInstance.ID) {
-        guard let replica = replicas[id], let early = replica.early[place], early.stage == stage else { return }
-        early.isDone = true
-        if replica.held != nil { replica.gate.signal() }
+        guard let replica = replicas[id] else { return }
+        if let early = replica.early[place], early.stage == stage { early.isDone = true }
+        // Taken by its batch meanwhile or not, it makes room for another one.
+        guard replica.held != nil else { return }
+        sendLarge(replica)
+        replica.gate.signal()
     }
 
     func abandon(_ early: Replica.Early, _ place: Place, _ replica: Replica) {
@@ -213,6 +222,8 @@ actor ServiceLane {
     /// Connects to a container, compares, and then delivers what changes, until the container is gone.
     private func drive(_ id: ContainerInstance.ID) async {
         var backoff = Backoff()
+        // Where no way leads in, the next try is for a change in the cluster, not for a hiccup.
+        var patience = Backoff(first: .seconds(1), limit: .seconds(30))
         var lastFailure = ""
         while !Task.isCancelled, let replica = replicas[id] {
             do {
@@ -223,6 +234,7 @@ actor ServiceLane {
                 access.whenEnded { gate.signal() }
                 try await converge(replica, access)
                 backoff.reset()
+                patience.reset()
                 lastFailure = ""
                 try await deliver(replica, access)
             } catch {
@@ -231,10 +243,11 @@ actor ServiceLane {
                 reportLanded(replica.disconnect())
                 changed()
                 guard !Task.isCancelled, replicas[id] != nil else { return }
-                let failure = "\(error)"
+                let known = error as? LoopFailure
+                let failure = known?.failure.summary ?? "\(error)"
                 if failure != lastFailure { report(ServiceLane.failure(error, pod: replica.instance.pod)) }
                 lastFailure = failure
-                try? await Task.sleep(for: backoff.next())
+                try? await Task.sleep(for: known == nil ? backoff.next() : patience.next())
             }
         }
     }
@@ -269,6 +282,10 @@ actor ServiceLane {
 
     private static func failure(_ error: any Error, pod: String) -> LoopEvent.Kind {
         if let failure = error as? LoopFailure { return .failed(failure.failure) }
+        // Whoever follows the pods tells that it ended, and why.
+        if let end = error as? ExecEnd, end.kind == .containerUnavailable { return .detail("\(pod): \(end)") }
+        // That the cluster does not answer is theirs to tell, too.
+        if let error = error as? KubeError, error.isUnanswered { return .detail("\(pod): \(error)") }
         return .failed(LoopEvent.Failure("\(pod): \(error)", nextStep: nil))
     }
 

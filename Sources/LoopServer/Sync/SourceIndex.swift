@@ -136,9 +136,17 @@ struct SourceIndex: Sendable {
     /// Notes that something an earlier run saw is not here any more.
     mutating func forget(_ place: Place) {
         guard items[place] == nil, gone[place] == nil else { return }
+        noteGone(place)
+    }
+
+    private mutating func noteGone(_ place: Place) {
         serial += 1
         gone[place] = serial
+        gone.forgetOldest(past: SourceIndex.goneLimit)
     }
+
+    /// How many deletions are remembered; of a program that makes new names at every build there is no end otherwise.
+    static let goneLimit = 100_000
 
     /// Notes the hash of content that was read, unless the item has changed since.
     mutating func learn(_ content: ReadContent, of place: Place, as entry: LocalEntry) {
@@ -223,8 +231,7 @@ struct SourceIndex: Sendable {
 
     private mutating func drop(_ place: Place, _ rules: IgnoreRules, _ findings: inout Findings) {
         guard let item = items.removeValue(forKey: place) else { return }
-        serial += 1
-        gone[place] = serial
+        noteGone(place)
         findings.changed[place] = .everything
         findings.rules.insert(item.rule)
         // Another file that has the same place comes to light.
@@ -240,5 +247,14 @@ struct SourceIndex: Sendable {
     private static func overlap(_ subtree: RelativePath, _ base: RelativePath) -> RelativePath? {
         if subtree.isInside(base) { return subtree }
         return base.isInside(subtree) ? base : nil
+    }
+}
+
+extension [Place: UInt64] {
+    /// Forgets the older half once there are more than `limit`.
+    mutating func forgetOldest(past limit: Int) {
+        guard count > limit else { return }
+        let median = values.sorted()[count / 2]
+        self = filter { $0.value >= median }
     }
 }

@@ -60,6 +60,15 @@ import Watcher
         }
     }
 
+    @Test("of more deletions than a limit the older half is forgotten")
+    func forgets() {
+        var gone = Dictionary(uniqueKeysWithValues: (1...9).map { (place("\($0)"), UInt64($0)) })
+        gone.forgetOldest(past: 9)
+        #expect(gone.count == 9)
+        gone.forgetOldest(past: 8)
+        #expect(gone.values.sorted() == [5, 6, 7, 8, 9])
+    }
+
     @Test("torn anywhere, it keeps what came before, and invents nothing")
     func survivesTearing() throws {
         try fill()

@@ -163,6 +163,30 @@ final class Once: Sendable {
         await fixture.lane.end()
     }
 
+    @Test("a file in the destination's place is told, and heals with the next save after it is gone")
+    func fileInPlace() async throws {
+        let fixture = try LaneFixture()
+        try fixture.project.write("app/a.txt", "one")
+        await fixture.start()
+        ScratchTree.remove(fixture.container.path + "/srv/app")
+        try fixture.container.write("srv/app", "a file")
+        try fixture.project.write("app/a.txt", "two")
+        await fixture.settle(["app/a.txt"])
+        while await fixture.lane.isWhole { await Task.yield() }
+        await fixture.lane.untilConverged()
+        #expect(
+            fixture.events.all.contains {
+                if case .failed(let failure) = $0 { failure.summary.hasSuffix("it is a file there") } else { false }
+            })
+        #expect(fixture.container.read("srv/app") == "a file")
+        unlink(fixture.container.path + "/srv/app")
+        try fixture.project.write("app/b.txt", "three")
+        await fixture.settle(["app/b.txt"])
+        try await fixture.untilEqual()
+        #expect(await fixture.lane.isWhole)
+        await fixture.lane.end()
+    }
+
     @Test("a file that could not be placed is tried again with the next batch, and told once")
     func retries() async throws {
         let fixture = try LaneFixture()
@@ -237,13 +261,58 @@ final class Once: Sendable {
         await lane.end()
     }
 
-    @Test("a destination that was replaced in the container is filled again")
-    func refills() async throws {
+    @Test("saves overtake a large file of the first comparison, and what else that finds does, too")
+    func overtakesComparison() async throws {
+        let hooks = Hooks()
+        let fixture = try LaneFixture(hooks: hooks)
+        try fixture.project.write("app/a.txt", "one")
+        try fixture.project.write("app/large.bin", [UInt8](repeating: 7, count: 9 << 20))
+        let (gate, committed) = (Gate(), Gate())
+        hooks.before { call in
+            if case .stage("large.bin") = call { await gate.pass() }
+        }
+        hooks.after { call in
+            if case .commit(["a.txt"]) = call { committed.signal() }
+        }
+        let lane = fixture.lane
+        await lane.survey()
+        await lane.setInstances([LaneFixture.instance()])
+        await committed.pass()
+        #expect(fixture.container.read("srv/app/a.txt") == "one")
+        try fixture.project.write("app/a.txt", "three")
+        await lane.settle(ChangeSet(paths: [RelativePath("app/a.txt")]))
+        await committed.pass()
+        #expect(fixture.container.read("srv/app/a.txt") == "three")
+        #expect(await lane.settled.isEmpty)
+        gate.signal()
+        await lane.untilConverged()
+        try await fixture.untilEqual()
+        #expect(fixture.events.landed.map(\.isInitial) == [true, false, true])
+        await lane.end()
+    }
+
+    @Test("the steps of a rule wait for its large files in the first comparison, too")
+    func stepsWaitForLarge() async throws {
+        let steps = [Step.exec(["true"])]
+        let fixture = try LaneFixture(then: steps)
+        try fixture.project.write("app/a.txt", "one")
+        try fixture.project.write("app/large.bin", [UInt8](repeating: 7, count: 9 << 20))
+        await fixture.start()
+        try await fixture.untilEqual()
+        #expect(fixture.events.landed.count == 1)
+        #expect(fixture.events.all.count { if case .executed = $0 { true } else { false } } == 1)
+        await fixture.lane.end()
+    }
+
+    @Test(
+        "a destination that was replaced in the container is filled again, also where the staging place beside it stays",
+        arguments: ["/srv", "/srv/app"])
+    func refills(removed: String) async throws {
         let fixture = try LaneFixture()
         try fixture.project.write("app/a.txt", "one")
         try fixture.project.write("app/b.txt", "two")
         await fixture.start()
-        ScratchTree.remove(fixture.container.path + "/srv")
+        ScratchTree.remove(fixture.container.path + removed)
         try fixture.container.folder("srv/app")
         try fixture.project.write("app/a.txt", "three")
         await fixture.settle(["app/a.txt"])

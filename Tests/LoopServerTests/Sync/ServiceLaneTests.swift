@@ -77,6 +77,19 @@ import Watcher
         await fixture.lane.end()
     }
 
+    @Test("of very many files that no rule takes the first are named, and that there are more")
+    func namesSome() async throws {
+        let fixture = try LaneFixture()
+        try fixture.project.write("app/a.txt", "one")
+        await fixture.start()
+        let paths = (1...150).map { "temporary-\($0)" }
+        for path in paths { try fixture.project.write(path, "") }
+        for _ in 0..<2 { await fixture.settle(paths) }
+        #expect(fixture.events.all.count { if case .unmatched = $0 { true } else { false } } == 100)
+        #expect(fixture.events.all.count { $0 == .notice("further files that no rule takes are not named") } == 1)
+        await fixture.lane.end()
+    }
+
     @Test("a file that becomes a folder, and the reverse")
     func changesKind() async throws {
         let fixture = try LaneFixture()
