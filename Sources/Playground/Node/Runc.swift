@@ -66,7 +66,13 @@ struct Runc: Sendable {
     }
 
     /// Kills whatever still runs in the container, and removes its cgroups and runc's record of it.
+    ///
+    /// A cancelled task does so, too: a pod that goes while its container starts must leave nothing of it.
     func delete(_ id: String) async {
+        await Task { await deleteUncancelled(id) }.value
+    }
+
+    private func deleteUncancelled(_ id: String) async {
         let record = "\(layout.runc)/\(id)"
         // A cgroup cannot go before its last process, and another runc may just be taking one there: then it fails.
         for _ in 0..<50 {
