@@ -94,7 +94,7 @@ extension ServiceLane {
         journal.wrote(succeeded.filter { index.items[$0] != nil })
         for ticket in work.tickets { ticket.land(in: replica.instance, receipt) }
         reportLanded(work.tickets)
-        lookAgain(changedAgain, in: replica)
+        lookAgain(changedAgain, in: replica, since: work.tickets.map(\.firstEvent).min())
         startSteps(replica, access)
     }
 
@@ -307,8 +307,11 @@ extension ServiceLane {
     }
 
     /// Files that changed while they were read: looked at again at once a few times, then at their next event.
-    private func lookAgain(_ paths: [RelativePath], in reader: Replica) {
+    ///
+    /// `since` is when the change began that has not landed with its batch, and is to be told when it does.
+    private func lookAgain(_ paths: [RelativePath], in reader: Replica, since firstEvent: UInt64?) {
         guard !paths.isEmpty else { return }
+        let now = monotonicNow()
         var findings = Findings()
         for path in paths {
             restless[path, default: 0] += 1
@@ -327,10 +330,8 @@ extension ServiceLane {
                 findings.changed[placement.place] = .everything
             }
         }
+        guard !findings.changed.isEmpty else { return }
         journal.note(findings.changed.keys, in: index)
-        for replica in replicas.values where replica.isListening {
-            replica.work.merge(findings.changed, findings.replaced)
-            replica.gate.signal()
-        }
+        tell(findings, firstEvent: firstEvent ?? now, settled: now)
     }
 }

@@ -62,15 +62,32 @@ actor ServiceLane {
         let settled = monotonicNow()
         // The watcher asks for everything when ignore files above the project say something else, too.
         if changes.rescan.contains(.root) { ignore = ignore.reread() }
-        let findings = index.look(at: changes, rules: ignore)
+        var findings = index.look(at: changes, rules: ignore)
+        addOwed(changes, &findings)
         for path in findings.unmatched { tellUnmatched(path) }
         for path in changes.paths { dropUnneeded(path, findings) }
         guard !findings.changed.isEmpty else { return }
         for path in changes.paths { restless[path] = nil }
         journal.note(findings.changed.keys, in: index)
+        tell(findings, firstEvent: changes.firstEvent, settled: settled)
+    }
+
+    /// Takes files that some container still lacks as changed when anything is heard of them: that they are as they were
+    /// at the last look does not mean that they have arrived.
+    private func addOwed(_ changes: ChangeSet, _ findings: inout Findings) {
+        let owed = replicas.values.reduce(into: Set<Place>()) { $0.formUnion($1.owed.keys) }
+        for place in owed where findings.changed[place] == nil {
+            guard let item = index.items[place], changes.covers(item.local) else { continue }
+            findings.changed[place] = .everything
+            findings.rules.insert(item.rule)
+        }
+    }
+
+    /// Tells every container that listens what it lacks now.
+    func tell(_ findings: Findings, firstEvent: UInt64, settled: UInt64) {
         let reached = replicas.values.filter { $0.isListening }
         let ticket = Ticket(
-            firstEvent: changes.firstEvent, settled: settled, rules: findings.rules,
+            firstEvent: firstEvent, settled: settled, rules: findings.rules,
             waiting: Set(reached.map { $0.instance.id }), isInitial: false)
         for replica in reached {
             replica.work.merge(findings.changed, findings.replaced)

@@ -210,6 +210,43 @@ final class Once: Sendable {
         await fixture.lane.end()
     }
 
+    @Test("a file that changes while it is read lands with its last content, and that is told")
+    func tellsOfRestless() async throws {
+        let hooks = Hooks()
+        let fixture = try LaneFixture(hooks: hooks)
+        try fixture.project.write("app/a.txt", "one")
+        await fixture.start()
+        let project = fixture.project.path
+        let rounds = Atomic<Int>(0)
+        hooks.before { call in
+            // Behind the engine's back, between its look and its reading.
+            guard case .stage("b.txt") = call, rounds.add(1, ordering: .relaxed).newValue <= 2 else { return }
+            let file = open("\(project)/app/b.txt", O_WRONLY | O_APPEND | O_CLOEXEC)
+            #expect(write(file, "x", 1) == 1)
+            close(file)
+        }
+        try fixture.project.write("app/b.txt", "two")
+        await fixture.settle(["app/b.txt"])
+        #expect(fixture.container.read("srv/app/b.txt") == "twoxx")
+        #expect(fixture.events.landed.contains { $0.paths == ["b.txt"] })
+        await fixture.lane.end()
+    }
+
+    @Test("a file that was passed over is sent when it is written again, though it looks the same")
+    func paysOwed() async throws {
+        let fixture = try LaneFixture()
+        try fixture.container.write("srv/app/a.txt/theirs", "keep")
+        try fixture.project.write("app/a.txt", "one")
+        await fixture.start()
+        #expect(fixture.events.skipped.count == 1)
+        unlink(fixture.container.path + "/srv/app/a.txt/theirs")
+        rmdir(fixture.container.path + "/srv/app/a.txt")
+        await fixture.settle(["app/a.txt"])
+        #expect(fixture.container.read("srv/app/a.txt") == "one")
+        #expect(await fixture.lane.isWhole)
+        await fixture.lane.end()
+    }
+
     @Test("a file that the pod removed comes back when only its time changed here")
     func restoresTouched() async throws {
         let fixture = try LaneFixture()
