@@ -56,15 +56,9 @@ final class Digesting {
     }
 
     private func open(_ path: Bytes) throws(SystemFailure) {
-        let location = try target.locate(path)
-        // Not waiting, because the name may be a pipe.
-        let flags = CAGENT_READ | CAGENT_NOFOLLOW | CAGENT_NONBLOCK
-        let opened = try Descriptor(location.name.withCString { cagent_open(location.folder.raw, $0, flags, 0) })
-        let status = try status(opened.raw)
-        guard status.isFile else { throw SystemFailure(EINVAL, "not a regular file") }
-        before = status.stamp
+        file = try openFile(path, of: target)
+        before = try status(file).stamp
         hash = RunningHash()
-        file = opened.release()
     }
 
     private func read(_ path: Bytes, _ buffer: inout Bytes) throws(SystemFailure) -> Digest? {

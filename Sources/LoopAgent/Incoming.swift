@@ -7,6 +7,8 @@ final class Incoming {
     let request: Stage
     private var file: Int32
     private let name: Bytes
+    /// What was at the path when the content began to arrive; -1 without a base.
+    private let base: Int32
     private var hash = RunningHash()
     private var written: UInt64 = 0
     private var window = FlowWindow.Receiver()
@@ -16,8 +18,15 @@ final class Incoming {
         target.forget(request.stage)
         name = place.fileName(target.number, request.stage)
         let flags = CAGENT_WRITE | CAGENT_CREATE | CAGENT_EXCLUSIVE | CAGENT_NOFOLLOW
-        // The folder lets nobody else in; with the mode that most files have, few need another one.
-        file = try checked(name.withCString { cagent_open(place.folder, $0, flags, 0o644) })
+        let base = request.hasBase ? try openFile(request.path, of: target) : -1
+        do throws(SystemFailure) {
+            // The folder lets nobody else in; with the mode that most files have, few need another one.
+            file = try checked(name.withCString { cagent_open(place.folder, $0, flags, 0o644) })
+        } catch {
+            if base >= 0 { close(base) }
+            throw error
+        }
+        self.base = base
         self.stream = stream
         self.target = target
         self.request = request
@@ -25,6 +34,7 @@ final class Incoming {
 
     deinit {
         if file >= 0 { close(file) }
+        if base >= 0 { close(base) }
     }
 
     /// Takes a piece; returns what to grant the sender.
@@ -38,6 +48,25 @@ final class Incoming {
         try writeAll(file, bytes, count: bytes.count)
         written += UInt64(bytes.count)
         return window.consume(bytes.count)
+    }
+
+    /// Takes a part of the base as the next piece.
+    func take(_ part: Copy, _ buffer: inout Bytes) throws(SystemFailure) {
+        guard base >= 0, part.length > 0, part.length <= Copy.maximumLength,
+            part.offset <= UInt64(Int64.max) - UInt64(part.length)
+        else { throw SystemFailure(EPROTO, "a copy of what no base has") }
+        var offset = Int64(part.offset)
+        var left = Int(part.length)
+        while left > 0 {
+            let count = pread(base, &buffer, min(left, buffer.count), off_t(offset))
+            guard count >= 0 else { throw .last() }
+            guard count > 0 else { throw SystemFailure(ESTALE, "the file that it builds on became shorter") }
+            buffer.withUnsafeBytes { hash.update(UnsafeRawBufferPointer(rebasing: $0[..<count])) }
+            try writeAll(file, buffer, count: count)
+            offset += Int64(count)
+            left -= count
+            written += UInt64(count)
+        }
     }
 
     /// The content is complete: acknowledges what is on disk.

@@ -29,15 +29,17 @@ extension Server {
             if let target = current(request.destination, .digest, stream) {
                 digestings.append(Digesting(request, of: target, on: stream))
             }
+        case .blockRequest(let request): blocks(request, stream)
         case .stage(let request): stage(request, stream)
         case .data(let bytes): data(bytes, stream)
+        case .copy(let part): copy(part, stream)
         case .stageEnd(let size): stageEnd(size, stream)
         case .abandon(let request): abandon(request)
         case .commit(let request): commit(request, stream)
         case .exec(let request): exec(request, stream)
         case .signal(let number): programs.first { $0.stream == stream }?.signal(number)
         case .welcome, .failure, .opened, .closed, .entries, .listed, .digest, .digested, .staged, .committed,
-            .output, .exited:
+            .blocks, .blocked, .output, .exited:
             refuse(EPROTO, "a message that only the helper sends")
         }
     }
@@ -119,6 +121,25 @@ extension Server {
         } catch {
             drop(content)
             fail(content.request, error, content.target, stream)
+        }
+    }
+
+    private mutating func copy(_ part: Copy, _ stream: UInt32) {
+        guard let content = incoming[stream] else { return }
+        do throws(SystemFailure) {
+            try content.take(part, &buffer)
+        } catch {
+            drop(content)
+            fail(content.request, error, content.target, stream)
+        }
+    }
+
+    private mutating func blocks(_ request: BlockRequest, _ stream: UInt32) {
+        guard let target = current(request.destination, .blocks, stream) else { return }
+        do throws(SystemFailure) {
+            blockings.append(try Blocking(request, of: target, on: stream))
+        } catch {
+            output.send(.failure(Failure(.blocks, error, path: request.path)), on: stream)
         }
     }
 

@@ -13,6 +13,7 @@ struct Server {
     var commits: [UInt32: [FileOperation]] = [:]
     var listings: [Listing] = []
     var digestings: [Digesting] = []
+    var blockings: [Blocking] = []
     var programs: [Program] = []
     var hasGreeted = false
     var isEnding = false
@@ -21,7 +22,7 @@ struct Server {
     var silence = Server.patience
 
     private var decoder = FrameDecoder()
-    private var buffer = Bytes(repeating: 0, count: 32 << 10)
+    var buffer = Bytes(repeating: 0, count: 32 << 10)
     private var lastLife = cagent_now()
 
     init(walkOnly: Bool) {
@@ -52,7 +53,7 @@ struct Server {
     }
 
     private mutating func turn(_ signals: Int32) throws(SystemFailure) {
-        let isBusy = !output.isFull && (!listings.isEmpty || !digestings.isEmpty)
+        let isBusy = !output.isFull && (!listings.isEmpty || !digestings.isEmpty || !blockings.isEmpty)
         var watched = [
             pollfd(fd: output.isFull ? -1 : 0, events: Int16(POLLIN), revents: 0),
             pollfd(fd: output.pending > 0 ? 1 : -1, events: Int16(POLLOUT), revents: 0),
@@ -120,6 +121,9 @@ struct Server {
         if let listing = listings.first, !output.isFull, !listing.advance(&output) { listings.removeFirst() }
         if let digesting = digestings.first, !output.isFull, !digesting.advance(&output, &buffer) {
             digestings.removeFirst()
+        }
+        if let blocking = blockings.first, !output.isFull, !blocking.advance(&output, &buffer) {
+            blockings.removeFirst()
         }
         var running: [Program] = []
         for program in programs where program.advance(&output, &buffer) { running.append(program) }

@@ -131,13 +131,14 @@ extension Digest: WireCodable {
 }
 
 extension Stage: WireCodable {
-    static var minimumSize: Int { 20 }
+    static var minimumSize: Int { 21 }
 
     init(from reader: inout ByteReader) throws(WireError) {
         destination = try reader.read()
         stage = try reader.read()
         sizeHint = try reader.read()
         path = try reader.readBytes()
+        hasBase = try reader.readBool()
     }
 
     func encode(to writer: inout ByteWriter) {
@@ -145,6 +146,7 @@ extension Stage: WireCodable {
         writer.write(stage)
         writer.write(sizeHint)
         writer.write(path)
+        writer.write(hasBase)
     }
 }
 

@@ -49,10 +49,18 @@ public enum Message: Equatable, Sendable {
     case data([UInt8])
     /// Host: the content is complete with this many bytes.
     case stageEnd(UInt64)
+    /// Host: the next bytes of the content are a part of the stage's base.
+    case copy(Copy)
     case staged(Staged)
     case abandon(Abandon)
     case commit(Commit)
     case committed(Committed)
+    /// Host: cut a file into blocks by its content, so that only those it lacks need to travel.
+    case blockRequest(BlockRequest)
+    /// Helper: the file's next blocks.
+    case blocks([Block])
+    /// Helper: every block was named; the file had this many bytes.
+    case blocked(UInt64)
 
     // Programs.
     case exec(Exec)
@@ -85,10 +93,14 @@ public enum Message: Equatable, Sendable {
         case .stage: return .stage
         case .data: return .data
         case .stageEnd: return .stageEnd
+        case .copy: return .copy
         case .staged: return .staged
         case .abandon: return .abandon
         case .commit: return .commit
         case .committed: return .committed
+        case .blockRequest: return .blockRequest
+        case .blocks: return .blocks
+        case .blocked: return .blocked
         case .exec: return .exec
         case .output: return .output
         case .exited: return .exited
@@ -106,7 +118,7 @@ public enum MessageType: UInt8, CaseIterable, Sendable {
     case open = 16
     case opened, close, closed, list, entries, listed, digestRequest, digest, digested
     case stage = 32
-    case data, stageEnd, staged, abandon, commit, committed
+    case data, stageEnd, staged, abandon, commit, committed, copy, blockRequest, blocks, blocked
     case exec = 48
     case output, exited, signal
 }

@@ -12,13 +12,17 @@ public struct Stage: Equatable, Sendable {
     public var sizeHint: UInt64
     /// The path that it is for; named in failures.
     public var path: [UInt8]
+    /// Whether `copy` frames name parts of the file that is at `path` now: opened here, so that it stays the same file
+    /// whatever is renamed over it meanwhile.
+    public var hasBase: Bool
 
     /// A request with every field.
-    public init(destination: UInt32, stage: UInt32, sizeHint: UInt64, path: [UInt8]) {
+    public init(destination: UInt32, stage: UInt32, sizeHint: UInt64, path: [UInt8], hasBase: Bool = false) {
         self.destination = destination
         self.stage = stage
         self.sizeHint = sizeHint
         self.path = path
+        self.hasBase = hasBase
     }
 }
 

@@ -1,4 +1,4 @@
-// SHA-256 (FIPS 180-4), with the CPU's own instructions where it has them.
+// SHA-256 (FIPS 180-4), with the CPU's own instructions where it has them, and blocks by content.
 #ifndef CHASH_H
 #define CHASH_H
 #include <stddef.h>
@@ -21,4 +21,12 @@ void chash_sha256_final(chash_sha256 *hash, uint8_t digest[32]);
 void chash_use_portable(int portable);
 /// "sha-ni", "armv8" or "portable".
 const char *chash_implementation(void);
+
+// Blocks of a file whose borders its content decides, so that a change moves only the borders beside it.
+enum { CHASH_BLOCK_MIN = 1 << 10, CHASH_BLOCK_USUAL = 1 << 12, CHASH_BLOCK_MAX = 1 << 14 };
+
+/// The length of the block at the beginning of `bytes`; with `CHASH_BLOCK_MAX` bytes or more it depends on nothing after it.
+size_t chash_cut(const void *bytes, size_t count);
+/// 64 bits that tell blocks apart, quickly. Not against somebody who looks for two alike: the whole is proven by SHA-256.
+uint64_t chash_block(const void *bytes, size_t count);
 #endif

@@ -28,6 +28,9 @@ extension LoopEvent {
         case .progress: "progress"
         case .output: "output"
         case .executed: "executed"
+        case .building: "building"
+        case .buildOutput: "buildOutput"
+        case .built: "built"
         case .podsChanged: "podsChanged"
         case .failed: "failed"
         case .notice: "notice"
@@ -58,6 +61,10 @@ extension LoopEvent {
                 ("pod", .string(pod)), ("command", strings(command)), ("exitCode", .integer(Int64(exitCode))),
                 ("milliseconds", number(milliseconds)),
             ]
+        case .building(let name, let again): [("build", .string(name)), ("again", .bool(again))]
+        case .buildOutput(let line): [("line", .string(line))]
+        case .built(let name, let milliseconds):
+            [("build", .string(name)), ("milliseconds", number(milliseconds))]
         case .podsChanged(let added, let removed): [("added", strings(added)), ("removed", strings(removed))]
         case .failed(let failure):
             [
@@ -72,7 +79,8 @@ extension LoopEvent {
     private func fields(of landed: Landed) -> [(String, JSON?)] {
         [
             ("files", .integer(Int64(landed.files))), ("deleted", .integer(Int64(landed.deleted))),
-            ("bytes", .integer(landed.bytes)), ("pods", .integer(Int64(landed.pods))), ("paths", strings(landed.paths)),
+            ("bytes", .integer(landed.bytes)), ("bytesSent", .integer(landed.bytesSent)),
+            ("pods", .integer(Int64(landed.pods))), ("paths", strings(landed.paths)),
             ("milliseconds", number(landed.milliseconds)),
             (
                 "legs",

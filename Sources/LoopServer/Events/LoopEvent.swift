@@ -41,6 +41,12 @@ public struct LoopEvent: Equatable, Sendable {
         case output(pod: String, line: String)
         /// A `then` step is done in one pod.
         case executed(pod: String, command: [String], exitCode: Int32, milliseconds: Double)
+        /// A build starts; `again` when a newer change ended the one before.
+        case building(name: String, again: Bool)
+        /// Output of a build, without its line end.
+        case buildOutput(line: String)
+        /// A build has succeeded.
+        case built(name: String, milliseconds: Double)
         /// The set of pods changed: what came and what went.
         case podsChanged(added: [String], removed: [String])
         /// Something did not work; the loop goes on.
@@ -59,8 +65,10 @@ public struct LoopEvent: Equatable, Sendable {
         public var files: Int
         /// How many were deleted.
         public var deleted: Int
-        /// How many bytes went over the wire, to one pod.
+        /// How many bytes the files have.
         public var bytes: Int64
+        /// How many of them travelled to one pod: of large files only the blocks that it lacked.
+        public var bytesSent: Int64
         /// In how many pods it landed.
         public var pods: Int
         /// Some of the paths, for `--verbose` and for programs.
@@ -74,12 +82,14 @@ public struct LoopEvent: Equatable, Sendable {
 
         /// A batch by its parts.
         public init(
-            files: Int, deleted: Int = 0, bytes: Int64 = 0, pods: Int, paths: [String] = [], milliseconds: Double,
+            files: Int, deleted: Int = 0, bytes: Int64 = 0, bytesSent: Int64? = nil, pods: Int, paths: [String] = [],
+            milliseconds: Double,
             legs: Legs = Legs(), isInitial: Bool = false
         ) {
             self.files = files
             self.deleted = deleted
             self.bytes = bytes
+            self.bytesSent = bytesSent ?? bytes
             self.pods = pods
             self.paths = paths
             self.milliseconds = milliseconds

@@ -55,6 +55,10 @@ public struct TextRenderer: Sendable {
             let text = "\(command.joined(separator: " ")) → \(pod)"
             if exitCode == 0 { return line(event, text, figure: milliseconds) }
             return line(event, "\(text): exit code \(exitCode)", .failure, figure: milliseconds)
+        case .building(let name, let again):
+            return line(event, again ? "building \(name) again: the files have changed" : "building \(name)", .dim)
+        case .buildOutput(let text): return line(event, "| \(text)", .dim)
+        case .built(let name, let milliseconds): return line(event, "built \(name)", figure: milliseconds)
         case .podsChanged(let added, let removed):
             let changes = added.map { "+\($0)" } + removed.map { "−\($0)" }
             return line(event, "pods: \(changes.joined(separator: " "))")
@@ -71,7 +75,10 @@ public struct TextRenderer: Sendable {
         var parts: [String] = []
         if landed.files > 0 { parts.append(Figures.count(landed.files, "file")) }
         if landed.deleted > 0 { parts.append("\(landed.deleted) deleted") }
-        if landed.bytes >= 1_000_000 { parts.append(Figures.bytes(landed.bytes)) }
+        if landed.bytes >= 1_000_000 {
+            let part = landed.bytesSent < landed.bytes ? " (\(Figures.bytes(landed.bytesSent)) sent)" : ""
+            parts.append(Figures.bytes(landed.bytes) + part)
+        }
         let what = parts.isEmpty ? "in step, nothing to send" : parts.joined(separator: ", ")
         let text = "\(what) → \(Figures.count(landed.pods, "pod"))"
         var rendering = line(event, text, figure: landed.milliseconds)

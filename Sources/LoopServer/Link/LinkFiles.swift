@@ -81,33 +81,28 @@ extension HelperLink {
         return message
     }
 
-    /// Sends content to the helper's staging place and returns the hash of what is on disk there.
+    /// Sends content to the helper's staging place.
     ///
-    /// When it throws anything but a refusal, the content was abandoned and nothing of it stays. `progress` gets the bytes
-    /// sent so far.
+    /// With a `base`, the blocks of what is at the path now, only what it lacks travels. When it throws anything but a
+    /// refusal, the content was abandoned and nothing of it stays. `progress` gets the bytes read so far.
     func stage(
-        _ request: Stage, from source: some ContentSource, progress: (Int64) -> Void = { _ in }
-    ) async throws -> Staged {
+        _ request: Stage, from source: some ContentSource, base: BlockTable? = nil, progress: (Int64) -> Void = { _ in }
+    ) async throws -> Transfer {
+        var request = request
+        request.hasBase = base != nil
         let stream = try begin(.stage(request))
         defer { finish(stream) }
         do {
-            var offset: Int64 = 0
-            while offset < source.size {
-                await waitForRoom()
-                let wanted = Int(min(Int64(HelperLink.chunk), source.size - offset))
-                var allowed = try await stream.takeCredit(wanted)
-                if allowed == 0 { break }
-                while allowed > 0 {
-                    let bytes = try source.read(at: offset, limit: allowed)
-                    send(.data(bytes), on: stream)
-                    offset += Int64(bytes.count)
-                    allowed -= bytes.count
-                }
-                progress(offset)
+            var transfer = Transfer()
+            if source.size >= Transfer.smallestWithBlocks {
+                try await sendBlocks(of: source, against: base ?? BlockTable(), on: stream, progress, &transfer)
+            } else {
+                try await sendAll(of: source, on: stream, progress, &transfer)
             }
-            if offset == source.size { send(.stageEnd(UInt64(offset)), on: stream) }
             switch try await stream.next() {
-            case .staged(let staged): return staged
+            case .staged(let staged):
+                transfer.staged = staged
+                return transfer
             case let other: throw unexpected(other)
             }
         } catch let error as LinkError {
@@ -115,6 +110,84 @@ extension HelperLink {
         } catch {
             send(.abandon(Abandon(destination: request.destination, stage: request.stage)), on: stream)
             throw error
+        }
+    }
+
+    private func sendAll(
+        of source: some ContentSource, on stream: LinkStream, _ progress: (Int64) -> Void, _ transfer: inout Transfer
+    ) async throws {
+        var offset: Int64 = 0
+        while offset < source.size {
+            await waitForRoom()
+            let wanted = Int(min(Int64(HelperLink.chunk), source.size - offset))
+            var allowed = try await stream.takeCredit(wanted)
+            if allowed == 0 { return }
+            while allowed > 0 {
+                let bytes = try source.read(at: offset, limit: allowed)
+                send(.data(bytes), on: stream)
+                offset += Int64(bytes.count)
+                allowed -= bytes.count
+            }
+            progress(offset)
+        }
+        transfer.bytesSent = UInt64(offset)
+        send(.stageEnd(UInt64(offset)), on: stream)
+    }
+
+    private func sendBlocks(
+        of source: some ContentSource, against base: BlockTable, on stream: LinkStream, _ progress: (Int64) -> Void,
+        _ transfer: inout Transfer
+    ) async throws {
+        var scan = DeltaScan(base: base)
+        var offset: Int64 = 0
+        while offset < source.size {
+            let bytes = try source.read(at: offset, limit: Int(min(Int64(HelperLink.chunk), source.size - offset)))
+            offset += Int64(bytes.count)
+            for part in scan.feed(bytes, isLast: offset == source.size) {
+                guard try await send(part, on: stream, &transfer) else { return }
+            }
+            progress(offset)
+        }
+        transfer.blocks = scan.table
+        send(.stageEnd(UInt64(offset)), on: stream)
+    }
+
+    /// Sends a part; false when an answer came instead, because the helper refused the content.
+    private func send(_ part: DeltaScan.Part, on stream: LinkStream, _ transfer: inout Transfer) async throws -> Bool {
+        await waitForRoom()
+        switch part {
+        case .copy(var offset, var left):
+            while left > 0 {
+                let length = min(left, UInt64(Copy.maximumLength))
+                send(.copy(Copy(offset: offset, length: UInt32(length))), on: stream)
+                offset += length
+                left -= length
+            }
+        case .data(let bytes):
+            var rest = bytes[...]
+            while !rest.isEmpty {
+                let allowed = try await stream.takeCredit(rest.count)
+                if allowed == 0 { return false }
+                send(.data(allowed == bytes.count ? bytes : Array(rest.prefix(allowed))), on: stream)
+                rest = rest.dropFirst(allowed)
+            }
+            transfer.bytesSent += UInt64(bytes.count)
+        }
+        return true
+    }
+
+    /// The blocks of a file in a destination.
+    func blocks(destination: UInt32, of path: [UInt8]) async throws -> BlockTable {
+        let stream = try begin(.blockRequest(BlockRequest(destination: destination, path: path)))
+        defer { finish(stream) }
+        var table = BlockTable()
+        while true {
+            switch try await stream.next() {
+            case .blocks(let blocks): for block in blocks { table.append(block) }
+            case .blocked(let size) where size == table.size: return table
+            case .blocked: throw LinkError.protocolViolation("blocks that do not add up")
+            case let other: throw unexpected(other)
+            }
         }
     }
 

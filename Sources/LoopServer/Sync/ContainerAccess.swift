@@ -19,19 +19,26 @@ protocol ContainerAccess: Sendable {
     func list(destination: Int, paths: [RelativePath]?) async throws -> [RelativePath: Entry]?
     /// The hashes of files; those that cannot be read are missing.
     func digests(destination: Int, of paths: [RelativePath]) async throws -> [RelativePath: SHA256Digest]
-    /// Brings content close to its place and returns its hash as the far end has it on disk.
+    /// Brings content close to its place.
     func stage(
         destination: Int, stage: UInt32, path: RelativePath, from file: LocalFile, progress: (Int64) -> Void
-    ) async throws -> SHA256Digest
+    ) async throws -> Delivery
     /// Gives up staged content.
     func abandon(destination: Int, stage: UInt32)
     /// Applies a batch; the results are in its order.
     func commit(destination: Int, _ operations: [FileOperation]) async throws -> [OperationResult]
     /// Runs a program in the container.
     func run(_ arguments: [String], output: (ProgramOutput) -> Void) async throws -> ProgramExit
-
     /// Leaves cleanly, within half a second.
     func end() async
     /// Drops the way now.
     func drop()
+}
+
+/// Content that is close to its place.
+struct Delivery: Sendable {
+    /// Its hash as the far end has it on disk.
+    let digest: SHA256Digest
+    /// How many bytes of content travelled: fewer than it has where the far end had parts of it.
+    let bytesSent: UInt64
 }

@@ -3,6 +3,8 @@ internal import Watcher
 internal import Wire
 
 /// The way through a helper.
+///
+/// Of large files only those blocks travel that the container lacks.
 final class LinkAccess: ContainerAccess {
     private let link: HelperLink
     /// The container's root as the helper sees it: `/proc/7/root`, or empty for its own.
@@ -11,7 +13,17 @@ final class LinkAccess: ContainerAccess {
     /// Runs programs in the container itself, where the helper is in another one beside it.
     private let target: (exec: any ContainerExec, instance: ContainerInstance)?
     private let numbers = Mutex<[Int: UInt32]>([:])
+    /// What large files may be built on.
+    ///
+    /// A base that is not what it seems to be shows in the hash of the result.
+    private let bases = Mutex<[Place: Base]>([:])
     let description: String
+
+    private enum Base {
+        /// There is a file whose blocks were not asked for yet.
+        case present
+        case known(BlockTable)
+    }
 
     /// A way by an open link.
     ///
@@ -49,7 +61,12 @@ final class LinkAccess: ContainerAccess {
             destination: try number(destination), paths: (paths ?? []).map(\.bytes), isRecursive: paths == nil)
         var entries: [RelativePath: Entry] = [:]
         try await link.list(request) { entry in
-            if entry.kind != .absent { entries[RelativePath(bytes: entry.path)] = entry }
+            guard entry.kind != .absent else { return }
+            let path = RelativePath(bytes: entry.path)
+            entries[path] = entry
+            if entry.kind == .file, entry.stamp.size >= UInt64(Transfer.smallestWithBlocks) {
+                bases.withLock { $0[Place(destination: destination, path: path)] = .present }
+            }
         } failed: { _ in
             // A folder that cannot be read there is compared as if it were empty: writing into it will say why.
         }
@@ -68,12 +85,44 @@ final class LinkAccess: ContainerAccess {
 
     func stage(
         destination: Int, stage: UInt32, path: RelativePath, from file: LocalFile, progress: (Int64) -> Void
-    ) async throws -> SHA256Digest {
+    ) async throws -> Delivery {
+        let number = try number(destination)
+        let place = Place(destination: destination, path: path)
+        let base = file.size >= Transfer.smallestWithBlocks ? try await base(of: place, number) : nil
         let request = Stage(
-            destination: try number(destination), stage: stage, sizeHint: UInt64(file.size), path: path.bytes)
-        let staged = try await link.stage(request, from: file, progress: progress)
-        guard let digest = SHA256Digest(staged.sha256) else { throw LinkError.protocolViolation("a short hash") }
-        return digest
+            destination: number, stage: stage, sizeHint: UInt64(file.size), path: path.bytes)
+        var transfer: Transfer
+        do {
+            transfer = try await link.stage(request, from: file, base: base, progress: progress)
+        } catch LinkError.refused where base != nil {
+            // The file that it was to be built on is gone, or shorter by now.
+            bases.withLock { $0[place] = nil }
+            transfer = try await link.stage(request, from: file, progress: progress)
+        }
+        if base != nil, transfer.staged.sha256 != file.digest.bytes {
+            // Somebody has changed that file since its blocks were named.
+            transfer = try await link.stage(request, from: file, progress: progress)
+        }
+        guard let digest = SHA256Digest(transfer.staged.sha256) else {
+            throw LinkError.protocolViolation("a short hash")
+        }
+        let blocks = transfer.blocks
+        bases.withLock { $0[place] = blocks.map(Base.known) }
+        return Delivery(digest: digest, bytesSent: transfer.bytesSent)
+    }
+
+    /// The blocks of what lies at a place, as far as it is worth building on.
+    private func base(of place: Place, _ number: UInt32) async throws -> BlockTable? {
+        switch bases.withLock({ $0[place] }) {
+        case .known(let blocks): return blocks
+        case .present:
+            do {
+                return try await link.blocks(destination: number, of: place.path.bytes)
+            } catch LinkError.refused {
+                return nil
+            }
+        case nil: return nil
+        }
     }
 
     func abandon(destination: Int, stage: UInt32) {

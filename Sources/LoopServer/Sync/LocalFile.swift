@@ -9,7 +9,8 @@ struct SourceChanged: Error {}
 
 /// An open local file on its way into containers, hashed while it is read.
 ///
-/// Reads must go from the beginning to the end in order; the last one checks that nobody wrote meanwhile.
+/// Reads must go from the beginning to the end in order, and may begin again; the last one checks that nobody wrote
+/// meanwhile.
 final class LocalFile: ContentSource {
     let size: Int64
     private let descriptor: Int32
@@ -52,7 +53,10 @@ final class LocalFile: ContentSource {
         }
         guard failure == 0 else { throw SystemError(code: failure, attempt: attempt) }
         guard !bytes.isEmpty else { throw SourceChanged() }
-        hash.withLock { chash_sha256_update(&$0, bytes, bytes.count) }
+        hash.withLock { hash in
+            if offset == 0 { chash_sha256_init(&hash) }
+            chash_sha256_update(&hash, bytes, bytes.count)
+        }
         if offset + Int64(bytes.count) >= size { try check() }
         return bytes
     }
@@ -90,6 +94,8 @@ final class LocalFile: ContentSource {
 struct ReadContent: Sendable {
     let digest: SHA256Digest
     let isCertain: Bool
+    /// How many bytes of it travelled.
+    var bytesSent: UInt64 = 0
 }
 
 /// Nanoseconds since 1970, the clock of files' times.
@@ -126,6 +132,9 @@ struct SHA256Digest: Hashable, Sendable {
         chash_sha256_update(&hash, bytes, bytes.count)
         self.init(finishing: &hash)
     }
+
+    /// The 32 bytes.
+    var bytes: [UInt8] { withUnsafeBytes(of: words) { Array($0) } }
 
     /// Lower-case hexadecimal, as `sha256sum` prints it.
     var hex: String {

@@ -13,6 +13,7 @@ final class Ticket {
     private(set) var paths: [String] = []
     private(set) var pods: Set<String> = []
     private(set) var bytes: Int64 = 0
+    private(set) var bytesSent: Int64 = 0
     private(set) var staged: UInt64
     private var acknowledged: UInt64
 
@@ -32,6 +33,7 @@ final class Ticket {
         var files = 0
         var deleted = 0
         var bytes: Int64 = 0
+        var bytesSent: Int64 = 0
         var paths: [String] = []
         var staged: UInt64
         var acknowledged: UInt64
@@ -46,6 +48,7 @@ final class Ticket {
         files = max(files, receipt.files)
         deleted = max(deleted, receipt.deleted)
         bytes = max(bytes, receipt.bytes)
+        bytesSent = max(bytesSent, receipt.bytesSent)
         if receipt.paths.count > paths.count { paths = receipt.paths }
         staged = max(staged, receipt.staged)
         acknowledged = max(acknowledged, receipt.acknowledged)
@@ -59,7 +62,7 @@ final class Ticket {
         guard waiting.isEmpty, !pods.isEmpty, files + deleted > 0 else { return nil }
         let milliseconds = { (from: UInt64, to: UInt64) in Double(to >= from ? to - from : 0) / 1e6 }
         return LoopEvent.Landed(
-            files: files, deleted: deleted, bytes: bytes, pods: pods.count, paths: paths,
+            files: files, deleted: deleted, bytes: bytes, bytesSent: bytesSent, pods: pods.count, paths: paths,
             milliseconds: milliseconds(firstEvent, acknowledged),
             legs: LoopEvent.Legs(
                 detect: milliseconds(firstEvent, settled), stage: milliseconds(settled, staged),

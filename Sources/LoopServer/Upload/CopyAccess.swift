@@ -67,7 +67,7 @@ final class CopyAccess: ContainerAccess {
 
     func stage(
         destination: Int, stage: UInt32, path: RelativePath, from file: LocalFile, progress: (Int64) -> Void
-    ) async throws -> SHA256Digest {
+    ) async throws -> Delivery {
         let name = "\(folder)/stage-\(stage)"
         let output = Glibc.open(name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o600)
         guard output >= 0 else { throw SystemError.last("create \(name)") }
@@ -80,7 +80,7 @@ final class CopyAccess: ContainerAccess {
         }
         let digest = file.digest
         state.withLock { $0.staged[stage] = (name, digest) }
-        return digest
+        return Delivery(digest: digest, bytesSent: UInt64(file.size))
     }
 
     func abandon(destination: Int, stage: UInt32) {

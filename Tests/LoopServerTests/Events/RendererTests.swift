@@ -39,17 +39,17 @@ struct RendererTests {
         ),
         (
             .landed(landed), ["3 files → 2 pods  6.4 ms"],
-            #""event":"landed","service":"web","files":3,"deleted":0,"bytes":12,"pods":2,"paths":["app/a.py"],"milliseconds":6.41,"legs":{"detect":5.1,"stage":0.8,"commit":0.512},"initial":false"#
+            #""event":"landed","service":"web","files":3,"deleted":0,"bytes":12,"bytesSent":12,"pods":2,"paths":["app/a.py"],"milliseconds":6.41,"legs":{"detect":5.1,"stage":0.8,"commit":0.512},"initial":false"#
         ),
         (
             .landed(.init(files: 1, deleted: 2, bytes: 50_000_000, pods: 1, milliseconds: 512.3)),
             ["1 file, 2 deleted, 50.0 MB → 1 pod  512 ms"],
-            #""event":"landed","service":"web","files":1,"deleted":2,"bytes":50000000,"pods":1,"paths":[],"milliseconds":512.3,"legs":{"detect":0.0,"stage":0.0,"commit":0.0},"initial":false"#
+            #""event":"landed","service":"web","files":1,"deleted":2,"bytes":50000000,"bytesSent":50000000,"pods":1,"paths":[],"milliseconds":512.3,"legs":{"detect":0.0,"stage":0.0,"commit":0.0},"initial":false"#
         ),
         (
             .landed(.init(files: 0, pods: 1, milliseconds: 4, isInitial: true)),
             ["in step, nothing to send → 1 pod  4.0 ms"],
-            #""event":"landed","service":"web","files":0,"deleted":0,"bytes":0,"pods":1,"paths":[],"milliseconds":4.0,"legs":{"detect":0.0,"stage":0.0,"commit":0.0},"initial":true"#
+            #""event":"landed","service":"web","files":0,"deleted":0,"bytes":0,"bytesSent":0,"pods":1,"paths":[],"milliseconds":4.0,"legs":{"detect":0.0,"stage":0.0,"commit":0.0},"initial":true"#
         ),
         (
             .skipped(path: "a\u{1B}[2J", reason: "no space"), ["skipped a\\u{1B}[2J: no space"],

@@ -9,7 +9,7 @@ import Wire
     private func stage(_ size: Int, _ link: HelperLink) -> Task<Staged, any Error> {
         let content = MemoryContent(bytes: [UInt8](repeating: 7, count: size))
         return Task {
-            try await link.stage(Stage(destination: 1, stage: 1, sizeHint: 0, path: [97]), from: content)
+            try await link.stage(Stage(destination: 1, stage: 1, sizeHint: 0, path: [97]), from: content).staged
         }
     }
 

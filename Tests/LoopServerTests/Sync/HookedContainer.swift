@@ -87,7 +87,7 @@ private struct HookedAccess: ContainerAccess {
 
     func stage(
         destination: Int, stage: UInt32, path: RelativePath, from file: LocalFile, progress: (Int64) -> Void
-    ) async throws -> SHA256Digest {
+    ) async throws -> Delivery {
         try await hooks.around(.stage("\(path)")) {
             try await inner.stage(destination: destination, stage: stage, path: path, from: file, progress: progress)
         }
