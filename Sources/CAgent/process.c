@@ -96,6 +96,11 @@ pid_t cagent_reap(pid_t child, int *code) {
     return ended;
 }
 
+int cagent_has_ended(pid_t child) {
+    siginfo_t info = {0};
+    return waitid(P_PID, (id_t)child, &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid == child;
+}
+
 void cagent_ignore_signal(int number) { signal(number, SIG_IGN); }
 
 int cagent_become_subreaper(void) { return prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); }

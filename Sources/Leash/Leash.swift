@@ -24,7 +24,7 @@ struct Leash {
 
     private mutating func run() -> Never {
         // Orphaned descendants become ours, so that they can be found and reaped.
-        _ = cagent_become_subreaper()
+        if !options.isGroupOnly { _ = cagent_become_subreaper() }
         let caught: [Int32] = [SIGCHLD, SIGTERM, SIGINT, SIGHUP]
         let signals = cagent_catch_signals(caught, Int32(caught.count))
         guard signals >= 0 else {
@@ -42,7 +42,7 @@ struct Leash {
             if watched[0].revents != 0 { takeSignals(signals) }
             if watched[1].revents != 0 { readHold() }
             descendantsLeft = reap()
-            if exitCode != nil, deadline == nil { end() }
+            if exitCode != nil, deadline == nil, !options.isGroupOnly { end() }
             // Past the deadline every turn kills again: what was a grandchild a moment ago is a child now.
             if let deadline, cagent_now() >= deadline { signalDescendants(SIGKILL) }
         }
@@ -92,6 +92,7 @@ struct Leash {
 
     /// Reaps what has ended; returns whether any child is left.
     private mutating func reap() -> Bool {
+        if options.isGroupOnly { return reapProgram() }
         while true {
             var code: Int32 = 0
             let ended = cagent_reap(-1, &code)
@@ -101,9 +102,21 @@ struct Leash {
         }
     }
 
+    /// Reaps the program, after its group where that is to end with it; returns whether it still runs.
+    private mutating func reapProgram() -> Bool {
+        guard exitCode == nil, cagent_has_ended(program) != 0 else { return exitCode == nil }
+        // The dead leader still holds the group's number.
+        if deadline != nil { kill(-program, SIGKILL) }
+        var code: Int32 = 0
+        _ = cagent_reap(program, &code)
+        exitCode = code
+        return false
+    }
+
     private func signalDescendants(_ signal: Int32) {
         // The group's number is the program's pid: once that is reaped and the group empty, it may be anyone's.
         if exitCode == nil { kill(-program, signal) }
+        if options.isGroupOnly { return }
         forEachChild { child in
             kill(child, signal)
         }

@@ -5,12 +5,19 @@ struct Options {
     /// How long the group may take to end by itself after SIGTERM.
     var grace: Int64 = 500
     var hold: Int32 = 0
+    /// Whether only the program's own group is held: what it starts as a daemon stays.
+    var isGroupOnly = false
     /// The program and its arguments, ended by a null pointer as `execvp` wants them.
     let program: UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>
 
     init?(_ arguments: UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>, count: Int) {
         var index = 1
         while index < count, let argument = arguments[index], strcmp(argument, "--") != 0 {
+            if strcmp(argument, "--group") == 0 {
+                isGroupOnly = true
+                index += 1
+                continue
+            }
             guard index + 1 < count, let text = arguments[index + 1] else { return nil }
             var end: UnsafeMutablePointer<CChar>?
             let number = strtol(text, &end, 10)

@@ -4,8 +4,8 @@ import Testing
 
 @Suite("The leash")
 struct LeashTests {
-    private func start(_ script: String, grace: Int = 200) async throws -> Child {
-        var launch = Launch([Built.leash, "--grace-ms", "\(grace)", "--", "sh", "-c", script])
+    private func start(_ script: String, grace: Int = 200, options: [String] = []) async throws -> Child {
+        var launch = Launch([Built.leash] + options + ["--grace-ms", "\(grace)", "--", "sh", "-c", script])
         launch.standardInput = .pipe
         return try await Child.spawn(launch)
     }
@@ -42,6 +42,26 @@ struct LeashTests {
         for arguments in [[], ["sh"], ["--"], ["--grace-ms", "x", "--", "sh"], ["--grace-ms"]] {
             #expect(try await Child.run(Launch([Built.leash] + arguments)).status == .exited(2))
         }
+    }
+
+    @Test(
+        "with --group what the program leaves behind stays when it ends by itself, and ends with it when it is let go")
+    func groupOnly() async throws {
+        let left = try await start("sleep 1000 & echo $!", options: ["--group"])
+        let server = try await numbers(left, count: 1)
+        #expect(await left.wait() == .exited(0))
+        let pid = try #require(server.first)
+        #expect(kill(pid, 0) == 0)
+        kill(pid, SIGKILL)
+
+        let held = try await start(
+            "trap '' TERM; sleep 1000 & echo $!; while :; do sleep 1; done", options: ["--group"])
+        let child = try #require(try await numbers(held, count: 1).first)
+        held.standardInput?.close()
+        #expect(await held.wait() == .signalled(SIGKILL))
+        // Dead, though perhaps not yet reaped by whoever adopted it.
+        let state = Disk.bytes("/proc/\(child)/stat").map(\.text)
+        #expect(state == nil || state?.contains(") Z ") == true)
     }
 
     @Test("TERM and INT are forwarded to the group", arguments: [SIGTERM, SIGINT])

@@ -84,6 +84,8 @@ pid_t cagent_spawn(char *const argv[], char *const envp[], const char *directory
 /// Reaps an ended child (any, for -1) without waiting: its pid, or 0 where none has ended. `code` becomes the exit code,
 /// or the negated number of the signal.
 pid_t cagent_reap(pid_t child, int *code);
+/// Whether a child has ended, without reaping it: its number is nobody else's yet.
+int cagent_has_ended(pid_t child);
 /// Makes orphaned descendants children of this process.
 int cagent_become_subreaper(void);
 /// From now on the number of each of these signals is written, as a byte, to the returned descriptor's other end.

@@ -1,5 +1,4 @@
 internal import JSON
-public import Watcher
 
 /// A checked `loop.json`: every default filled in, every path absolute and free of `.` and `..`.
 public struct Configuration: Equatable, Sendable {
@@ -13,6 +12,8 @@ public struct Configuration: Equatable, Sendable {
     public var cluster: Cluster
     /// How changes on disk become batches.
     public var watch: WatchSettings
+    /// What rules build before they act: the named ones of `builds`, and those that stand in a rule itself.
+    public var builds: [Build] = []
     /// The services in the order of the file; names are unique.
     public var services: [Service]
     /// Where values stand that are compared with the disk later, by JSON path.
@@ -108,42 +109,4 @@ public enum WorkloadKind: String, CaseIterable, Sendable {
     case deployment
     case statefulset
     case daemonset
-}
-
-/// One entry of `rules`.
-public struct Rule: Equatable, Sendable {
-    /// Patterns relative to the service's root; at least one.
-    public var watch: [Glob]
-    /// Where matching files go.
-    public var sync: Sync
-    /// What runs after each batch of this rule, in order.
-    public var then: [Step] = []
-}
-
-/// Where a rule's files go.
-public struct Sync: Equatable, Sendable {
-    /// How files travel.
-    public enum Transport: Equatable, Sendable {
-        /// The first way that works.
-        case automatic
-        /// The helper over exec, or an error: never the slow way.
-        case exec
-        /// `kubectl cp` for each change.
-        case cp
-    }
-
-    /// The absolute folder in the container, free of `.` and `..`, without a trailing slash unless it is `/`.
-    public var to: String
-    /// The folder, relative to the service's root, that is taken off a file's path; `nil` is the pattern's fixed part.
-    public var from: String?
-    /// Whether files in the container that do not exist here are deleted.
-    public var mirror: Bool = false
-    /// How files travel.
-    public var via: Transport = .automatic
-}
-
-/// One entry of `then`.
-public enum Step: Equatable, Sendable {
-    /// Runs a program in the container, with its arguments; no shell.
-    case exec([String])
 }

@@ -8,8 +8,8 @@ struct ConfigurationKeys: Sendable {
     let later: [String]
 
     static let root = ConfigurationKeys(
-        section: "loop.json", known: ["$schema", "version", "project", "cluster", "watch", "services"],
-        later: ["registry", "builds", "forward"])
+        section: "loop.json", known: ["$schema", "version", "project", "cluster", "watch", "builds", "services"],
+        later: ["registry", "forward"])
     static let cluster = ConfigurationKeys(
         section: "cluster",
         known: ["provider", "context", "namespace", "kubeconfig", "allowContexts", "helperImage"],
@@ -21,15 +21,19 @@ struct ConfigurationKeys: Sendable {
         known: ["root", "workload", "selector", "container", "manifests", "dependsOn", "rules"],
         later: ["host", "dev", "forward", "needs"])
     static let rule = ConfigurationKeys(
-        section: "rule", known: ["watch", "sync", "then"],
-        later: ["build", "sideload", "image", "deploy", "host", "nix", "needs"])
+        section: "rule", known: ["watch", "sync", "build", "sideload", "then"],
+        later: ["image", "deploy", "host", "nix", "needs"])
     static let sync = ConfigurationKeys(
         section: "sync", known: ["to", "from", "mirror", "via"], later: [])
     static let step = ConfigurationKeys(
         section: "step", known: ["exec"], later: ["restart"])
+    static let build = ConfigurationKeys(
+        section: "build", known: ["run", "dir", "env", "watch"], later: [])
+    static let sideload = ConfigurationKeys(
+        section: "sideload", known: ["from", "to"], later: ["on", "nix", "profile"])
 
     /// All sections with keys of their own.
-    static let sections = [root, cluster, watch, service, rule, sync, step]
+    static let sections = [root, cluster, watch, build, service, rule, sync, sideload, step]
     /// Providers that are planned.
     static let laterProviders = ["k3d", "colima"]
 

@@ -33,6 +33,9 @@ struct ConfigurationReader {
     /// Which service writes where, to find those that would write into one folder of one container.
     var claims: [DestinationClaim] = []
 
+    /// The builds that were read so far: the named ones first.
+    var builds: [Build] = []
+
     init(file: String, directory: String) {
         self.file = file
         self.directory = directory

@@ -12,10 +12,11 @@ extension ConfigurationReader {
         let project = keys["project"] == nil ? projectFromFolder(root) : label(keys["project"])
         let cluster = keys["cluster"].flatMap { self.cluster($0) } ?? Cluster()
         let watch = keys["watch"].flatMap { self.watch($0) } ?? WatchSettings()
+        self.builds(keys["builds"])
         let services = self.services(keys["services"], root: root)
         return Configuration(
             file: file, directory: directory, project: project ?? "", cluster: cluster, watch: watch,
-            services: services, places: places)
+            builds: builds, services: services, places: places)
     }
 
     /// A newer file may mean other things by the same keys, so that nothing else of it is looked at.

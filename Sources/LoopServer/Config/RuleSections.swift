@@ -3,24 +3,46 @@ internal import Watcher
 
 /// `rules`: what is watched, where it goes, and what runs then.
 extension ConfigurationReader {
-    mutating func rule(_ node: Node) -> Rule? {
+    /// A rule; `name` is what a build that stands in it is called.
+    mutating func rule(_ node: Node, root: String, name: String) -> Rule? {
         guard let keys = section(node, .rule) else { return nil }
         // A rule of a planned strategy has been reported by that key; what is missing beside it is no second problem.
         let isPlanned = node.value.memberKeys.contains { ConfigurationKeys.rule.later.contains($0) }
         let watch = patterns(keys["watch"])
+        let then = (elements(keys["then"]) ?? []).compactMap { step($0) }
+        if let sideload = keys["sideload"] {
+            if let sync = keys["sync"] {
+                error(sync, "a rule has \"sync\" or \"sideload\", not both", hint: "make two rules of it")
+            }
+            let build = keys["build"].flatMap { self.build(of: $0, root: root, name: name) }
+            // A build that there is not was reported; what it would have watched is no second problem.
+            let isUnknown = keys["build"] != nil && build == nil
+            if keys["watch"] == nil, !isUnknown, build.map({ watches(build: $0) }) != true {
+                error(
+                    node, "\"watch\" is missing",
+                    hint: "what the build is made from: \"watch\": [\"src/**\"], here or at the build")
+            }
+            return Rule(watch: watch, build: build, sideload: self.sideload(sideload, root: root), then: then)
+        }
+        if let build = keys["build"] {
+            error(
+                build, "\"build\" without \"sideload\"",
+                hint: "\"sideload\" says which of the files that it makes go where")
+        }
         if keys["watch"] == nil, !isPlanned {
             error(node, "\"watch\" is missing", hint: "the files of the rule: \"watch\": [\"app/**\"]")
         }
         let sync = keys["sync"].flatMap { self.sync($0) }
         if keys["sync"] == nil, !isPlanned {
-            error(node, "\"sync\" is missing", hint: "where the files go: \"sync\": {\"to\": \"/srv/app\"}")
+            error(
+                node, "\"sync\" is missing",
+                hint: "where the files go: \"sync\": {\"to\": \"/srv/app\"}; or \"sideload\" for what a build makes")
         }
-        let then = (elements(keys["then"]) ?? []).compactMap { step($0) }
         guard let sync else { return nil }
         return Rule(watch: watch, sync: sync, then: then)
     }
 
-    private mutating func patterns(_ node: Node?) -> [Glob] {
+    mutating func patterns(_ node: Node?) -> [Glob] {
         guard let node, let patterns = elements(node) else { return [] }
         if patterns.isEmpty { error(node, "no pattern: the rule would never match") }
         return patterns.compactMap { pattern in
@@ -66,7 +88,7 @@ extension ConfigurationReader {
         return Sync(to: to, from: from, mirror: mirror, via: via == "cp" ? .cp : via == "exec" ? .exec : .automatic)
     }
 
-    private mutating func destination(_ node: Node) -> String? {
+    mutating func destination(_ node: Node) -> String? {
         guard let text = string(node) else { return nil }
         guard text.hasPrefix("/") else {
             error(node, "\"\(text)\" is not absolute", hint: "\"to\" is a folder in the container: \"/\(text)\"?")
@@ -98,14 +120,19 @@ extension ConfigurationReader {
             if !isPlanned { error(node, "\"exec\" is missing", hint: "{\"exec\": [\"program\", \"argument\"]}") }
             return nil
         }
-        if case .string = exec.value.kind {
-            error(exec, "an array should be here, not a string", hint: "there is no shell: [\"program\", \"argument\"]")
+        return arguments(exec).map(Step.exec)
+    }
+
+    /// A program and its arguments; `nil` when there is none.
+    mutating func arguments(_ node: Node) -> [String]? {
+        if case .string = node.value.kind {
+            error(node, "an array should be here, not a string", hint: "there is no shell: [\"program\", \"argument\"]")
             return nil
         }
-        guard let elements = elements(exec) else { return nil }
+        guard let elements = elements(node) else { return nil }
         let arguments = elements.enumerated().compactMap { argument($0.element, isProgram: $0.offset == 0) }
-        if elements.isEmpty { error(exec, "no program is named") }
-        return arguments.isEmpty ? nil : .exec(arguments)
+        if elements.isEmpty { error(node, "no program is named") }
+        return arguments.isEmpty ? nil : arguments
     }
 
     /// An argument may be empty, the program's name may not.

@@ -35,10 +35,10 @@ extension ConfigurationReader {
             note(manifest)
             service.manifests.append(ProjectPath.join(root, path))
         }
-        for rule in elements(keys["rules"]) ?? [] {
-            guard let read = self.rule(rule) else { continue }
+        for (number, rule) in (elements(keys["rules"]) ?? []).enumerated() {
+            guard let read = self.rule(rule, root: root, name: "\(name)/rules[\(number)]") else { continue }
             service.rules.append(read)
-            claim(read.sync, in: rule, by: service)
+            if let sync = read.sync { claim(sync, in: rule, by: service) }
         }
         let hasTarget = keys["workload"] != nil || keys["selector"] != nil
         if !hasTarget, keys["rules"] != nil {

@@ -92,6 +92,25 @@ struct LocalTree: Sendable {
         return LocalEntry(status, target: LocalTree.target(name))
     }
 
+    /// Visits something and all that is below it, a folder before what is in it; ignored or not.
+    func walk(_ start: RelativePath, visit: (RelativePath, LocalEntry) -> Void) {
+        guard let entry = entry(start) else { return }
+        visit(start, entry)
+        guard entry.isFolder, let folder = opendir(systemPath(start)) else { return }
+        defer { closedir(folder) }
+        while let found = readdir(folder) {
+            let name = withUnsafePointer(to: &found.pointee.d_name) { pointer in
+                pointer.withMemoryRebound(to: UInt8.self, capacity: 256) { name in
+                    Array(
+                        UnsafeBufferPointer(
+                            start: name, count: strlen(UnsafeRawPointer(name).assumingMemoryBound(to: CChar.self))))
+                }
+            }
+            if name == [46] || name == [46, 46] { continue }
+            walk(start.appending(name), visit: visit)
+        }
+    }
+
     /// Whether nothing that travels is at a path any more.
     ///
     /// A folder that cannot be read, or a disk that does not answer, hides what is there: that is not gone; nor is

@@ -27,6 +27,16 @@ struct Destination: Equatable, Sendable {
     var isListedWhole: Bool
 }
 
+/// Something that a build makes: a file, or a folder with what is in it.
+struct BuildOutput: Equatable, Sendable {
+    /// The number of the rule that sideloads it.
+    let rule: Int
+    /// Where it is here, relative to the project's folder.
+    let local: RelativePath
+    /// Where it goes.
+    let place: Place
+}
+
 /// A service's rules in the form that decides about paths: a pure function of `loop.json`.
 ///
 /// Local paths are relative to the project's folder, which is what is watched.
@@ -41,29 +51,45 @@ struct ServicePlan: Sendable {
     let destinations: [Destination]
     /// The service's root, relative to the project's folder.
     let root: RelativePath
-    private let rules: [(patterns: [Pattern], destination: Int)]
+    /// What builds make, rule by rule.
+    let outputs: [BuildOutput]
+    /// `destination` is `nil` for a rule that takes a path only to build from it.
+    private let rules: [(patterns: [Pattern], destination: Int?)]
 
     /// Prepares a service of the project in the folder `project`.
     init(_ service: Service, project: String) {
         self.service = service
         root = ServicePlan.relative(service.root, to: project)
         var destinations: [Destination] = []
-        rules = service.rules.map { rule in
-            let patterns = rule.watch.map { glob in
-                Pattern(glob: glob, base: rule.sync.from.map { RelativePath($0) } ?? glob.fixedPart)
-            }
-            let known = destinations.firstIndex { $0.path == rule.sync.to }
-            let takesAll = rule.sync.to != "/" && rule.watch.contains { $0.pattern.hasSuffix("**") }
-            let isListedWhole = takesAll || rule.sync.mirror
-            if let known {
-                destinations[known].mirror = destinations[known].mirror || rule.sync.mirror
+        func number(of path: String, mirror: Bool = false, isListedWhole: Bool = false) -> Int {
+            if let known = destinations.firstIndex(where: { $0.path == path }) {
+                destinations[known].mirror = destinations[known].mirror || mirror
                 destinations[known].isListedWhole = destinations[known].isListedWhole || isListedWhole
-            } else {
-                destinations.append(
-                    Destination(path: rule.sync.to, mirror: rule.sync.mirror, isListedWhole: isListedWhole))
+                return known
             }
-            return (patterns, known ?? destinations.count - 1)
+            destinations.append(Destination(path: path, mirror: mirror, isListedWhole: isListedWhole))
+            return destinations.count - 1
         }
+        var outputs: [BuildOutput] = []
+        rules = service.rules.enumerated().map { rule, about in
+            switch about.action {
+            case .sync(let sync):
+                let patterns = about.watch.map { glob in
+                    Pattern(glob: glob, base: sync.from.map { RelativePath($0) } ?? glob.fixedPart)
+                }
+                let takesAll = sync.to != "/" && about.watch.contains { $0.pattern.hasSuffix("**") }
+                return (patterns, number(of: sync.to, mirror: sync.mirror, isListedWhole: takesAll || sync.mirror))
+            case .sideload(let items):
+                for item in items {
+                    let (folder, name) = ServicePlan.split(item.to)
+                    let place = Place(destination: number(of: folder), path: RelativePath(name))
+                    outputs.append(
+                        BuildOutput(rule: rule, local: ServicePlan.relative(item.from, to: project), place: place))
+                }
+                return (about.watch.map { Pattern(glob: $0, base: $0.fixedPart) }, nil)
+            }
+        }
+        self.outputs = outputs
         self.destinations = destinations
     }
 
@@ -74,8 +100,9 @@ struct ServicePlan: Sendable {
         guard let path = local.relative(to: root), !path.isRoot else { return nil }
         for (number, rule) in rules.enumerated() {
             for pattern in rule.patterns where pattern.glob.matches(path) {
+                guard let destination = rule.destination else { return nil }
                 guard let below = path.relative(to: pattern.base), !below.isRoot else { continue }
-                return Placement(place: Place(destination: rule.destination, path: below), rule: number)
+                return Placement(place: Place(destination: destination, path: below), rule: number)
             }
         }
         return nil
@@ -112,8 +139,21 @@ struct ServicePlan: Sendable {
         }
     }
 
-    /// Whether a local path lies in the service's folder, so that it should be named when no rule takes it.
-    func isNear(_ local: RelativePath) -> Bool { local.isInside(root) }
+    /// Whether a local path lies in the service's folder and no rule has a use for it, so that it should be named.
+    func isOverlooked(_ local: RelativePath) -> Bool {
+        guard let path = local.relative(to: root), !path.isRoot, !isOutput(local) else { return false }
+        return !rules.contains { $0.patterns.contains { $0.glob.matches(path) } }
+    }
+
+    /// Whether a local path is something that a build makes.
+    func isOutput(_ local: RelativePath) -> Bool { outputs.contains { local.isInside($0.local) } }
+
+    /// The first sideload rule that takes a local path, to build from it.
+    func builder(of local: RelativePath) -> Int? {
+        guard let path = local.relative(to: root), !path.isRoot, !isOutput(local) else { return nil }
+        let taken = rules.firstIndex { $0.patterns.contains { $0.glob.matches(path) } }
+        return taken.flatMap { rules[$0].destination == nil ? $0 : nil }
+    }
 
     /// Whether a rule could take something below a local folder, so that a walk has to enter it.
     func canMatch(inside local: RelativePath) -> Bool {
@@ -123,12 +163,21 @@ struct ServicePlan: Sendable {
 
     /// The local folders below which files can match, none inside another.
     var bases: [RelativePath] {
-        let all = Set(rules.flatMap { $0.patterns.map { root.appending($0.glob.fixedPart.bytes) } })
+        let all = Set(
+            rules.filter { $0.destination != nil }.flatMap {
+                $0.patterns.map { root.appending($0.glob.fixedPart.bytes) }
+            })
         return all.filter { base in !all.contains { $0 != base && base.isInside($0) } }.sorted()
     }
 
     /// The `then` steps of a rule.
     func steps(of rule: Int) -> [Step] { service.rules[rule].then }
+
+    /// The folder of an absolute path, and the name in it.
+    private static func split(_ path: String) -> (folder: String, name: String) {
+        guard let slash = path.lastIndex(of: "/") else { return ("/", path) }
+        return (slash == path.startIndex ? "/" : String(path[..<slash]), String(path[path.index(after: slash)...]))
+    }
 
     private static func relative(_ path: String, to project: String) -> RelativePath {
         RelativePath(path).relative(to: RelativePath(project)) ?? .root

@@ -45,7 +45,8 @@ struct SessionRun: Sendable {
                     runs.append(run)
                 }
             }
-            var outcome = await work(runs, once: once)
+            let builds = SessionBuilds(runs, configuration, leash: connection.leash, emit: emit)
+            var outcome = await work(runs, builds, once: once)
             if once, outcome == .done, !isDeployed { outcome = .failed }
             await withTaskGroup { group in
                 for run in runs {
@@ -60,7 +61,7 @@ struct SessionRun: Sendable {
     }
 
     /// Watches and follows pods until something ends the session.
-    private func work(_ runs: [ServiceRun], once: Bool) async -> Outcome {
+    private func work(_ runs: [ServiceRun], _ builds: SessionBuilds, once: Bool) async -> Outcome {
         guard !runs.isEmpty else {
             report(.notice("no service has rules: there is nothing to sync"))
             return .done
@@ -76,16 +77,20 @@ struct SessionRun: Sendable {
             report(.notice(notice))
         }
         defer { watcher.stop() }
+        let surveyed = Gate()
         return await withTaskGroup(of: Outcome?.self) { group in
-            group.addTask { await self.follow(watcher, runs) }
+            group.addTask { await self.follow(watcher, runs, builds) { surveyed.signal() } }
+            group.addTask {
+                await builds.run()
+                return nil
+            }
             if once {
                 group.addTask {
-                    for run in runs { await run.lane.untilConverged() }
-                    if Task.isCancelled { return nil }
-                    for run in runs where await !run.lane.isWhole { return .failed }
-                    return .done
+                    await surveyed.pass()
+                    let isBuilt = await builds.untilIdle()
+                    let outcome = await self.untilConverged(runs)
+                    return outcome == .done && !isBuilt ? .failed : outcome
                 }
-                group.addTask { await self.giveUp(runs) }
             }
             let first = await group.next() ?? nil
             group.cancelAll()
@@ -94,14 +99,35 @@ struct SessionRun: Sendable {
         }
     }
 
+    /// Returns once every container has everything, or after a minute, in which pods that come up at all would have.
+    private func untilConverged(_ runs: [ServiceRun]) async -> Outcome? {
+        await withTaskGroup(of: Outcome?.self) { group in
+            group.addTask {
+                for run in runs { await run.lane.untilConverged() }
+                if Task.isCancelled { return nil }
+                for run in runs where await !run.lane.isWhole { return .failed }
+                return .done
+            }
+            group.addTask { await self.giveUp(runs) }
+            defer { group.cancelAll() }
+            return await group.next() ?? nil
+        }
+    }
+
     /// Feeds the lanes; once every lane has seen the tree, the services follow their pods.
-    private func follow(_ watcher: Watcher, _ runs: [ServiceRun]) async -> Outcome? {
+    private func follow(
+        _ watcher: Watcher, _ runs: [ServiceRun], _ builds: SessionBuilds,
+        onSurveyed: @escaping @Sendable () -> Void
+    ) async -> Outcome? {
         let ready = Gate()
         return await withTaskGroup(of: Outcome?.self) { group in
             group.addTask {
                 let loop = WatchLoop(
-                    watcher: watcher, lanes: runs.map(\.lane), startFiles: startFiles, emit: self.emit
-                ) { ready.signal() }
+                    watcher: watcher, lanes: runs.map(\.lane), builds: builds, startFiles: startFiles, emit: self.emit
+                ) {
+                    onSurveyed()
+                    ready.signal()
+                }
                 do {
                     try await loop.run()
                     return nil
@@ -199,7 +225,7 @@ struct SessionRun: Sendable {
         let pods = KubePods(
             client: connection.client, namespace: configuration.namespace, kubectl: connection.context.kubectl,
             leash: connection.leash)
-        let vias = Set(service.rules.map(\.sync.via))
+        let vias = Set(service.rules.compactMap(\.sync?.via))
         let folder = "\(scratch)/\(service.name)"
         guard mkdir(folder, 0o700) == 0 else { throw SystemError.last("mkdir \(folder)") }
         let emit = emit

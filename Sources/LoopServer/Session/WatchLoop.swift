@@ -4,6 +4,7 @@ internal import Watcher
 struct WatchLoop: Sendable {
     let watcher: Watcher
     let lanes: [ServiceLane]
+    var builds: SessionBuilds?
     /// What is read only when loopd starts.
     let startFiles: StartFiles
     let emit: @Sendable (LoopEvent) -> Void
@@ -20,11 +21,13 @@ struct WatchLoop: Sendable {
             switch event {
             case .ready(let folders):
                 for lane in lanes { await lane.survey() }
+                await builds?.buildAll()
                 report(.watching(folders: folders, milliseconds: Double(monotonicNow() - started) / 1e6))
                 await onReady()
             case .settled(var changes):
                 tellStartFiles(&changes)
                 for lane in lanes { await lane.settle(changes) }
+                await builds?.settle(changes)
             case .finished(let path):
                 for lane in lanes { await lane.prepare(path) }
             case .rootVanished:

@@ -79,6 +79,10 @@ extension ServiceLane {
             ours: { journal.hasWritten(Place(destination: number, path: $0)) }, mirror: destination.mirror)
         let unequal = try await unequalContent(diff.doubtful, number, access)
         for path in unequal { diff.needs[path] = Need.everything }
+        for path in diff.doubtful where diff.needs[path] != .everything {
+            let place = Place(destination: number, path: path)
+            if let item = index.items[place], item.isOutput { replica.landed[place] = item.digest }
+        }
         return diff
     }
 

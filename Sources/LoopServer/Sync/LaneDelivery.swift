@@ -58,7 +58,15 @@ extension ServiceLane {
             switch sent.outcome {
             case .success(let content):
                 index.learn(content, of: sent.place, as: sent.item.entry)
+                if sent.item.isOutput, replica.landed[sent.place] == content.digest,
+                    !work.retried.contains(sent.place)
+                {
+                    // A build that made the same bytes again: there is nothing to take up.
+                    access.abandon(destination: sent.place.destination, stage: sent.stage)
+                    continue
+                }
                 if case .file(let size) = sent.item.entry.kind { receipt.bytes += size }
+                receipt.bytesSent += Int64(clamping: content.bytesSent)
                 batches[sent.place.destination, default: Batch()].contents.append(
                     .place(
                         stage: sent.stage, path: sent.place.path.bytes, mode: sent.item.entry.mode,
@@ -72,6 +80,9 @@ extension ServiceLane {
                     throw replaced(sent.place.destination)
                 }
                 skip(sent.place, failure.code, failure.text, replica, isRetried: work.retried.contains(sent.place))
+            case .failure(is SourceChanged) where sent.item.isOutput:
+                // Something builds it again just now: what comes of that is sent when it is ready.
+                replica.owed[sent.place] = .everything
             case .failure(is SourceChanged): changedAgain.append(sent.item.local)
             case .failure(let error as SystemError):
                 owe(
@@ -91,6 +102,7 @@ extension ServiceLane {
         if !succeeded.isEmpty { replica.owedSteps.formUnion(replica.doubtfulSteps) }
         replica.doubtfulSteps = []
         receipt.acknowledged = monotonicNow()
+        for place in succeeded { replica.landed[place] = index.items[place].flatMap { $0.isOutput ? $0.digest : nil } }
         journal.wrote(succeeded.filter { index.items[$0] != nil })
         for ticket in work.tickets { ticket.land(in: replica.instance, receipt) }
         reportLanded(work.tickets)

@@ -100,6 +100,8 @@ final class Replica {
     var stepError: (any Error)?
     /// Whether a step has failed since the way stands.
     var hasFailedStep = false
+    /// The content of what builds made, as the container has it.
+    var landed: [Place: SHA256Digest] = [:]
     var early: [Place: Early] = [:]
     /// Up to which deletion the container has been told.
     var toldSerial: UInt64 = 0
@@ -149,6 +151,7 @@ final class Replica {
         for early in early.values { early.content.cancel() }
         early = [:]
         owed = [:]
+        landed = [:]
         hasFailedStep = false
         stopSteps()
         let tickets = work.tickets + (held?.tickets ?? [])

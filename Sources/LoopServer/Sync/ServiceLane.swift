@@ -72,12 +72,30 @@ actor ServiceLane {
         tell(findings, firstEvent: changes.firstEvent, settled: settled)
     }
 
+    /// Takes what builds have made for some rules, and brings it to every container.
+    ///
+    /// `firstEvent` is when the change began that was built, `settled` when the build ended.
+    func takeOutputs(of rules: Set<Int>, firstEvent: UInt64, settled: UInt64) {
+        var findings = Findings()
+        for output in index.look(atOutputsOf: rules, &findings) {
+            report(
+                .failed(
+                    LoopEvent.Failure(
+                        "\(output.local) is missing after the build: nothing was sent",
+                        nextStep: "\"from\" of the rule has to name what the build makes")))
+        }
+        guard !findings.changed.isEmpty else { return }
+        journal.note(findings.changed.keys, in: index)
+        tell(findings, firstEvent: firstEvent, settled: settled)
+    }
+
     /// Takes files that some container still lacks as changed when anything is heard of them: that they are as they were
     /// at the last look does not mean that they have arrived.
     private func addOwed(_ changes: ChangeSet, _ findings: inout Findings) {
         let owed = replicas.values.reduce(into: Set<Place>()) { $0.formUnion($1.owed.keys) }
         for place in owed where findings.changed[place] == nil {
-            guard let item = index.items[place], changes.covers(item.local) else { continue }
+            // What a build makes is whole when the build has ended, whatever is heard of it before.
+            guard let item = index.items[place], !item.isOutput, changes.covers(item.local) else { continue }
             findings.changed[place] = .everything
             findings.rules.insert(item.rule)
         }
@@ -313,12 +331,12 @@ actor ServiceLane {
     ) async throws -> ReadContent {
         try Task.checkCancellation()
         let file = try LocalFile(path, in: tree, expected: entry)
-        let digest = try await access.stage(
+        let delivery = try await access.stage(
             destination: place.destination, stage: stage, path: place.path, from: file, progress: progress)
-        guard digest == file.digest else {
+        guard delivery.digest == file.digest else {
             throw LinkError.protocolViolation("\(path) has another hash in the container than here")
         }
-        return ReadContent(digest: digest, isCertain: file.isCertain)
+        return ReadContent(digest: delivery.digest, isCertain: file.isCertain, bytesSent: delivery.bytesSent)
     }
 }
 

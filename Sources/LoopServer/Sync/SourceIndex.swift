@@ -36,6 +36,8 @@ struct SourceIndex: Sendable {
         var digest: SHA256Digest?
         /// Whether every later write changes `entry`; until then only the bytes tell.
         var isCertain: Bool
+        /// Whether a build made it: only the end of a build says what it is.
+        var isOutput = false
 
         init(local: RelativePath, rule: Int, entry: LocalEntry, digest: SHA256Digest? = nil) {
             self.local = local
@@ -78,7 +80,9 @@ struct SourceIndex: Sendable {
     private mutating func compare(_ changes: ChangeSet, rules: IgnoreRules, _ findings: inout Findings) {
         var seen: Set<RelativePath> = []
         for subtree in changes.rescan { walk(subtree, rules: rules, &seen, &findings) }
-        let unseen = items.filter { !seen.contains($0.value.local) && changes.isRescanned($0.value.local) }
+        let unseen = items.filter {
+            !$0.value.isOutput && !seen.contains($0.value.local) && changes.isRescanned($0.value.local)
+        }
         for (place, item) in unseen {
             if tree.isGone(item.local) || isHidden(item.local, tree.entry(item.local), item, rules) {
                 drop(place, rules, &findings)
@@ -93,7 +97,7 @@ struct SourceIndex: Sendable {
     /// Looks at one path again.
     mutating func look(at path: RelativePath, rules: IgnoreRules, _ findings: inout Findings) {
         guard let placement = plan.placement(of: path) else {
-            if plan.isNear(path), !path.isRoot, tree.entry(path)?.isFolder == false { findings.unmatched.append(path) }
+            if plan.isOverlooked(path), tree.entry(path)?.isFolder == false { findings.unmatched.append(path) }
             return
         }
         let known = items[placement.place]
@@ -125,6 +129,44 @@ struct SourceIndex: Sendable {
         guard !shared.isEmpty else { return }
         let others = items.filter { shared.contains($0.value.entry.identity.inode) && findings.changed[$0.key] == nil }
         for item in others.values { look(at: item.local, rules: rules, &findings) }
+    }
+
+    /// Looks at what builds have made for some rules.
+    ///
+    /// Everything that is there counts as changed, because only its bytes tell: they are read on their way. What a folder
+    /// had before and has no more is gone. Returns the outputs that are missing altogether.
+    mutating func look(atOutputsOf rules: Set<Int>, _ findings: inout Findings) -> [BuildOutput] {
+        var missing: [BuildOutput] = []
+        for output in plan.outputs where rules.contains(output.rule) {
+            guard tree.entry(output.local) != nil else {
+                missing.append(output)
+                continue
+            }
+            var seen: Set<Place> = []
+            tree.walk(output.local) { local, entry in
+                let below = local.relative(to: output.local) ?? .root
+                let place = Place(
+                    destination: output.place.destination, path: output.place.path.appending(below.bytes))
+                seen.insert(place)
+                var item = Item(local: local, rule: output.rule, entry: entry)
+                item.isOutput = true
+                if let old = items[place], old.entry.isFolder != entry.isFolder { findings.replaced.insert(place) }
+                gone[place] = nil
+                items[place] = item
+                findings.changed[place] = .everything
+            }
+            for (place, item) in items
+            where item.isOutput && item.local.isInside(output.local) && place.destination == output.place.destination
+                && !seen.contains(place)
+            {
+                items[place] = nil
+                serial += 1
+                gone[place] = serial
+                findings.changed[place] = .everything
+            }
+            findings.rules.insert(output.rule)
+        }
+        return missing
     }
 
     /// Whether everything local that had this place is gone; false when no rule leads there any more.

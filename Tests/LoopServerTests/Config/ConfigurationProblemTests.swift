@@ -48,10 +48,9 @@ struct ConfigurationProblemTests {
         ),
         (
             "{\"a b\": 1, \(good)}",
-            "loop.json:1:2: $[\"a b\"]: unknown key \"a b\" (known here: $schema, version, project, cluster, watch, services)"
+            "loop.json:1:2: $[\"a b\"]: unknown key \"a b\" (known here: $schema, version, project, cluster, watch, builds, services)"
         ),
         ("{\"registry\": {}, \(good)}", "loop.json:1:2: $.registry: \"registry\" is not supported yet"),
-        ("{\"builds\": {}, \(good)}", "loop.json:1:2: $.builds: \"builds\" is not supported yet"),
         (
             "{\"project\": \"a\",\n \"project\": \"b\", \(good)}",
             "loop.json:2:2: $.project: \"project\" is here twice (the first one is at 1:2)"
@@ -230,7 +229,10 @@ struct ConfigurationProblemTests {
 
     static let rules: [(text: String, problem: String)] = [
         (rule("\"sync\": {\"to\": \"/a\"}"), "\"watch\" is missing (the files of the rule: \"watch\": [\"app/**\"])"),
-        (rule("\"watch\": [\"a\"]"), "\"sync\" is missing (where the files go: \"sync\": {\"to\": \"/srv/app\"})"),
+        (
+            rule("\"watch\": [\"a\"]"),
+            "\"sync\" is missing (where the files go: \"sync\": {\"to\": \"/srv/app\"}; or \"sideload\" for what a build makes)"
+        ),
         (rule("\"watch\": [], \"sync\": {\"to\": \"/a\"}"), ".watch: no pattern: the rule would never match"),
         (
             rule("\"watch\": \"a\", \"sync\": {\"to\": \"/a\"}"),
@@ -256,9 +258,7 @@ struct ConfigurationProblemTests {
             rule("\"watch\": [\"{a\"], \"sync\": {\"to\": \"/a\"}"),
             ".watch[0]: \"{a\" is no pattern: braces do not pair, or make more than 1024 alternatives"
         ),
-        (rule("\"build\": [\"make\"]"), ".build: \"build\" is not supported yet"),
         (rule("\"watch\": [\"Dockerfile\"], \"image\": {}"), ".image: \"image\" is not supported yet"),
-        (rule("\"sideload\": {}"), ".sideload: \"sideload\" is not supported yet"),
         (rule("\"watch\": [\"*.nix\"], \"deploy\": {}"), ".deploy: \"deploy\" is not supported yet"),
         (sync(""), ".sync: \"to\" is missing (the folder in the container: \"to\": \"/srv/app\")"),
         (sync("\"to\": \"srv\""), ".sync.to: \"srv\" is not absolute (\"to\" is a folder in the container: \"/srv\"?)"),

@@ -58,14 +58,16 @@ struct SchemaTests {
 
     /// Of these mistakes, a schema cannot see: other services, the order of durations, and what a label selector means.
     private static let beyondSchema = [
-        "depends", "there is no service", "shorter than", "label selector", "out of range", "is here twice",
+        "depends", "there is no service", "there is no build", "what the build is made from", "the whole project",
+        "shorter than",
+        "label selector", "out of range", "is here twice",
         "is no pattern", "matches no file", "not a label", "mirror\\\" on /", "NUL character", "warning:", "circle",
     ]
 
     @Test(
         "the schema refuses what the reader refuses",
         arguments: ConfigurationProblemTests.documents + ConfigurationProblemTests.services
-            + ConfigurationProblemTests.rules)
+            + ConfigurationProblemTests.rules + BuildConfigurationTests.mistakes)
     func refuses(text: String, problem: String) throws {
         guard !SchemaTests.beyondSchema.contains(where: problem.contains), !problem.contains("on / would"),
             let value = try? LocatedJSON(parsingJSON5: text).json

@@ -15,7 +15,8 @@ final class LaneFixture {
 
     /// A lane for `rules`, given as patterns and folders below the container's.
     init(
-        _ rules: [(watch: [String], to: String)] = [(["app/**"], "srv/app")], then: [Step] = [], mirror: Bool = false,
+        _ rules: [(watch: [String], to: String)] = [(["app/**"], "srv/app")],
+        sideloads: [(from: String, to: String)] = [], then: [Step] = [], mirror: Bool = false,
         reusing: (project: ScratchTree, container: ScratchTree, state: ScratchTree)? = nil, hooks: Hooks? = nil,
         stepPatience: Duration = .seconds(10)
     ) throws {
@@ -29,6 +30,13 @@ final class LaneFixture {
             Rule(
                 watch: try rule.watch.map { try Glob($0) },
                 sync: Sync(to: "\(root)/\(rule.to)", from: nil, mirror: mirror, via: .automatic), then: then)
+        }
+        if !sideloads.isEmpty {
+            let folder = project.path
+            service.rules = sideloads.map { item in
+                let item = Sideload(from: "\(folder)/\(item.from)", to: "\(root)/\(item.to)")
+                return Rule(watch: [], build: "build", sideload: [item], then: then)
+            }
         }
         let plan = ServicePlan(service, project: project.path)
         let log = events

@@ -1,0 +1,160 @@
+internal import Reactor
+
+/// One build: runs when its inputs have changed, and starts over when they change while it runs.
+actor BuildLane {
+    let build: Build
+    private let leash: String
+    /// How long a build that is obsolete may take to end by itself, in milliseconds.
+    private let grace: Int
+    private let emit: @Sendable (LoopEvent.Kind) -> Void
+    private let onSuccess: @Sendable (_ firstEvent: UInt64, _ ended: UInt64) async -> Void
+    private let gate = Gate()
+    /// When the first change began that no finished build contains yet; nanoseconds of `CLOCK_MONOTONIC`.
+    private var pending: UInt64?
+    private var running: Child?
+    private var isBusy = false
+    private var waiters: [CheckedContinuation<Void, Never>] = []
+    /// Whether the last build that ran to its end has succeeded.
+    private(set) var hasSucceeded = true
+
+    /// A build that waits for its first `trigger`; `onSuccess` is awaited before the next one starts.
+    init(
+        _ build: Build, leash: String, grace: Int = 2000, emit: @escaping @Sendable (LoopEvent.Kind) -> Void,
+        onSuccess: @escaping @Sendable (_ firstEvent: UInt64, _ ended: UInt64) async -> Void
+    ) {
+        self.build = build
+        self.leash = leash
+        self.grace = grace
+        self.emit = emit
+        self.onSuccess = onSuccess
+    }
+
+    /// Asks for a build of what is on disk now; one that runs is obsolete and ended.
+    func trigger(firstEvent: UInt64) {
+        pending = min(pending ?? firstEvent, firstEvent)
+        isBusy = true
+        // The leash ends the whole group when its input ends.
+        running?.standardInput?.close()
+        gate.signal()
+    }
+
+    /// Builds whatever is asked for until the task is cancelled; a build that runs then is ended.
+    func run() async {
+        while !Task.isCancelled {
+            await gate.pass()
+            var isAgain = false
+            while let firstEvent = pending, !Task.isCancelled {
+                pending = nil
+                await build(firstEvent, isAgain)
+                isAgain = true
+            }
+            isBusy = false
+            wake()
+        }
+    }
+
+    /// Returns once nothing is to be built, or when the task is cancelled.
+    func untilIdle() async {
+        while isBusy, !Task.isCancelled {
+            await withTaskCancellationHandler {
+                await withCheckedContinuation { waiters.append($0) }
+            } onCancel: {
+                Task { await self.wake() }
+            }
+        }
+    }
+
+    private func wake() {
+        let waiting = waiters
+        waiters = []
+        for waiter in waiting { waiter.resume() }
+    }
+
+    private func build(_ firstEvent: UInt64, _ isAgain: Bool) async {
+        emit(.building(name: build.title, again: isAgain))
+        let started = monotonicNow()
+        var tail: [String] = []
+        let status: ExitStatus
+        do {
+            status = try await execute { line in
+                tail.append(line)
+                if tail.count > 20 { tail.removeFirst() }
+                emit(.buildOutput(line: line))
+            }
+        } catch {
+            hasSucceeded = false
+            return emit(.failed(LoopEvent.Failure("build \(build.title) cannot be started: \(error)")))
+        }
+        // Obsolete, however it ended: what it made is of files that have changed since.
+        if let pending {
+            self.pending = min(pending, firstEvent)
+            return
+        }
+        guard !Task.isCancelled else { return }
+        let ended = monotonicNow()
+        hasSucceeded = status.isSuccess
+        guard status.isSuccess else { return emit(.failed(failure(status, tail))) }
+        emit(.built(name: build.title, milliseconds: Double(ended - started) / 1e6))
+        await onSuccess(firstEvent, ended)
+    }
+
+    private func execute(_ each: (String) -> Void) async throws -> ExitStatus {
+        var launch = Launch(
+            [leash, "--group", "--grace-ms", "\(grace)", "--"] + build.command, directory: build.directory)
+        if !build.environment.isEmpty {
+            launch.environment = ProcessEnvironment.inherited.merging(build.environment) { _, own in own }
+        }
+        launch.standardInput = .pipe
+        let child = try await Child.spawn(launch)
+        running = child
+        defer { running = nil }
+        // Asked for again while it was being started.
+        if pending != nil { child.standardInput?.close() }
+        return await withTaskCancellationHandler {
+            await BuildLane.lines(of: child, each)
+            return await child.wait()
+        } onCancel: {
+            child.standardInput?.close()
+        }
+    }
+
+    private func failure(_ status: ExitStatus, _ tail: [String]) -> LoopEvent.Failure {
+        if status == .exited(127) {
+            return LoopEvent.Failure(
+                "build \(build.title): there is no program \(build.command[0])", details: [],
+                nextStep: "install it, or name it as it is called here")
+        }
+        return LoopEvent.Failure(
+            "build \(build.title) failed: \(status)", details: tail,
+            nextStep: "what runs in the containers stays; the next change builds again")
+    }
+
+    /// Hands on what a child prints, line by line, until it has ended.
+    ///
+    /// What it left behind may hold its pipes for ever: after its end only what is in them counts.
+    private static func lines(of child: Child, _ each: (String) -> Void) async {
+        let (lines, sink) = AsyncStream.makeStream(of: String.self, bufferingPolicy: .unbounded)
+        let reading = Task {
+            await withDiscardingTaskGroup { group in
+                for stream in [child.standardOutput, child.standardError].compactMap(\.self) {
+                    group.addTask {
+                        var splitter = LineSplitter()
+                        while let bytes = try? await stream.read(), !bytes.isEmpty {
+                            for line in splitter.feed(bytes) { sink.yield(line) }
+                        }
+                        if let rest = splitter.finish() { sink.yield(rest) }
+                    }
+                }
+            }
+            sink.finish()
+        }
+        let ending = Task {
+            _ = await child.wait()
+            // A moment for what is still in the pipes; a program that was left behind may hold them open.
+            try? await Task.sleep(for: .milliseconds(200))
+            reading.cancel()
+        }
+        for await line in lines { each(line) }
+        ending.cancel()
+    }
+}

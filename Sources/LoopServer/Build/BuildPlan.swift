@@ -1,0 +1,78 @@
+internal import Watcher
+
+/// Which builds a change asks for, and who uses what they make: a pure function of `loop.json`.
+struct BuildPlan: Sendable {
+    /// A rule that sideloads what a build makes.
+    struct Consumer: Equatable, Sendable {
+        /// The service's number among the plans.
+        let service: Int
+        let rule: Int
+    }
+
+    /// The builds that some rule of the services uses.
+    let builds: [Build]
+    private let consumers: [[Consumer]]
+    private let roots: [RelativePath]
+    private let plans: [ServicePlan]
+
+    /// The builds of a project in the folder `project`, as far as these services use them.
+    init(_ builds: [Build], plans: [ServicePlan], project: String) {
+        var used: [(Build, [Consumer])] = []
+        for build in builds {
+            let consumers = plans.enumerated().flatMap { number, plan in
+                plan.service.rules.indices.filter { plan.service.rules[$0].build == build.name }
+                    .map { Consumer(service: number, rule: $0) }
+            }
+            if !consumers.isEmpty { used.append((build, consumers)) }
+        }
+        self.builds = used.map(\.0)
+        consumers = used.map(\.1)
+        roots = self.builds.map { RelativePath($0.root).relative(to: RelativePath(project)) ?? .root }
+        self.plans = plans
+    }
+
+    /// The rules of a service that sideload what a build makes.
+    func rules(of service: Int, using build: Int) -> Set<Int> {
+        Set(consumers[build].filter { $0.service == service }.map(\.rule))
+    }
+
+    /// The services that use a build.
+    func services(using build: Int) -> Set<Int> { Set(consumers[build].map(\.service)) }
+
+    /// The builds that a change on disk makes necessary, by their numbers.
+    func builds(for changes: ChangeSet) -> Set<Int> {
+        var needed: Set<Int> = []
+        for path in changes.paths { needed.formUnion(builds(for: path)) }
+        for subtree in changes.rescan {
+            needed.formUnion(builds.indices.filter { number in inputs(of: number).contains { meet($0, subtree) } })
+        }
+        return needed
+    }
+
+    private func builds(for path: RelativePath) -> Set<Int> {
+        // What builds make is no reason to build: it would never end.
+        guard !plans.contains(where: { $0.isOutput(path) }) else { return [] }
+        var needed: Set<Int> = []
+        for (number, build) in builds.enumerated() {
+            guard let below = path.relative(to: roots[number]) else { continue }
+            if build.watch.contains(where: { $0.matches(below) }) { needed.insert(number) }
+        }
+        for plan in plans {
+            guard let rule = plan.builder(of: path), let name = plan.service.rules[rule].build else { continue }
+            if let number = builds.firstIndex(where: { $0.name == name }) { needed.insert(number) }
+        }
+        return needed
+    }
+
+    /// The folders that a build's inputs lie in.
+    private func inputs(of build: Int) -> [RelativePath] {
+        let own = builds[build].watch.map { roots[build].appending($0.fixedPart.bytes) }
+        return own
+            + consumers[build].flatMap { consumer in
+                let plan = plans[consumer.service]
+                return plan.service.rules[consumer.rule].watch.map { plan.root.appending($0.fixedPart.bytes) }
+            }
+    }
+
+    private func meet(_ one: RelativePath, _ other: RelativePath) -> Bool { one.isInside(other) || other.isInside(one) }
+}

@@ -1,0 +1,67 @@
+public import Watcher
+
+/// One entry of `rules`.
+public struct Rule: Equatable, Sendable {
+    /// Patterns relative to the service's root; at least one, unless a named build watches for the rule.
+    public var watch: [Glob]
+    /// What happens to a change.
+    public var action: Action
+    /// The name of the build that has to succeed first.
+    public var build: String?
+    /// What runs after each batch of this rule, in order.
+    public var then: [Step] = []
+
+    /// What happens to a change.
+    public enum Action: Equatable, Sendable {
+        /// The changed files themselves go into the containers.
+        case sync(Sync)
+        /// What a build made goes into the containers.
+        case sideload([Sideload])
+    }
+
+    /// A rule that syncs.
+    public init(watch: [Glob], sync: Sync, then: [Step] = []) {
+        self.watch = watch
+        action = .sync(sync)
+        self.then = then
+    }
+
+    /// A rule that brings over what a build made.
+    public init(watch: [Glob], build: String?, sideload: [Sideload], then: [Step] = []) {
+        self.watch = watch
+        self.build = build
+        action = .sideload(sideload)
+        self.then = then
+    }
+
+    /// Where matching files go; `nil` for a rule that does not sync.
+    public var sync: Sync? { if case .sync(let sync) = action { sync } else { nil } }
+}
+
+/// Where a rule's files go.
+public struct Sync: Equatable, Sendable {
+    /// How files travel.
+    public enum Transport: Equatable, Sendable {
+        /// The first way that works.
+        case automatic
+        /// The helper over exec, or an error: never the slow way.
+        case exec
+        /// `kubectl cp` for each change.
+        case cp
+    }
+
+    /// The absolute folder in the container, free of `.` and `..`, without a trailing slash unless it is `/`.
+    public var to: String
+    /// The folder, relative to the service's root, that is taken off a file's path; `nil` is the pattern's fixed part.
+    public var from: String?
+    /// Whether files in the container that do not exist here are deleted.
+    public var mirror: Bool = false
+    /// How files travel.
+    public var via: Transport = .automatic
+}
+
+/// One entry of `then`.
+public enum Step: Equatable, Sendable {
+    /// Runs a program in the container, with its arguments; no shell.
+    case exec([String])
+}

@@ -1,0 +1,62 @@
+internal import Reactor
+internal import Watcher
+
+/// The builds of a session: each runs when its inputs change, and its outputs go to the services that use them.
+struct SessionBuilds: Sendable {
+    private let plan: BuildPlan
+    private let lanes: [BuildLane]
+
+    /// The builds that these services use.
+    init(
+        _ runs: [ServiceRun], _ configuration: Configuration, leash: String,
+        emit: @escaping @Sendable (LoopEvent) -> Void
+    ) {
+        let plan = BuildPlan(configuration.builds, plans: runs.map(\.lane.plan), project: configuration.directory)
+        self.plan = plan
+        lanes = plan.builds.enumerated().map { number, build in
+            let services = plan.services(using: number)
+            let only = services.count == 1 ? services.first.map { runs[$0].service.name } : nil
+            return BuildLane(build, leash: leash) { kind in
+                emit(LoopEvent(kind, service: only))
+            } onSuccess: { firstEvent, ended in
+                await withDiscardingTaskGroup { group in
+                    for service in services {
+                        let (lane, rules) = (runs[service].lane, plan.rules(of: service, using: number))
+                        group.addTask { await lane.takeOutputs(of: rules, firstEvent: firstEvent, settled: ended) }
+                    }
+                }
+            }
+        }
+    }
+
+    /// Runs builds as they are asked for, until the task is cancelled.
+    func run() async {
+        await withDiscardingTaskGroup { group in
+            for lane in lanes { group.addTask { await lane.run() } }
+            // Without builds, too, only the end of the session is an end.
+            await Gate().pass()
+        }
+    }
+
+    /// Builds everything once, as at the start: nobody knows what the outputs that lie there were made from.
+    func buildAll() async {
+        let now = monotonicNow()
+        for lane in lanes { await lane.trigger(firstEvent: now) }
+    }
+
+    /// Asks for the builds that a change on disk makes necessary.
+    func settle(_ changes: ChangeSet) async {
+        for number in plan.builds(for: changes) { await lanes[number].trigger(firstEvent: changes.firstEvent) }
+    }
+
+    /// Returns once nothing is to be built; false when a build has failed.
+    func untilIdle() async -> Bool {
+        var isWhole = true
+        for lane in lanes {
+            await lane.untilIdle()
+            let hasSucceeded = await lane.hasSucceeded
+            isWhole = isWhole && hasSucceeded
+        }
+        return isWhole
+    }
+}

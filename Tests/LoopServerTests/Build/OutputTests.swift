@@ -1,0 +1,98 @@
+import Glibc
+import Testing
+import Watcher
+
+@testable import LoopServer
+
+@Suite("What builds make, on its way into containers", .timeLimit(.minutes(1))) struct OutputTests {
+    private func fixture(_ items: [(from: String, to: String)]) throws -> LaneFixture {
+        try LaneFixture(sideloads: items)
+    }
+
+    private func built(_ fixture: LaneFixture) async {
+        let now = monotonicNow()
+        await fixture.lane.takeOutputs(of: [0], firstEvent: now, settled: now)
+        await fixture.lane.untilConverged()
+    }
+
+    @Test("a build's file lands beside what was there, a second build replaces it, the same bytes send nothing")
+    func file() async throws {
+        let fixture = try fixture([("out/server", "bin/server")])
+        try fixture.container.write("bin/other", "stays")
+        await fixture.start()
+        try fixture.project.write("out/server", "one", mode: 0o755)
+        await built(fixture)
+        #expect(fixture.container.read("bin/server") == "one")
+        #expect(access(fixture.container.path + "/bin/server", X_OK) == 0)
+        try fixture.project.write("out/server", "two", mode: 0o755)
+        await built(fixture)
+        #expect(fixture.container.read("bin/server") == "two")
+        let landed = fixture.events.landed.count
+        try fixture.project.write("out/server", "two", mode: 0o755)
+        await built(fixture)
+        #expect(fixture.events.landed.count == landed)
+        #expect(fixture.container.read("bin/other") == "stays")
+        await fixture.lane.end()
+    }
+
+    @Test("events about a build's file send nothing: only the end of a build says that it is whole")
+    func waitsForBuild() async throws {
+        let fixture = try fixture([("out/server", "bin/server")])
+        await fixture.start()
+        try fixture.project.write("out/server", "half")
+        await fixture.settle(["out/server"], rescan: [""])
+        #expect(fixture.container.read("bin/server") == nil)
+        // Nor does its removal, as by a "clean", remove anything.
+        await built(fixture)
+        #expect(fixture.container.read("bin/server") == "half")
+        unlink(fixture.project.path + "/out/server")
+        await fixture.settle(["out/server"], rescan: [""])
+        #expect(fixture.container.read("bin/server") == "half")
+        await fixture.lane.end()
+    }
+
+    @Test("a build that does not make what was promised is told, and the container keeps what it has")
+    func missing() async throws {
+        let fixture = try fixture([("out/server", "bin/server")])
+        try fixture.container.write("bin/server", "old")
+        await fixture.start()
+        await built(fixture)
+        #expect(fixture.container.read("bin/server") == "old")
+        #expect(
+            fixture.events.all.contains {
+                if case .failed(let failure) = $0 { failure.summary.hasPrefix("out/server is missing") } else { false }
+            })
+        await fixture.lane.end()
+    }
+
+    @Test("of a folder everything lands, and what the build makes no more goes")
+    func folder() async throws {
+        let fixture = try fixture([("out", "opt/app")])
+        try fixture.container.write("opt/app/theirs", "stays")
+        try fixture.project.write("out/a/one", "1")
+        try fixture.project.write("out/two", "2")
+        await fixture.start()
+        await built(fixture)
+        #expect(fixture.container.read("opt/app/a/one") == "1")
+        unlink(fixture.project.path + "/out/two")
+        try fixture.project.write("out/three", "3")
+        await built(fixture)
+        #expect(fixture.container.read("opt/app/two") == nil)
+        #expect(fixture.container.read("opt/app/three") == "3")
+        #expect(fixture.container.read("opt/app/theirs") == "stays")
+        await fixture.lane.end()
+    }
+
+    @Test("a container that comes later gets what was built before")
+    func later() async throws {
+        let fixture = try fixture([("out/server", "bin/server")])
+        await fixture.lane.survey()
+        try fixture.project.write("out/server", "one")
+        let now = monotonicNow()
+        await fixture.lane.takeOutputs(of: [0], firstEvent: now, settled: now)
+        await fixture.lane.setInstances([LaneFixture.instance()])
+        await fixture.lane.untilConverged()
+        #expect(fixture.container.read("bin/server") == "one")
+        await fixture.lane.end()
+    }
+}
