@@ -45,7 +45,7 @@ struct IgnorePattern: Sendable, Equatable {
             let path = Array(components.joined(separator: [slash]))
             guard path.starts(with: prefix) else { return false }
             let rest = path.dropFirst(prefix.count)
-            if rest.isEmpty { return pattern.parts.allSatisfy { $0 == .anyDepth } }
+            // Nothing behind the prefix is an empty name, which a star matches.
             return pattern.matches(rest.split(separator: slash, omittingEmptySubsequences: false)[...])
         }
     }

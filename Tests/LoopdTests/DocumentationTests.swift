@@ -114,7 +114,10 @@ struct DocumentationTests {
         let text = try DocumentationTests.text("docs/loop-json.md")
         let schema = try JSON(parsing: DocumentationTests.text("loop.schema.json"))
         let sections =
-            [schema] + ["cluster", "watch", "service", "rule", "sync", "step"].compactMap { schema.at("$defs", $0) }
+            [schema]
+            + ["cluster", "watch", "service", "rule", "build", "sideload", "sync", "step"].compactMap {
+                schema.at("$defs", $0)
+            }
         for section in sections {
             for key in section["properties"]?.object?.keys ?? [] { #expect(text.contains("\n| `\(key)` |"), "\(key)") }
         }

@@ -70,6 +70,7 @@ struct GitIgnoreTests {
         ("out/*\n!out/keep\n", ["out/", "out/keep", "out/other"]),
         ("**/deep\n", ["deep", "a/deep", "a/b/deep"]),
         ("a/**\n", ["a/", "a/b/", "a/b/c"]),
+        ("ab**/*\n", ["ab", "abc", "abd/x", "a/ab", "aab"]),
         ("a/**/z\n", ["a/z", "a/b/z", "a/b/c/z", "z"]),
         ("a**/b\nc/d**\n", ["a/", "a/b", "ab", "axx/", "axx/b", "axx/y/b", "c/d", "c/dx/", "c/dx/y", "c/e"]),
         ("a**/**\n", ["a", "ab/", "ab/c", "b"]), ("a**/b/**\n", ["a", "ab/", "ab/c"]),

@@ -21,18 +21,27 @@ final class SocketDirectory: Sendable {
     static func create(in parents: [String] = standardParents) throws -> SocketDirectory {
         var failure = SystemError(code: ENOENT, attempt: "make a folder for a socket")
         for parent in parents {
-            var template = Array("\(parent)/\(prefix)XXXXXX".utf8CString)
+            let template = Array("\(parent)/\(prefix)XXXXXX".utf8CString)
             guard template.count + "/kube.sock".utf8.count <= 108 else {
                 failure = SystemError(code: ENAMETOOLONG, attempt: "make a folder for a socket in \(parent)")
                 continue
             }
             sweep(parent)
-            // mkdtemp makes it with mode 0700.
-            if template.withUnsafeMutableBufferPointer({ $0.baseAddress.map { mkdtemp($0) != nil } }) == true {
-                let path = String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
+            failure = SystemError(code: EAGAIN, attempt: "make a folder for a socket in \(parent)")
+            // Another loopd that starts may take a folder without its lock for a killed one's, and remove it: then a new one.
+            for _ in 0..<20 where failure.code == EAGAIN {
+                var name = template
+                // mkdtemp makes it with mode 0700.
+                guard name.withUnsafeMutableBufferPointer({ $0.baseAddress.map { mkdtemp($0) != nil } }) == true else {
+                    failure = .last("make a folder for a socket in \(parent)")
+                    break
+                }
+                let path = String(decoding: name.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
                 if let made = locked(path, creating: true) { return made }
+                let code = errno
+                if code != EWOULDBLOCK, code != ENOENT { failure = .last("make a folder for a socket in \(parent)") }
+                remove(path)
             }
-            failure = .last("make a folder for a socket in \(parent)")
         }
         throw failure
     }
@@ -75,6 +84,12 @@ final class SocketDirectory: Sendable {
         let lock = OwnedDescriptor(raw)
         // The kernel lets go of it whatever the process dies of; children do not inherit it.
         guard flock(lock.raw, LOCK_EX | LOCK_NB) == 0 else { return nil }
+        var about = stat()
+        guard fstat(lock.raw, &about) == 0, about.st_nlink > 0 else {
+            // Removed before the lock was ours.
+            errno = ENOENT
+            return nil
+        }
         return SocketDirectory(path: path, lock: lock)
     }
 

@@ -152,6 +152,26 @@ extension KubeContextTests {
         #expect(throws: SystemError.self) { try SocketDirectory.create(in: [long]) }
     }
 
+    @Test("folders that are made at the same moment are not taken for a killed process's")
+    func together() async throws {
+        let scratch = try Scratch()
+        let path = scratch.path
+        let made = await withTaskGroup { group in
+            for _ in 0..<8 {
+                group.addTask {
+                    (0..<40).map { _ in Result { try SocketDirectory.create(in: [path]) } }
+                }
+            }
+            return await group.reduce(into: []) { $0 += $1 }
+        }
+        for result in made {
+            let directory = try result.get()
+            #expect(access(directory.path + "/lock", F_OK) == 0)
+            directory.remove()
+        }
+        #expect(Set(made.compactMap { try? $0.get().path }).count == 320)
+    }
+
     @Test("what a killed process has left behind goes, what a living one has stays")
     func sweep() throws {
         let scratch = try Scratch()
