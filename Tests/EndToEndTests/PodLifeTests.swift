@@ -166,6 +166,32 @@ import Testing
         }
     }
 
+    @Test(
+        "a StatefulSet's and a DaemonSet's pods get every save, and all after a restart of the rollout",
+        arguments: ["StatefulSet", "DaemonSet"])
+    func sets(kind: String) async throws {
+        try await Scene.run { scene in
+            try await scene.deploy(Workload(kind: kind))
+            let reference = "\(kind.lowercased())/app"
+            try scene.configure(reference)
+            try scene.project.write("app/a", "1")
+            let old = try await scene.running()[0]
+            let loopd = try await scene.watching()
+            try scene.project.write("app/a", "2")
+            try await scene.untilEqual("app", "/srv/app", in: old.name)
+            let place = loopd.log.count
+            try await scene.kubectl(["rollout", "restart", reference])
+            try await scene.kubectl(["rollout", "status", reference, "--timeout=90s"])
+            let pods = try await scene.pods().until("the new revision's pod alone") {
+                $0.count == 1 && $0[0].isRunning && $0[0].uid != old.uid
+            }
+            #expect((pods[0].name == old.name) == (kind == "StatefulSet"))
+            try await loopd.connected(to: pods[0].name, from: place)
+            try scene.project.write("app/b", "3")
+            try await scene.untilEqual("app", "/srv/app", in: pods[0].name)
+        }
+    }
+
     @Test("pods that a scale-up adds are synced")
     func scaleUp() async throws {
         try await Scene.run { scene in

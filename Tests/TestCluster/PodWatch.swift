@@ -14,6 +14,7 @@ package struct Pod: Sendable {
     package var isRunning: Bool { status?.at("state", "running") != nil && !isTerminating }
     package var restarts: Int { Int(status?["restartCount"]?.integer ?? 0) }
     package var containerID: String { status?["containerID"]?.string ?? "" }
+    package var uid: String { json.at("metadata", "uid")?.string ?? "" }
     package var template: String { json.at("metadata", "labels", "pod-template-hash")?.string ?? "" }
 }
 

@@ -55,7 +55,9 @@ package final class Scene: Sendable {
         let manifest = try await workload.manifest(on: cluster)
         let space: JSON = ["apiVersion": "v1", "kind": "Namespace", "metadata": ["name": .string(namespace)]]
         try await kubectl(["apply", "-f", "-"], input: space.bytes + manifest.bytes)
-        if wait { try await kubectl(["rollout", "status", "deployment/\(workload.name)", "--timeout=90s"]) }
+        guard wait else { return }
+        let reference = "\(workload.kind.lowercased())/\(workload.name)"
+        try await kubectl(["rollout", "status", reference, "--timeout=90s"])
     }
 
     /// The namespace's pods, followed from the first call on.

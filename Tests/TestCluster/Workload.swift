@@ -1,8 +1,9 @@
 package import JSON
 
-/// A Deployment of one container that runs a test image.
+/// A Deployment, StatefulSet or DaemonSet of one container that runs a test image.
 package struct Workload: Sendable {
     package var name: String
+    package var kind: String
     package var image: TestImage
     package var replicas: Int
     /// Merged into the container.
@@ -11,16 +12,18 @@ package struct Workload: Sendable {
     package var pod: JSON = [:]
 
     package init(
-        _ name: String = "app", image: TestImage = .shell, replicas: Int = 1, container: JSON = [:], pod: JSON = [:]
+        _ name: String = "app", kind: String = "Deployment", image: TestImage = .shell, replicas: Int = 1,
+        container: JSON = [:], pod: JSON = [:]
     ) {
         self.name = name
+        self.kind = kind
         self.image = image
         self.replicas = replicas
         self.container = container
         self.pod = pod
     }
 
-    /// The Deployment as it is applied.
+    /// The object as it is applied.
     package func manifest(on cluster: Cluster) async throws -> JSON {
         let labels: JSON = ["app": .string(name)]
         let own: JSON = [
@@ -37,14 +40,16 @@ package struct Workload: Sendable {
             let isTemplate = patch["spec"] != nil || patch["metadata"] != nil
             template = template.merged(with: isTemplate ? patch : ["spec": patch])
         }
+        var whole: JSON = ["selector": ["matchLabels": labels], "template": template]
+        if kind != "DaemonSet" { whole["replicas"] = .integer(Int64(replicas)) }
+        if kind == "StatefulSet" { whole["serviceName"] = .string(name) }
+        if kind == "Deployment" {
+            // Old pods stay until new ones are ready.
+            whole["strategy"] = ["type": "RollingUpdate", "rollingUpdate": ["maxSurge": 1, "maxUnavailable": 0]]
+        }
         return [
-            "apiVersion": "apps/v1", "kind": "Deployment", "metadata": ["name": .string(name), "labels": labels],
-            "spec": [
-                "replicas": .integer(Int64(replicas)), "selector": ["matchLabels": labels],
-                "template": template,
-                // Old pods stay until new ones are ready.
-                "strategy": ["type": "RollingUpdate", "rollingUpdate": ["maxSurge": 1, "maxUnavailable": 0]],
-            ],
+            "apiVersion": "apps/v1", "kind": .string(kind), "metadata": ["name": .string(name), "labels": labels],
+            "spec": whole,
         ]
     }
 

@@ -19,6 +19,24 @@ enum Cells {
             return [
                 name, object.at("spec", "replicas") ?? 0, status?["replicas"] ?? 0, status?["readyReplicas"] ?? 0, age,
             ] + template(object)
+        case .statefulSet:
+            let desired = object.at("spec", "replicas")?.integer ?? 0
+            let ready = object.at("status", "readyReplicas")?.integer ?? 0
+            return [name, .string("\(ready)/\(desired)"), age] + template(object).dropLast()
+        case .daemonSet:
+            let fields = [
+                "desiredNumberScheduled", "currentNumberScheduled", "numberReady", "updatedNumberScheduled",
+                "numberAvailable",
+            ]
+            return [name] + fields.map { object.at("status", $0) ?? 0 }
+                + [.string(labels(object.at("spec", "template", "spec", "nodeSelector"))), age] + template(object)
+        case .controllerRevision:
+            let owner = Ownership.controller(of: object)
+            let group = owner?["apiVersion"]?.string?.split(separator: "/").dropLast().map { ".\($0)" }.first ?? ""
+            let controller = owner.map {
+                "\(($0["kind"]?.string ?? "").lowercased())\(group)/\($0["name"]?.string ?? "")"
+            }
+            return [name, .string(controller ?? "<none>"), object["revision"] ?? 0, age]
         case .configMap:
             return [name, .integer(count(object["data"]) + count(object["binaryData"])), age]
         case .secret: return [name, object["type"] ?? "", .integer(count(object["data"])), age]

@@ -161,8 +161,9 @@ enum Discovery {
                 ("exec", "PodExecOptions", ["create", "get"]), ("log", "Pod", ["get"]),
                 ("portforward", "PodPortForwardOptions", ["create", "get"]), ("status", "Pod", changeVerbs),
             ]
-        case .deployment, .replicaSet: [("scale", "Scale", changeVerbs), ("status", kind.kind, changeVerbs)]
-        case .namespace, .node: [("status", kind.kind, changeVerbs)]
+        case .deployment, .replicaSet, .statefulSet:
+            [("scale", "Scale", changeVerbs), ("status", kind.kind, changeVerbs)]
+        case .namespace, .node, .daemonSet: [("status", kind.kind, changeVerbs)]
         default: []
         }
     }

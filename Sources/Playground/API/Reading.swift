@@ -36,7 +36,7 @@ extension APIServer {
                 return APIResponse(body: show(object, kind, request, view))
             case "ephemeralcontainers"? where kind == .pod:
                 return APIResponse(body: show(object, kind, request, view))
-            case "scale"? where kind == .deployment || kind == .replicaSet:
+            case "scale"? where kind.isScalable:
                 return APIResponse(body: Scale.view(of: object))
             case let other?: throw StatusError.unserved("\(kind.plural)/\(other)")
             }

@@ -28,9 +28,6 @@ struct RefusedKind: Sendable, Equatable {
         RefusedKind(group: "", kind: "ReplicationController", plural: "replicationcontrollers", shortNames: ["rc"]),
         RefusedKind(group: "", kind: "ResourceQuota", plural: "resourcequotas", shortNames: ["quota"]),
         RefusedKind(group: "", kind: "Service", plural: "services", shortNames: ["svc"]),
-        RefusedKind(group: "apps", kind: "ControllerRevision", plural: "controllerrevisions"),
-        RefusedKind(group: "apps", kind: "DaemonSet", plural: "daemonsets", shortNames: ["ds"]),
-        RefusedKind(group: "apps", kind: "StatefulSet", plural: "statefulsets", shortNames: ["sts"]),
         RefusedKind(
             group: "autoscaling", kind: "HorizontalPodAutoscaler", plural: "horizontalpodautoscalers", version: "v2",
             shortNames: ["hpa"]),

@@ -58,6 +58,12 @@ enum Table {
         case .replicaSet:
             return [name, Column("Desired", "integer"), Column("Current", "integer"), Column("Ready", "integer"), age]
                 + template
+        case .statefulSet: return [name, Column("Ready"), age] + template.dropLast()
+        case .daemonSet:
+            return [name]
+                + ["Desired", "Current", "Ready", "Up-to-date", "Available"].map { Column($0, "integer") }
+                + [Column("Node Selector"), age] + template
+        case .controllerRevision: return [name, Column("Controller"), Column("Revision"), age]
         case .configMap: return [name, Column("Data"), age]
         case .secret: return [name, Column("Type"), Column("Data"), age]
         case .serviceAccount: return [name, Column("Secrets"), age]

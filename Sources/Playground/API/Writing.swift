@@ -154,7 +154,7 @@ extension APIServer {
     private static func part(_ kind: ResourceKind, _ request: APIRequest) throws -> ObjectPart {
         switch request.subresource {
         case nil: return .spec
-        case "status"? where [.pod, .deployment, .replicaSet, .namespace, .node].contains(kind): return .status
+        case "status"? where kind.isWorkload || [.pod, .namespace, .node].contains(kind): return .status
         case "ephemeralcontainers"? where kind == .pod: return .spec
         case let other?: throw StatusError.unserved("\(kind.plural)/\(other)")
         }
@@ -163,7 +163,7 @@ extension APIServer {
     private func scale(
         _ kind: ResourceKind, _ request: APIRequest, _ name: String, _ change: (inout JSON) throws -> Void
     ) throws -> APIResponse {
-        guard kind == .deployment || kind == .replicaSet else { throw StatusError.unserved("\(kind.plural)/scale") }
+        guard kind.isScalable else { throw StatusError.unserved("\(kind.plural)/scale") }
         let scaled = try store.modify(kind, request.namespace, name, part: .spec, dryRun: request.isDryRun) { current in
             var view = Scale.view(of: current)
             let before = view.at("metadata", "resourceVersion")

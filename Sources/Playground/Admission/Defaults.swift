@@ -45,6 +45,15 @@ enum Defaults {
                 spec.setDefault("replicas", 1)
                 template(&spec)
             }
+        case .statefulSet:
+            object.setDefault("spec", [:])
+            object.edit("spec", statefulSet)
+        case .daemonSet:
+            object.setDefault("spec", [:])
+            object.edit("spec") { spec in
+                template(&spec)
+                update(&spec, ["maxUnavailable": 1, "maxSurge": 0])
+            }
         case .secret:
             object.setDefault("type", "Opaque")
             mergeStringData(&object)
@@ -68,6 +77,12 @@ enum Defaults {
             object["status"] = ["phase": "Pending", "qosClass": .string(PodDefaults.qualityOfService(object["spec"]))]
         case .deployment: object["status"] = [:]
         case .replicaSet: object["status"] = ["replicas": 0]
+        case .statefulSet: object["status"] = ["replicas": 0, "availableReplicas": 0]
+        case .daemonSet:
+            object["status"] = [
+                "currentNumberScheduled": 0, "numberMisscheduled": 0, "desiredNumberScheduled": 0, "numberReady": 0,
+            ]
+            TemplateGeneration.begin(&object)
         case .namespace:
             object.setDefault("spec", [:])
             object.edit("spec") { $0["finalizers"] = ["kubernetes"] }
@@ -82,6 +97,32 @@ enum Defaults {
             template.setDefault("spec", [:])
             template.edit("spec", PodDefaults.apply(toTemplate:))
         }
+    }
+
+    private static func statefulSet(_ spec: inout JSON) {
+        spec.setDefault("replicas", 1)
+        template(&spec)
+        spec.setDefault("podManagementPolicy", "OrderedReady")
+        update(&spec, ["partition": 0])
+        spec.setDefault("persistentVolumeClaimRetentionPolicy", [:])
+        spec.edit("persistentVolumeClaimRetentionPolicy") {
+            $0.setDefault("whenDeleted", "Retain")
+            $0.setDefault("whenScaled", "Retain")
+        }
+    }
+
+    /// The update strategy of a StatefulSet or DaemonSet, and how many of its revisions are kept.
+    private static func update(_ spec: inout JSON, _ rolling: KeyValuePairs<String, JSON>) {
+        spec.setDefault("updateStrategy", [:])
+        spec.edit("updateStrategy") { strategy in
+            strategy.setDefault("type", "RollingUpdate")
+            guard strategy["type"] == "RollingUpdate" else { return }
+            strategy.setDefault("rollingUpdate", [:])
+            strategy.edit("rollingUpdate") { given in
+                for (field, value) in rolling { given.setDefault(field, value) }
+            }
+        }
+        spec.setDefault("revisionHistoryLimit", 10)
     }
 
     private static func strategy(_ strategy: inout JSON) {

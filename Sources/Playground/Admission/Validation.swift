@@ -11,7 +11,7 @@ enum Validation {
         switch kind {
         case .pod:
             errors += PodValidation.check(object["spec"] ?? [:], at: "spec")
-        case .deployment, .replicaSet: errors += workload(object["spec"] ?? [:], kind)
+        case .deployment, .replicaSet, .statefulSet, .daemonSet: errors += workload(object["spec"] ?? [:], kind)
         case .configMap:
             errors += keys(object, "data") + keys(object, "binaryData") + binary(object, "binaryData")
             errors += size(object["data"], object["binaryData"])
@@ -26,7 +26,12 @@ enum Validation {
         try check(object, kind)
         var errors = finalizers(object, from: old)
         switch kind {
-        case .deployment, .replicaSet:
+        case .statefulSet: errors += SetValidation.statefulSet(object["spec"] ?? [:], from: old["spec"] ?? [:])
+        case .controllerRevision:
+            if object["data"] != old["data"] {
+                errors.append(.invalid("data", object["data"] ?? .null, "field is immutable"))
+            }
+        case .deployment, .replicaSet, .daemonSet:
             if let selector = object.at("spec", "selector"), selector != old.at("spec", "selector") {
                 errors.append(.invalid("spec.selector", selector, "field is immutable"))
             }
@@ -123,7 +128,12 @@ enum Validation {
                 errors.append(.unsupported("spec.template.spec.restartPolicy", restart, ["Always"]))
             }
         }
-        if kind == .deployment { errors += strategy(spec) }
+        switch kind {
+        case .deployment: errors += strategy(spec)
+        case .statefulSet: errors += SetValidation.statefulSet(spec)
+        case .daemonSet: errors += SetValidation.daemonSet(spec)
+        default: break
+        }
         return errors
     }
 
@@ -141,20 +151,7 @@ enum Validation {
             }
         case "RollingUpdate":
             for field in ["maxUnavailable", "maxSurge"] {
-                guard let value = rolling?[field] else { continue }
-                if let number = value.integer {
-                    if number < 0 {
-                        errors.append(
-                            .invalid(
-                                "spec.strategy.rollingUpdate.\(field)", value, "must be greater than or equal to 0"))
-                    }
-                } else if percent(value) == nil {
-                    errors.append(
-                        .invalid(
-                            "spec.strategy.rollingUpdate.\(field)", value,
-                            "a valid percent string must be a numeric string followed by an ending '%' (e.g. '1%',  or "
-                                + "'93%', regex used for validation is '[0-9]+%')"))
-                }
+                errors += share(rolling?[field], at: "spec.strategy.rollingUpdate.\(field)")
             }
             if let percent = percent(rolling?["maxUnavailable"]), percent > 100 {
                 errors.append(
@@ -177,7 +174,22 @@ enum Validation {
         return errors
     }
 
-    private static func isZero(_ value: JSON?) -> Bool { value == 0 || percent(value) == 0 }
+    /// A number of pods, or a percentage of them.
+    static func share(_ value: JSON?, at path: String) -> [FieldError] {
+        guard let value else { return [] }
+        if let number = value.integer {
+            return number < 0 ? [.invalid(path, value, "must be greater than or equal to 0")] : []
+        }
+        guard percent(value) == nil else { return [] }
+        return [
+            .invalid(
+                path, value,
+                "a valid percent string must be a numeric string followed by an ending '%' (e.g. '1%',  or "
+                    + "'93%', regex used for validation is '[0-9]+%')")
+        ]
+    }
+
+    static func isZero(_ value: JSON?) -> Bool { value == 0 || percent(value) == 0 }
 
     /// The number before the `%`; `nil` for anything else.
     private static func percent(_ value: JSON?) -> Int? {

@@ -17,9 +17,10 @@ enum Ownership {
     }
 
     /// The objects that `owner` controls: those whose labels left its selector are released, and those in it that nobody
-    /// controls are taken.
+    /// controls are taken, where `mayTake` agrees.
     static func claim(
-        _ kind: ResourceKind, for owner: JSON, _ ownerKind: ResourceKind, in store: ObjectStore
+        _ kind: ResourceKind, for owner: JSON, _ ownerKind: ResourceKind, in store: ObjectStore,
+        mayTake: (JSON) -> Bool = { _ in true }
     ) -> [JSON] {
         let namespace = owner.at("metadata", "namespace")?.string
         let uid = owner.at("metadata", "uid")
@@ -37,7 +38,8 @@ enum Ownership {
                 }
                 return nil
             }
-            guard matches, !isLeaving, object.at("metadata", "deletionTimestamp") == nil else { return nil }
+            guard matches, !isLeaving, object.at("metadata", "deletionTimestamp") == nil, mayTake(object)
+            else { return nil }
             return try? store.modify(kind, namespace, name) { object in
                 let others = object.at("metadata", "ownerReferences")?.array ?? []
                 object["metadata"]?["ownerReferences"] = .array(others + [reference(to: owner, ownerKind)])

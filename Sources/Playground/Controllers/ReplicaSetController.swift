@@ -16,16 +16,7 @@ struct ReplicaSetController: Controller {
     var watched: [ResourceKind] { [.replicaSet, .pod] }
 
     func concerned(by event: StoredEvent, of kind: ResourceKind) -> [ObjectKey] {
-        if kind == .replicaSet { return [itself(event.object)] }
-        let namespace = event.object.at("metadata", "namespace")?.string ?? ""
-        guard let owner = Ownership.controller(of: event.object) ?? event.previous.flatMap(Ownership.controller) else {
-            // Nobody's pod: whoever selects it may take it.
-            return store.list(.replicaSet, namespace).items.filter {
-                LabelSelector(selector: $0.at("spec", "selector")).matches(event.object.at("metadata", "labels"))
-            }.map(itself)
-        }
-        guard owner["kind"] == "ReplicaSet" else { return [] }
-        return [ObjectKey(namespace: namespace, name: owner["name"]?.string ?? "")]
+        kind == .replicaSet ? [itself(event.object)] : owners(.replicaSet, concernedBy: event)
     }
 
     func reconcile(_ key: ObjectKey) throws -> Duration? {
@@ -50,19 +41,10 @@ struct ReplicaSetController: Controller {
 
     /// Creates pods; returns a `ReplicaFailure` condition where one was refused.
     private func create(_ count: Int, for set: JSON) -> JSON? {
-        let name = set.at("metadata", "name")?.string ?? ""
         for _ in 0..<count {
-            var pod: JSON = set.at("spec", "template") ?? [:]
-            var metadata = pod["metadata"] ?? [:]
-            metadata["generateName"] = .string("\(name)-")
-            metadata["namespace"] = set.at("metadata", "namespace")
-            metadata["ownerReferences"] = [Ownership.reference(to: set, .replicaSet)]
-            pod["metadata"] = metadata
             do {
-                Defaults.begin(&pod, .pod)
-                Defaults.apply(to: &pod, .pod)
-                try Validation.check(pod, .pod)
-                let created = try store.create(.pod, pod)
+                let pod = OwnedPod.from(set.at("spec", "template"), of: set, .replicaSet)
+                let created = try OwnedPod.create(pod, in: store)
                 events.record(
                     set, .replicaSet, reason: "SuccessfulCreate",
                     message: "Created pod: \(created.at("metadata", "name")?.string ?? "")")

@@ -40,7 +40,7 @@ enum Rollout {
         return (surge, desired == 0 ? 0 : min(unavailable, desired))
     }
 
-    private static func share(_ value: JSON?, of whole: Int, roundsUp: Bool) -> Int {
+    static func share(_ value: JSON?, of whole: Int, roundsUp: Bool) -> Int {
         if value?.integer != nil { return max(0, bounded(value)) }
         guard let text = value?.string, text.hasSuffix("%"), let percent = Int(text.dropLast()) else { return 0 }
         let product = min(max(0, percent), 1_000_000) * whole
@@ -76,7 +76,7 @@ enum Rollout {
     }
 
     /// The same value with all keys sorted: equal templates have equal text.
-    private static func canonical(_ value: JSON) -> JSON {
+    static func canonical(_ value: JSON) -> JSON {
         switch value {
         case .object(let object):
             var sorted = JSONObject()

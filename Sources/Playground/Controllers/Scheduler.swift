@@ -91,7 +91,9 @@ struct Scheduler: Controller {
         guard let node = nodes.first else { return "no nodes available to schedule pods" }
         var reasons: [String] = []
         var isForever = true
-        if node.at("spec", "unschedulable") == true { reasons.append("1 node(s) were unschedulable") }
+        if node.at("spec", "unschedulable") == true, !DaemonPods.ignoresCordon(pod) {
+            reasons.append("1 node(s) were unschedulable")
+        }
         let labels = node.at("metadata", "labels")
         for (key, value) in pod.at("spec", "nodeSelector")?.object ?? JSONObject() where labels?[key] != value {
             reasons.append("1 node(s) didn't match Pod's node affinity/selector")

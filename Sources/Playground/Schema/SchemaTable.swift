@@ -49,6 +49,25 @@ enum SchemaTable {
         ReplicaSetSpec: replicas:i minReadySeconds:I selector:LabelSelector template:PodTemplateSpec
         ReplicaSetStatus: replicas:i fullyLabeledReplicas:I readyReplicas:I availableReplicas:I terminatingReplicas:i \
         observedGeneration:L conditions:[Condition]@type
+        StatefulSet: kind:s apiVersion:s metadata:ObjectMeta spec:StatefulSetSpec status:StatefulSetStatus
+        StatefulSetSpec: replicas:i selector:LabelSelector template:PodTemplateSpec volumeClaimTemplates:[o] serviceName:S \
+        podManagementPolicy:s updateStrategy:StatefulSetUpdateStrategy revisionHistoryLimit:i minReadySeconds:I \
+        persistentVolumeClaimRetentionPolicy:ClaimRetentionPolicy ordinals:StatefulSetOrdinals
+        StatefulSetUpdateStrategy: type:s rollingUpdate:RollingUpdateStatefulSet
+        RollingUpdateStatefulSet: partition:i maxUnavailable:x
+        ClaimRetentionPolicy: whenDeleted:s whenScaled:s
+        StatefulSetOrdinals: start:i
+        StatefulSetStatus: observedGeneration:L replicas:i readyReplicas:I currentReplicas:I updatedReplicas:I \
+        currentRevision:s updateRevision:s collisionCount:i conditions:[Condition]@type availableReplicas:i
+        DaemonSet: kind:s apiVersion:s metadata:ObjectMeta spec:DaemonSetSpec status:DaemonSetStatus
+        DaemonSetSpec: selector:LabelSelector template:PodTemplateSpec updateStrategy:DaemonSetUpdateStrategy \
+        minReadySeconds:I revisionHistoryLimit:i
+        DaemonSetUpdateStrategy: type:s rollingUpdate:RollingUpdateDaemonSet
+        RollingUpdateDaemonSet: maxUnavailable:x maxSurge:x
+        DaemonSetStatus: currentNumberScheduled:i numberMisscheduled:i desiredNumberScheduled:i numberReady:i \
+        observedGeneration:L updatedNumberScheduled:I numberAvailable:I numberUnavailable:I collisionCount:i \
+        conditions:[Condition]@type
+        ControllerRevision: kind:s apiVersion:s metadata:ObjectMeta data:o revision:l
         """
 
     static let pods = """

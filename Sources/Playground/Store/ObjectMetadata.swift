@@ -66,6 +66,10 @@ enum ObjectMetadata {
                 object["spec"] != before
                 || (kind == .deployment && part == .spec && metadata["annotations"] != old["annotations"])
             let isLeaving = metadata["deletionTimestamp"] != nil && old["deletionTimestamp"] == nil
+            if kind == .daemonSet {
+                TemplateGeneration.carry(from: current, to: object, &metadata)
+                object["metadata"] = metadata
+            }
             if changed || isLeaving, let generation = old["generation"]?.integer {
                 metadata["generation"] = .integer(generation + 1)
                 object["metadata"] = metadata

@@ -41,7 +41,13 @@ struct ResourceKind: Hashable, Sendable {
     var qualifiedName: String { group.isEmpty ? plural : "\(plural).\(group)" }
 
     /// Whether `metadata.generation` counts the changes of its `spec`.
-    var hasGeneration: Bool { self == .pod || self == .deployment || self == .replicaSet }
+    var hasGeneration: Bool { self == .pod || isWorkload }
+
+    /// Whether it makes pods from a template.
+    var isWorkload: Bool { isScalable || self == .daemonSet }
+
+    /// Whether it is asked for a number of pods, and has a `scale` view.
+    var isScalable: Bool { self == .deployment || self == .replicaSet || self == .statefulSet }
 
     static let configMap = ResourceKind(
         "ConfigMap", plural: "configmaps", singular: "configmap", shortNames: ["cm"])
@@ -61,9 +67,18 @@ struct ResourceKind: Hashable, Sendable {
     static let replicaSet = ResourceKind(
         group: "apps", "ReplicaSet", plural: "replicasets", singular: "replicaset", shortNames: ["rs"],
         categories: ["all"])
+    static let statefulSet = ResourceKind(
+        group: "apps", "StatefulSet", plural: "statefulsets", singular: "statefulset", shortNames: ["sts"],
+        categories: ["all"])
+    static let daemonSet = ResourceKind(
+        group: "apps", "DaemonSet", plural: "daemonsets", singular: "daemonset", shortNames: ["ds"],
+        categories: ["all"])
+    static let controllerRevision = ResourceKind(
+        group: "apps", "ControllerRevision", plural: "controllerrevisions", singular: "controllerrevision")
 
     /// Every kind that is stored and served.
     static let served: [ResourceKind] = [
         .configMap, .event, .namespace, .node, .pod, .secret, .serviceAccount, .deployment, .replicaSet,
+        .statefulSet, .daemonSet, .controllerRevision,
     ]
 }
