@@ -7,6 +7,8 @@ import Testing
 
 @Suite("A playground that ends, on runc", .onRunc, .timeLimit(.minutes(2)))
 struct RestartTests {
+    init() { #expect(OrphanReaper.isStarted) }
+
     private static let ticking = "i=0; while :; do i=$((i+1)); echo tick $i; sleep 0.1; done"
 
     @Test("containers outlive a playground that was killed, and the next one adopts them with their output")
