@@ -24,10 +24,13 @@ public struct Sideload: Equatable, Sendable {
     public var from: String
     /// The absolute path there, of the file or folder itself, free of `.` and `..`.
     public var to: String
+    /// Whether `to` is a path on every node that runs the service's pods, not in their containers.
+    public var isOnNode: Bool
 
     /// A file or folder and its place.
-    public init(from: String, to: String) {
+    public init(from: String, to: String, isOnNode: Bool = false) {
         self.from = from
         self.to = to
+        self.isOnNode = isOnNode
     }
 }

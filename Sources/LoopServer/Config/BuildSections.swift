@@ -83,10 +83,16 @@ extension ConfigurationReader {
 
     private mutating func item(_ node: Node, root: String) -> Sideload? {
         guard let keys = section(node, .sideload) else { return nil }
-        if keys["from"] == nil, !node.value.memberKeys.contains("nix") {
+        if let nix = keys["nix"] {
+            error(nix, "\"nix\" among other sideloads", hint: "make a rule of its own of it")
+            return nil
+        }
+        if let profile = keys["profile"] { error(profile, "\"profile\" without \"nix\"") }
+        let isOnNode = choice(keys["on"], ["node", "container"]) == "node"
+        if keys["from"] == nil {
             error(node, "\"from\" is missing", hint: "what the build makes: \"from\": \"target/debug/server\"")
         }
-        if keys["to"] == nil, !node.value.memberKeys.contains("nix") {
+        if keys["to"] == nil {
             error(node, "\"to\" is missing", hint: "its place in the container: \"to\": \"/usr/local/bin/server\"")
         }
         let from = keys["from"].flatMap { node in
@@ -102,6 +108,6 @@ extension ConfigurationReader {
             error(node, "\"/\" is no place for a file")
             return nil
         }
-        return Sideload(from: ProjectPath.join(root, from), to: path)
+        return Sideload(from: ProjectPath.join(root, from), to: path, isOnNode: isOnNode)
     }
 }

@@ -77,7 +77,7 @@ public struct Service: Equatable, Sendable {
     public var name: String
     /// The absolute path of the folder that the rules' patterns and `manifests` are relative to.
     public var root: String
-    /// Which pods; `nil` only for a service without rules.
+    /// Which pods; `nil` only for a service whose rules concern none.
     public var target: Target?
     /// The container's name; `nil` is the pod's only one, or the one that `kubectl.kubernetes.io/default-container` names.
     public var container: String?
@@ -87,6 +87,8 @@ public struct Service: Equatable, Sendable {
     public var dependsOn: [String] = []
     /// The rules in order: the first that matches a file takes it.
     public var rules: [Rule] = []
+    /// How it runs while `watch` holds it; `nil` leaves the workload as it is.
+    public var dev: DevMode?
 }
 
 /// Which pods a service is.

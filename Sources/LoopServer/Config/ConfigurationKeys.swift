@@ -18,22 +18,32 @@ struct ConfigurationKeys: Sendable {
         section: "watch", known: ["debounce", "maxWait", "ignore", "poll"], later: [])
     static let service = ConfigurationKeys(
         section: "service",
-        known: ["root", "workload", "selector", "container", "manifests", "dependsOn", "rules"],
-        later: ["host", "dev", "forward", "needs"])
+        known: ["root", "workload", "selector", "container", "manifests", "dependsOn", "rules", "dev"],
+        later: ["host", "forward", "needs"])
+    static let dev = ConfigurationKeys(
+        section: "dev", known: ["command", "args", "env", "workingDir"], later: [])
     static let rule = ConfigurationKeys(
-        section: "rule", known: ["watch", "sync", "build", "sideload", "then"],
-        later: ["image", "deploy", "host", "nix", "needs"])
+        section: "rule", known: ["watch", "sync", "build", "sideload", "deploy", "then"],
+        later: ["image", "host", "needs"])
     static let sync = ConfigurationKeys(
         section: "sync", known: ["to", "from", "mirror", "via"], later: [])
     static let step = ConfigurationKeys(
-        section: "step", known: ["exec"], later: ["restart"])
+        section: "step", known: ["exec", "restart"], later: [])
     static let build = ConfigurationKeys(
         section: "build", known: ["run", "dir", "env", "watch"], later: [])
     static let sideload = ConfigurationKeys(
-        section: "sideload", known: ["from", "to"], later: ["on", "nix", "profile"])
+        section: "sideload", known: ["from", "to", "on", "nix", "profile"], later: [])
+    static let nix = ConfigurationKeys(
+        section: "nix", known: ["flake", "file", "attribute", "args"], later: [])
+    static let deploy = ConfigurationKeys(
+        section: "deploy", known: ["nix", "kluctl"], later: ["manifests", "helm", "kustomize"])
+    static let kluctl = ConfigurationKeys(
+        section: "kluctl", known: ["target", "discriminator"], later: [])
 
     /// All sections with keys of their own.
-    static let sections = [root, cluster, watch, build, service, rule, sync, sideload, step]
+    static let sections = [
+        root, cluster, watch, build, service, dev, rule, sync, sideload, nix, deploy, kluctl, step,
+    ]
     /// Providers that are planned.
     static let laterProviders = ["k3d", "colima"]
 

@@ -17,6 +17,10 @@ public struct Rule: Equatable, Sendable {
         case sync(Sync)
         /// What a build made goes into the containers.
         case sideload([Sideload])
+        /// What Nix built goes into the containers' stores.
+        case closure(Closure)
+        /// Manifests are built and applied.
+        case deploy(Deployment)
     }
 
     /// A rule that syncs.
@@ -34,8 +38,17 @@ public struct Rule: Equatable, Sendable {
         self.then = then
     }
 
+    /// A rule that does something with what Nix builds.
+    public init(watch: [Glob], action: Action, then: [Step] = []) {
+        self.watch = watch
+        self.action = action
+        self.then = then
+    }
+
     /// Where matching files go; `nil` for a rule that does not sync.
     public var sync: Sync? { if case .sync(let sync) = action { sync } else { nil } }
+    /// Whether it concerns containers, so that its service has to say which.
+    var needsPods: Bool { if case .deploy = action { false } else { true } }
 }
 
 /// Where a rule's files go.
@@ -64,4 +77,19 @@ public struct Sync: Equatable, Sendable {
 public enum Step: Equatable, Sendable {
     /// Runs a program in the container, with its arguments; no shell.
     case exec([String])
+    /// Lets the service take up what has landed.
+    case restart(Restart)
+}
+
+/// How a service takes up what has landed.
+public enum Restart: Equatable, Sendable {
+    /// Its process is stopped and started again in the same container; in dev mode only.
+    case process
+    /// Its process gets a signal, by its number; in dev mode only.
+    case signal(Int32)
+    /// Its pod is deleted, and made anew by its controller.
+    case pod
+
+    /// Whether the helper has to be the parent of the service's process.
+    var needsDevMode: Bool { self != .pod }
 }

@@ -10,9 +10,36 @@ extension ConfigurationReader {
         let isPlanned = node.value.memberKeys.contains { ConfigurationKeys.rule.later.contains($0) }
         let watch = patterns(keys["watch"])
         let then = (elements(keys["then"]) ?? []).compactMap { step($0) }
+        if let deploy = keys["deploy"] {
+            for key in ["sync", "sideload", "build"] {
+                guard let node = keys[key] else { continue }
+                error(node, "a rule has \"\(key)\" or \"deploy\", not both", hint: "make two rules of it")
+            }
+            if keys["watch"] == nil {
+                error(
+                    node, "\"watch\" is missing",
+                    hint: "what the manifests are built from: \"watch\": [\"**/*.nix\", \"flake.lock\"]")
+            }
+            if let node = keys["then"] {
+                error(node, "\"then\" after a \"deploy\"", hint: "a deployment rolls pods out itself")
+            }
+            return deployment(deploy, root: root).map { Rule(watch: watch, action: .deploy($0)) }
+        }
         if let sideload = keys["sideload"] {
             if let sync = keys["sync"] {
                 error(sync, "a rule has \"sync\" or \"sideload\", not both", hint: "make two rules of it")
+            }
+            if sideload.value.memberKeys.contains("nix") {
+                if let build = keys["build"] {
+                    error(build, "\"build\" beside a sideload of \"nix\"", hint: "Nix builds it")
+                }
+                if keys["watch"] == nil {
+                    error(
+                        node, "\"watch\" is missing",
+                        hint: "what it is built from: \"watch\": [\"**/*.nix\", \"flake.lock\", \"src/**\"]")
+                }
+                return section(sideload, .sideload).flatMap { closure($0, root: root) }
+                    .map { Rule(watch: watch, action: .closure($0), then: then) }
             }
             let build = keys["build"].flatMap { self.build(of: $0, root: root, name: name) }
             // A build that there is not was reported; what it would have watched is no second problem.
@@ -115,9 +142,14 @@ extension ConfigurationReader {
 
     private mutating func step(_ node: Node) -> Step? {
         guard let keys = section(node, .step) else { return nil }
-        let isPlanned = node.value.memberKeys.contains { ConfigurationKeys.step.later.contains($0) }
+        if let restart = keys["restart"] {
+            if let exec = keys["exec"] { error(exec, "one step does one thing", hint: "make two steps of it") }
+            return self.restart(restart).map(Step.restart)
+        }
         guard let exec = keys["exec"] else {
-            if !isPlanned { error(node, "\"exec\" is missing", hint: "{\"exec\": [\"program\", \"argument\"]}") }
+            error(
+                node, "\"exec\" is missing",
+                hint: "{\"exec\": [\"program\", \"argument\"]}, or {\"restart\": \"process\"}")
             return nil
         }
         return arguments(exec).map(Step.exec)

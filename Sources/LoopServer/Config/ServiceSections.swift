@@ -21,6 +21,7 @@ extension ConfigurationReader {
         }
         checkDependencies(dependencies, among: members.map(\.key))
         checkDestinations()
+        checkDevMode(services, members)
         return services
     }
 
@@ -29,23 +30,35 @@ extension ConfigurationReader {
         if let node = keys["root"] { note(node) }
         var service = Service(name: name, root: root, target: target(keys))
         service.container = label(keys["container"])
+        service.dev = devMode(keys["dev"])
         service.dependsOn = strings(keys["dependsOn"])?.map(\.text) ?? []
         for manifest in elements(keys["manifests"]) ?? [] {
             guard let path = path(manifest) else { continue }
             note(manifest)
             service.manifests.append(ProjectPath.join(root, path))
         }
+        // A "dev" that cannot be read was reported: that its steps miss it is no second problem.
+        let isInDevMode = keys["dev"].map { $0.value.kind != .bool(false) } ?? false
         for (number, rule) in (elements(keys["rules"]) ?? []).enumerated() {
             guard let read = self.rule(rule, root: root, name: "\(name)/rules[\(number)]") else { continue }
             service.rules.append(read)
             if let sync = read.sync { claim(sync, in: rule, by: service) }
+            checkRestarts(rule, read, isInDevMode: isInDevMode)
         }
         let hasTarget = keys["workload"] != nil || keys["selector"] != nil
-        if !hasTarget, keys["rules"] != nil {
+        // Rules that could not be read were reported; whether they concern pods nobody knows.
+        let rules = elements(keys["rules"]).map { $0.count == service.rules.count ? service.rules : [] }
+        let needsPods = rules.map { $0.isEmpty || $0.contains(where: \.needsPods) } ?? false
+        if let node = keys["dev"], service.dev != nil, keys["workload"] == nil {
+            error(
+                node, "\"dev\" needs a \"workload\"",
+                hint: "dev mode changes a workload's pod template while watch runs, and a selector has none")
+        }
+        if !hasTarget, needsPods {
             error(
                 node, "a service with rules needs a \"workload\" or a \"selector\"",
                 hint: "for example \"workload\": \"deployment/\(name)\"")
-        } else if !hasTarget, keys["manifests"] == nil {
+        } else if !hasTarget, keys["manifests"] == nil, keys["rules"] == nil {
             error(
                 node, "the service has nothing to do", hint: "give it a \"workload\" with \"rules\", or \"manifests\"")
         }

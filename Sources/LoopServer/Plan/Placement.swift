@@ -87,6 +87,8 @@ struct ServicePlan: Sendable {
                         BuildOutput(rule: rule, local: ServicePlan.relative(item.from, to: project), place: place))
                 }
                 return (about.watch.map { Pattern(glob: $0, base: $0.fixedPart) }, nil)
+            case .closure, .deploy:
+                return (about.watch.map { Pattern(glob: $0, base: $0.fixedPart) }, nil)
             }
         }
         self.outputs = outputs

@@ -213,8 +213,8 @@ struct ConfigurationProblemTests {
             "loop.json:1:53: $.services.web.host: \"host\" is not supported yet"
         ),
         (
-            service("\"workload\": \"deployment/web\", \"dev\": {}"),
-            "loop.json:1:53: $.services.web.dev: \"dev\" is not supported yet"
+            service("\"workload\": \"deployment/web\", \"forward\": {}"),
+            "loop.json:1:53: $.services.web.forward: \"forward\" is not supported yet"
         ),
         (
             service("\"workload\": \"deployment/web\", \"contaner\": \"x\""),
@@ -259,7 +259,10 @@ struct ConfigurationProblemTests {
             ".watch[0]: \"{a\" is no pattern: braces do not pair, or make more than 1024 alternatives"
         ),
         (rule("\"watch\": [\"Dockerfile\"], \"image\": {}"), ".image: \"image\" is not supported yet"),
-        (rule("\"watch\": [\"*.nix\"], \"deploy\": {}"), ".deploy: \"deploy\" is not supported yet"),
+        (
+            rule("\"watch\": [\"*.nix\"], \"deploy\": {\"nix\": \".#a\", \"helm\": 1}"),
+            ".deploy.helm: \"helm\" is not supported yet"
+        ),
         (sync(""), ".sync: \"to\" is missing (the folder in the container: \"to\": \"/srv/app\")"),
         (sync("\"to\": \"srv\""), ".sync.to: \"srv\" is not absolute (\"to\" is a folder in the container: \"/srv\"?)"),
         (sync("\"to\": \"/srv/../etc\""), ".sync.to: \"/srv/../etc\" has a .. (write the path that is meant)"),
@@ -277,7 +280,7 @@ struct ConfigurationProblemTests {
         (sync("\"to\": \"/a\", \"form\": \"x\""), ".sync.form: unknown key \"form\" (did you mean \"from\"?)"),
         (
             rule("\"watch\": [\"a\"], \"sync\": {\"to\": \"/a\"}, \"then\": [{}]"),
-            ".then[0]: \"exec\" is missing ({\"exec\": [\"program\", \"argument\"]})"
+            ".then[0]: \"exec\" is missing ({\"exec\": [\"program\", \"argument\"]}, or {\"restart\": \"process\"})"
         ),
         (
             rule("\"watch\": [\"a\"], \"sync\": {\"to\": \"/a\"}, \"then\": [{\"exec\": \"ls\"}]"),
@@ -293,7 +296,7 @@ struct ConfigurationProblemTests {
         ),
         (
             rule("\"watch\": [\"a\"], \"sync\": {\"to\": \"/a\"}, \"then\": [{\"restart\": \"process\"}]"),
-            ".then[0].restart: \"restart\" is not supported yet"
+            ".then: \"restart\" of a process needs dev mode"
         ),
     ]
 
@@ -315,7 +318,7 @@ struct ConfigurationProblemTests {
               "services": {
                 "web": {
                   "workload": "deployment/web",
-                  "rules": [{ "watch": ["/x"], "sync": { "to": "y" }, "then": [{ "restart": "process" }] }],
+                  "rules": [{ "watch": ["/x"], "sync": { "to": "y" }, "then": [{ "restart": "proces" }] }],
                   "registry": 1
                 }
               }
@@ -328,7 +331,7 @@ struct ConfigurationProblemTests {
             lines == [
                 "2:3 $.projct", "3:28 $.cluster.provider", "3:48 $.cluster.namespace", "4:26 $.watch.debounce",
                 "8:29 $.services.web.rules[0].watch[0]", "8:52 $.services.web.rules[0].sync.to",
-                "8:70 $.services.web.rules[0].then[0].restart", "9:7 $.services.web.registry",
+                "8:81 $.services.web.rules[0].then[0].restart", "9:7 $.services.web.registry",
             ])
     }
 

@@ -61,13 +61,16 @@ struct SchemaTests {
         "depends", "there is no service", "there is no build", "what the build is made from", "the whole project",
         "shorter than",
         "label selector", "out of range", "is here twice",
-        "is no pattern", "matches no file", "not a label", "mirror\\\" on /", "NUL character", "warning:", "circle",
+        "needs dev mode", "both have one workload", "is no pattern", "matches no file", "not a label",
+        "mirror\\\" on /", "NUL character", "warning:", "circle",
     ]
 
-    @Test(
-        "the schema refuses what the reader refuses",
-        arguments: ConfigurationProblemTests.documents + ConfigurationProblemTests.services
-            + ConfigurationProblemTests.rules + BuildConfigurationTests.mistakes)
+    private static let mistakes = [
+        ConfigurationProblemTests.documents, ConfigurationProblemTests.services, ConfigurationProblemTests.rules,
+        BuildConfigurationTests.mistakes, DevConfigurationTests.mistakes, NixConfigurationTests.mistakes,
+    ].flatMap(\.self)
+
+    @Test("the schema refuses what the reader refuses", arguments: mistakes)
     func refuses(text: String, problem: String) throws {
         guard !SchemaTests.beyondSchema.contains(where: problem.contains), !problem.contains("on / would"),
             let value = try? LocatedJSON(parsingJSON5: text).json
@@ -84,6 +87,9 @@ struct SchemaTests {
             #"{"version": 1, "project": "a-1", "services": {"a": {"workload": "sts/a.b", "container": "c"}}}"#,
             #"{"watch": {"debounce": "1.5s", "maxWait": "1m", "poll": "500ms", "ignore": ["!x"]}, "services": {"a": {"workload": "ds/a"}}}"#,
             #"{"cluster": {"context": "x", "allowContexts": []}, "services": {"a": {"workload": "deploy/a"}}}"#,
+            #"{"services": {"a": {"workload": "ds/a", "dev": true, "rules": [{"watch": ["a"], "sideload": {"from": "a", "to": "/a", "on": "node"}, "then": [{"restart": "signal:SIGhup"}]}]}}}"#,
+            #"{"services": {"a": {"rules": [{"watch": ["*.nix"], "deploy": {"nix": ".#a", "kluctl": {"target": "x"}}}]}}}"#,
+            #"{"services": {"a": {"workload": "ds/a", "dev": false, "rules": [{"watch": ["*.nix"], "sideload": {"nix": {"file": "a.nix"}, "profile": "/p"}}]}}}"#,
             #"{"services": {"a": {"workload": "deployment/a", "rules": [{"watch": ["a/"], "sync": {"to": "/processes", "from": "."}, "then": [{"exec": ["a", ""]}]}]}}}"#,
         ])
     func accepts(text: String) throws {
