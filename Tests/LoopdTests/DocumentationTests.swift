@@ -115,7 +115,10 @@ struct DocumentationTests {
         let schema = try JSON(parsing: DocumentationTests.text("loop.schema.json"))
         let sections =
             [schema]
-            + ["cluster", "watch", "service", "rule", "build", "sideload", "sync", "step"].compactMap {
+            + [
+                "cluster", "watch", "service", "dev", "rule", "build", "sideload", "sync", "nix", "deploy", "kluctl",
+                "step",
+            ].compactMap {
                 schema.at("$defs", $0)
             }
         for section in sections {
