@@ -127,7 +127,9 @@ final class LinkAccess: ContainerAccess {
         }
     }
 
-    func stagedPath(destination: Int, stage: UInt32) async throws -> String? { nil }
+    func stagedPath(destination: Int, stage: UInt32) async throws -> String? {
+        try await link.locate(destination: try number(destination), stage: stage)
+    }
 
     func abandon(destination: Int, stage: UInt32) {
         guard let number = try? number(destination) else { return }
