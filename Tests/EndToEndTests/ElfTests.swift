@@ -45,7 +45,7 @@ import Testing
             let script = "#!/bin/sh\necho one\n"
             try scene.project.write("src/server", script, mode: 0o755)
             let pod = try await scene.running()[0].name
-            let loopd = try await scene.loopd("watch")
+            let loopd = try await scene.loopd("watch", "--verbose")
             _ = try await loopd.event("landed", limit: .seconds(60))
             #expect(try await scene.text("/srv/server", in: pod) == script)
 
@@ -92,7 +92,7 @@ import Testing
             let program = try Self.dynamicProgram()
             try scene.project.write("src/server", program, mode: 0o755)
             let pod = try await scene.running()[0].name
-            let loopd = try await scene.loopd("watch")
+            let loopd = try await scene.loopd("watch", "--verbose")
             _ = try await loopd.event("landed", limit: .seconds(60))
             var lacking = program
             let name = try #require(program.firstRange(of: Array("\0libc.so.6\0".utf8)))

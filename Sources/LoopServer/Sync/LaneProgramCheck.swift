@@ -1,5 +1,6 @@
 internal import Reactor
 internal import Watcher
+internal import Wire
 
 /// The check of what builds made, between its staging and its commit: what would not run there does not land.
 extension ServiceLane {
@@ -32,8 +33,10 @@ extension ServiceLane {
         } catch is SystemError {
             // It was read as a whole when it was sent.
             return true
-        } catch LinkError.refused {
+        } catch LinkError.refused(let failure) {
             // Staged content that cannot be found is the commit's to tell.
+            let reason = String(decoding: failure.text, as: UTF8.self)
+            report(.detail("\(replica.instance.pod): \(item.local) was not checked against the container: \(reason)"))
             return true
         }
     }
