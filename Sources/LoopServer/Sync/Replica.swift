@@ -102,6 +102,10 @@ final class Replica {
     var hasFailedStep = false
     /// The content of what builds made, as the container has it.
     var landed: [Place: SHA256Digest] = [:]
+    /// What the programs need that builds made and that were found to run there.
+    var programs: [Place: ProgramNeeds] = [:]
+    /// What builds made and would not run there.
+    var refused: Set<Place> = []
     var early: [Place: Early] = [:]
     /// Up to which deletion the container has been told.
     var toldSerial: UInt64 = 0
@@ -137,7 +141,7 @@ final class Replica {
     var isSettled: Bool { isQuiet && owedSteps.isEmpty && runningSteps == nil }
 
     /// Whether everything is there that should be: nothing was passed over, and every step went well.
-    var isWhole: Bool { isSettled && blocked.isEmpty && owed.isEmpty && !hasFailedStep }
+    var isWhole: Bool { isSettled && blocked.isEmpty && owed.isEmpty && refused.isEmpty && !hasFailedStep }
 
     /// Forgets the way; what was under way has to be found again by comparison.
     ///
@@ -152,6 +156,7 @@ final class Replica {
         early = [:]
         owed = [:]
         landed = [:]
+        refused = []
         hasFailedStep = false
         stopSteps()
         let tickets = work.tickets + (held?.tickets ?? [])

@@ -25,6 +25,8 @@ actor ServiceLane {
     private var hasToldLeftAlone = false
     /// How often in a row a file changed while it was read.
     var restless: [RelativePath: Int] = [:]
+    /// What was said of programs that did not land.
+    var refusals: [Place: Refusal] = [:]
     private var changeWaiters: [CheckedContinuation<Void, Never>] = []
     private var isOver = false
 
@@ -85,6 +87,8 @@ actor ServiceLane {
                         nextStep: "\"from\" of the rule has to name what the build makes")))
         }
         guard !findings.changed.isEmpty else { return }
+        // The same fault of another build is said again.
+        for place in findings.changed.keys { refusals[place] = nil }
         journal.note(findings.changed.keys, in: index)
         tell(findings, firstEvent: firstEvent, settled: settled)
     }

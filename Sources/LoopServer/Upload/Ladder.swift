@@ -45,15 +45,20 @@ final class Ladder: ContainerConnector {
     }
 
     func connect(to instance: ContainerInstance) async throws -> any ContainerAccess {
-        if transport == .cp { return try copyAccess(instance) }
-        let program = try HelperProgram.load(architecture: try await architecture(of: instance.node), from: programs)
+        if transport == .cp {
+            // It is only good for a check: where nobody can say it, there is none.
+            _ = try? await architecture(of: instance.node)
+            return try copyAccess(instance)
+        }
+        let architecture = try await architecture(of: instance.node)
+        let program = try HelperProgram.load(architecture: architecture, from: programs)
         let upload = HelperUpload(
             exec: exec, pod: instance.pod, container: instance.container, program: program,
             generation: nextGeneration())
         var reasons: [String] = []
         for rung in [Rung.shell, .tar, .ephemeral] {
             do {
-                return try await climb(rung, upload, instance)
+                return try await climb(rung, upload, instance, architecture)
             } catch let failed as RungFailed {
                 reasons.append("\(rung): \(failed)")
             } catch let end as ExecEnd where end.kind == .programMissing || end.kind == .forbidden {
@@ -94,17 +99,19 @@ final class Ladder: ContainerConnector {
     }
 
     private func climb(
-        _ rung: Rung, _ upload: HelperUpload, _ instance: ContainerInstance
+        _ rung: Rung, _ upload: HelperUpload, _ instance: ContainerInstance, _ architecture: String
     ) async throws -> any ContainerAccess {
         let places = UploadScript.places(destinations: destinations)
         switch rung {
         case .shell:
             let helper = try await upload.byShell(places: places)
-            return LinkAccess(helper.link, removesHelper: true, description: "helper at \(helper.path)")
+            return LinkAccess(
+                helper.link, removesHelper: true, description: "helper at \(helper.path)", architecture: architecture)
         case .tar:
             let helper = try await upload.byTar(places: places)
             return LinkAccess(
-                helper.link, removesHelper: true, description: "helper at \(helper.path), by tar")
+                helper.link, removesHelper: true, description: "helper at \(helper.path), by tar",
+                architecture: architecture)
         case .ephemeral:
             let ephemeral = EphemeralUpload(
                 objects: objects, exec: exec, pod: instance.pod, target: instance.container,
@@ -113,7 +120,7 @@ final class Ladder: ContainerConnector {
             let (helper, root) = try await ephemeral.start()
             return LinkAccess(
                 helper.link, root: root, removesHelper: true, description: "helper in an ephemeral container",
-                target: (exec, instance))
+                architecture: architecture, target: (exec, instance))
         }
     }
 
@@ -124,7 +131,9 @@ final class Ladder: ContainerConnector {
         }
         let folder = "\(scratch)/cp-\(number)"
         guard mkdir(folder, 0o700) == 0 || errno == EEXIST else { throw SystemError.last("mkdir \(folder)") }
-        return CopyAccess(commands: commands, instance: instance, folder: folder)
+        return CopyAccess(
+            commands: commands, instance: instance, folder: folder,
+            architecture: state.withLock { $0.architectures[instance.node] })
     }
 
     private func noWay(_ instance: ContainerInstance, _ reasons: [String]) -> LoopFailure {

@@ -98,6 +98,10 @@ final class EventLog: Sendable {
         all.compactMap { if case .landed(let landed) = $0 { landed } else { nil } }
     }
 
+    var failed: [LoopEvent.Failure] {
+        all.compactMap { if case .failed(let failure) = $0 { failure } else { nil } }
+    }
+
     var skipped: [String] {
         all.compactMap { if case .skipped(let path, let reason) = $0 { "\(path): \(reason)" } else { nil } }
     }
