@@ -133,7 +133,6 @@ extension APIServer {
         var object = given
         if request.subresource == "ephemeralcontainers" {
             object = try ephemeralContainers(of: given, on: current)
-            if object != current { try level.admit(object) }
         } else if kind == .pod, part == .spec,
             given.at("spec", "ephemeralContainers") != current.at("spec", "ephemeralContainers")
         {
@@ -143,6 +142,7 @@ extension APIServer {
             Defaults.apply(to: &object, kind)
             if kind == .namespace { object["spec"] = current["spec"] }
             try Validation.check(object, from: current, kind)
+            if kind == .pod, object["spec"] != current["spec"] { try level.admit(object) }
         }
         current = object
     }

@@ -17,7 +17,7 @@ extension APIServer {
                 "PatchOptions", .required("fieldManager", "is required for apply patch"))
         }
         let application = try ServerSideApply(
-            try RequestBody.json(body), kind, name, request.namespace, by: FieldManager(request),
+            try Self.applied(body), kind, name, request.namespace, by: FieldManager(request),
             isForced: request.isForced)
         if store.get(kind, request.namespace, name) == nil {
             do {
@@ -41,6 +41,15 @@ extension APIServer {
         return APIResponse(
             body: show(applied, kind, request, Presentation(accept: request.headers["Accept"] ?? "")),
             warnings: securityWarnings(applied, kind))
+    }
+
+    private static func applied(_ body: [UInt8]) throws -> JSON {
+        do {
+            return try JSON(parsing: body)
+        } catch {
+            throw StatusError.badRequest(
+                "error decoding YAML: \(error): the playground reads only such YAML as is JSON (kubectl sends that)")
+        }
     }
 
     /// The object as the API stores it.
