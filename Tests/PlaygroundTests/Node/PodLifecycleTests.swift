@@ -265,6 +265,7 @@ struct PodLifecycleTests {
     @Test("a pod that names its node needs no scheduler, and ends within the grace period of its deletion")
     func direct() async throws {
         try await Laboratory.run { lab in
+            _ = try lab.store.create(.node, ["metadata": ["name": .string(Node.defaultName)]])
             let script = "trap '' TERM; echo deaf; while :; do sleep 1; done"
             _ = try OwnedPod.create(
                 [
