@@ -37,7 +37,7 @@ extension APIServer {
         let created = try store.create(kind, object, by: manager, dryRun: request.isDryRun, admit: PodAdmission.admit)
         return APIResponse(
             status: 201, body: show(created, kind, request, Presentation(accept: request.headers["Accept"] ?? "")),
-            warnings: warnings + securityWarnings(created, kind))
+            warnings: warnings + securityWarnings(created, kind, request))
     }
 
     func update(_ kind: ResourceKind, _ request: APIRequest, body: [UInt8]) throws -> APIResponse {
@@ -60,7 +60,7 @@ extension APIServer {
         }
         return APIResponse(
             body: show(updated, kind, request, .objects),
-            warnings: decoded.warnings + securityWarnings(updated, kind))
+            warnings: decoded.warnings + securityWarnings(updated, kind, request))
     }
 
     func patch(_ kind: ResourceKind, _ request: APIRequest, body: [UInt8]) throws -> APIResponse {
@@ -108,7 +108,7 @@ extension APIServer {
         }
         return APIResponse(
             body: show(patched, kind, request, Presentation(accept: request.headers["Accept"] ?? "")),
-            warnings: warnings + securityWarnings(patched, kind))
+            warnings: warnings + securityWarnings(patched, kind, request))
     }
 
     /// Changes a stored object for a client.

@@ -23,7 +23,7 @@ extension APIServer {
             do {
                 let object = try decoded(application.applied(to: ["metadata": [:]]), kind)
                 return try insert(object, kind, request, by: nil)
-            } catch let error as StatusError where error.reason == "AlreadyExists" && !request.isDryRun {
+            } catch let error as StatusError where error.reason == "AlreadyExists" {
                 // Someone else was faster: there is something to change now.
             }
         }
@@ -40,7 +40,7 @@ extension APIServer {
         }
         return APIResponse(
             body: show(applied, kind, request, Presentation(accept: request.headers["Accept"] ?? "")),
-            warnings: securityWarnings(applied, kind))
+            warnings: securityWarnings(applied, kind, request))
     }
 
     private static func applied(_ body: [UInt8]) throws -> JSON {

@@ -275,7 +275,10 @@ struct PodLifecycleTests {
                         "terminationGracePeriodSeconds": 3600,
                     ],
                 ], in: lab.store)
-            _ = try await lab.untilReady("direct")
+            let pod = try await lab.untilReady("direct")
+            let reported = (pod.at("metadata", "managedFields")?.array ?? []).first { $0["manager"] == "kubelet" }
+            #expect(reported?["subresource"] == "status")
+            #expect(reported?.at("fieldsV1", "f:status", "f:containerStatuses") == [:])
             while try await lab.log("direct").text != "deaf\n" {}
             var options = DeleteOptions()
             options.gracePeriod = 1
