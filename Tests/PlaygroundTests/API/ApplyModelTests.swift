@@ -54,6 +54,22 @@ struct ApplyModelTests {
         return owners
     }
 
+    @Test("of many programs that update, the oldest share one name, and nothing stays without an owner")
+    func ancient() {
+        var live = Self.object([:])
+        for number in 1...15 {
+            var changed = live
+            changed["data"]?["key\(number)"] = "x"
+            ManagedFields.record(in: &changed, from: live, .configMap, by: FieldManager(name: "tool\(number)"))
+            live = changed
+        }
+        let owners = Self.owners(of: live)
+        #expect(owners.count == 15)
+        #expect(Set(owners.values.flatMap { $0 }).count == 10)
+        #expect(owners["key1"] == ["ancient-changes"])
+        #expect(owners["key15"] == ["tool15"])
+    }
+
     @Test("whatever is applied and updated in whatever order, the values and their owners are as the rules have it")
     func random() throws {
         let seed = getenv("LOOPD_SEED").flatMap { UInt64(String(cString: $0)) } ?? UInt64.random(in: 0..<1_000_000)
