@@ -31,7 +31,7 @@ struct ProbeTests {
 
     @Test("a service that is held, ended, being restarted or just restarted need not answer")
     func excuses() async throws {
-        let script = "trap 'read x; exit' TERM; echo ready; while :; do sleep 0.01; done"
+        let script = "trap 'read x; exit' TERM; echo ready; while :; do sleep 1000 & wait; done"
         try await Supervised.run(script) { supervised, folder in
             func fails(_ options: String...) async throws -> Bool {
                 let status = try await probe(

@@ -25,13 +25,13 @@ struct RestartTests {
         }
     }
 
-    @Test("what ignores SIGTERM is killed after the grace, with all its children")
+    @Test("what ignores SIGTERM is killed after the grace, with all its children and what they are forking")
     func kills() async throws {
         let script = """
             trap '' TERM
-            for i in 1 2 3; do sh -c 'trap "" TERM; while :; do sleep 0.01; done' & echo $!; done
+            for i in 1 2 3; do sh -c 'while :; do sh -c ":"; done' & echo $!; done
             echo $$
-            while :; do sh -c ':'; done
+            while :; do sleep 1000; done
             """
         try await Supervised.run(script) { supervised, _ in
             let client = try await supervised.connect()
@@ -45,7 +45,7 @@ struct RestartTests {
     @Test("children that ignore SIGTERM end with a main process that does not")
     func killsLeftovers() async throws {
         let script = """
-            for i in 1 2 3; do sh -c 'trap "" TERM; echo $$; while :; do sleep 0.01; done' & done
+            for i in 1 2 3; do sh -c 'trap "" TERM; echo $$; exec sleep 1000' & done
             exec sleep 1000
             """
         try await Supervised.run(script) { supervised, _ in
@@ -71,7 +71,7 @@ struct RestartTests {
 
     @Test("restarts asked for while one is under way are answered by one more")
     func joins() async throws {
-        let script = "trap 'read x; exit' TERM; echo ready; while :; do sleep 0.01; done"
+        let script = "trap 'read x; exit' TERM; echo ready; while :; do sleep 1000 & wait; done"
         try await Supervised.run(script) { supervised, _ in
             let client = try await supervised.connect()
             let following = try await client.follow()
@@ -177,7 +177,8 @@ struct RestartTests {
 
     @Test("a signal goes to the main process, and nonsense is refused")
     func signals() async throws {
-        try await Supervised.run("trap 'echo hup' HUP; echo ready; while :; do sleep 0.01; done") { supervised, _ in
+        try await Supervised.run("trap 'echo hup' HUP; echo ready; while :; do sleep 1000 & wait; done") {
+            supervised, _ in
             let client = try await supervised.connect()
             #expect(try await supervised.printed() == "ready\n")
             try await client.service(.signal(SIGHUP))

@@ -32,18 +32,23 @@ final class Supervised: Sendable {
     ) async throws {
         try await withFolder { folder in
             let supervised = try await start(["sh", "-c", "F=\(folder); " + script], in: folder, wrapper: wrapper)
-            // Its service dies with it.
-            defer { supervised.child.signal(SIGKILL) }
-            try await body(supervised, folder)
+            do { try await body(supervised, folder) } catch {
+                await supervised.killEverything()
+                throw error
+            }
+            await supervised.killEverything()
         }
     }
 
-    /// A session of a helper beside the supervisor, once that listens.
+    /// A session of a helper beside the supervisor, once that listens; throws when it has ended instead.
     func connect() async throws -> HelperClient {
-        guard await eventually({ await listens() }) else { throw Unexpected(message: nil) }
+        guard await eventually({ await listens() || !isAlive(child.pid) }) else { throw Unexpected(message: nil) }
         let client = try await HelperClient.start(["serve", "--state", state])
         let welcome = try await client.greet()
-        guard welcome.capabilities.contains(.service) else { throw Unexpected(message: .welcome(welcome)) }
+        guard welcome.capabilities.contains(.service) else {
+            client.child.signal(SIGKILL)
+            throw Unexpected(message: .welcome(welcome))
+        }
         return client
     }
 

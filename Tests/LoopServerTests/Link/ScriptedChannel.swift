@@ -72,8 +72,8 @@ final class ScriptedChannel: HelperChannel {
         }
     }
 
-    /// A link over a channel of this kind that has been greeted.
-    static func link(pulse: Duration? = nil) async throws -> (HelperLink, ScriptedChannel) {
+    /// A link over a channel of this kind that has been greeted; it is not pinged unless a test asks for it.
+    static func link(pulse: Duration = .seconds(3600)) async throws -> (HelperLink, ScriptedChannel) {
         let channel = ScriptedChannel()
         channel.say(.welcome(ScriptedChannel.welcome))
         let link = try await HelperLink.open(channel, generation: 1, pulse: pulse)
