@@ -136,6 +136,7 @@ func eventually(_ condition: () async -> Bool) async -> Bool {
     let limit = clock.now.advanced(by: .seconds(60))
     while clock.now < limit {
         if await condition() { return true }
+        if Task.isCancelled { return false }
         try? await Task.sleep(for: .milliseconds(1))
     }
     return await condition()

@@ -69,18 +69,28 @@ final class Supervised: Sendable {
     func killEverything() async {
         child.signal(SIGKILL)
         _ = await child.wait()
-        _ = await eventually {
-            var isAnyLeft = false
-            for pid in Disk.names("/proc").compactMap({ Int32($0) }) where getsid(pid) == child.pid && isAlive(pid) {
-                isAnyLeft = true
-                kill(pid, SIGKILL)
+        // Also when the test is cancelled: nothing may stay behind.
+        let killing = Task {
+            await eventually {
+                var isAnyLeft = false
+                for pid in Disk.names("/proc").compactMap({ Int32($0) })
+                where getsid(pid) == child.pid && isAlive(pid) {
+                    isAnyLeft = true
+                    kill(pid, SIGKILL)
+                }
+                return !isAnyLeft
             }
-            return !isAnyLeft
         }
+        _ = await killing.value
     }
 
     /// The next bytes that the service prints.
-    func printed() async throws -> String { try await child.standardOutput?.read().text ?? "" }
+    func printed() async throws -> String {
+        guard let bytes = try await child.standardOutput?.read(), !bytes.isEmpty else {
+            throw Unexpected(message: nil)
+        }
+        return bytes.text
+    }
 }
 
 /// The states that a follower is told.

@@ -279,7 +279,7 @@ struct SupervisorTests {
         }
     }
 
-    @Test("a service on a terminal is in its foreground", .timeLimit(.minutes(1)))
+    @Test("a service on a terminal is in its foreground")
     func takesTerminal() async throws {
         try await withFolder { folder in
             let command = "\(Built.helper) supervise --state \(folder) -- sh -c 'read x; echo got $x'"

@@ -4,7 +4,7 @@ import Wire
 
 @testable import LoopServer
 
-@Suite("A container's service over a link", .timeLimit(.minutes(1))) struct LinkServiceTests {
+@Suite("A container's service over a link", .timeLimit(.minutes(5))) struct LinkServiceTests {
     /// The next request about the service that the link sends, pings passed over.
     private func request(_ channel: ScriptedChannel) async throws -> (request: ServiceRequest, stream: UInt32) {
         while let frame = await channel.heard() {
@@ -24,7 +24,7 @@ import Wire
         #expect(asked == .follow(heartbeatSeconds: 7))
         let states: [ServiceState] = [.starting, .running(pid: 7, starts: 1), .ended(.code(3), starts: 1), .held]
         for state in states { channel.say(.serviceState(state), on: stream) }
-        while told.withLock({ $0.count }) < states.count { await Task.yield() }
+        while told.withLock({ $0.count }) < states.count, !Task.isCancelled { await Task.yield() }
         #expect(told.withLock { $0 } == states)
         var pings = 0
         while pings < 3, let frame = await channel.heard() {

@@ -25,7 +25,10 @@ final class ScriptedChannel: HelperChannel {
     func block() { state.withLock { $0.isBlocked = true } }
 
     func send(_ bytes: [UInt8]) async throws {
-        while state.withLock({ $0.isBlocked && !$0.isClosed }) { await room.pass() }
+        while state.withLock({ $0.isBlocked && !$0.isClosed }) {
+            try Task.checkCancellation()
+            await room.pass()
+        }
         try state.withLock { state in
             if state.isClosed { throw LinkError.disconnected("the test's channel is closed") }
             state.decoder.feed(bytes)
@@ -41,6 +44,7 @@ final class ScriptedChannel: HelperChannel {
                 return state.isClosed ? [] : nil
             }
             if let bytes { return bytes }
+            try Task.checkCancellation()
             await news.pass()
         }
     }
@@ -60,14 +64,14 @@ final class ScriptedChannel: HelperChannel {
         news.signal()
     }
 
-    /// The next frame that the link sent; `nil` when the channel is closed.
+    /// The next frame that the link sent; `nil` when the channel is closed, or the test gave up.
     func heard() async -> Frame? {
         while true {
             let (frame, isClosed) = state.withLock { state in
                 (state.sent.isEmpty ? nil : state.sent.removeFirst(), state.isClosed)
             }
             if let frame { return frame }
-            if isClosed { return nil }
+            if isClosed || Task.isCancelled { return nil }
             await arrivals.pass()
         }
     }
