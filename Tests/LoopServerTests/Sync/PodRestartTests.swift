@@ -87,8 +87,8 @@ import Watcher
         try await save("two", fixture)
         await fixture.lane.untilConverged()
         #expect(fixture.pods.deleted.isEmpty)
-        #expect(fixture.events.failures.map(\.summary).count == 1)
-        #expect(fixture.events.failures[0].summary.contains("it has no controller"))
+        #expect(fixture.events.failed.map(\.summary).count == 1)
+        #expect(fixture.events.failed[0].summary.contains("it has no controller"))
         await fixture.lane.end()
     }
 
@@ -101,11 +101,11 @@ import Watcher
         try await until(fixture, deleted: ["web-1"])
         await fixture.lane.setInstances([LaneFixture.instance(2)], wanted: 1)
         await fixture.lane.untilConverged()
-        #expect(fixture.events.failures.isEmpty)
+        #expect(fixture.events.failed.isEmpty)
         fixture.pods.fail(with: KubeError(code: 403, reason: "Forbidden", message: "pods is forbidden"))
         try await save("three", fixture)
         try await fixture.until("refusal") { if case .failed = $0 { true } else { false } }
-        #expect(fixture.events.failures[0].summary == "web-2: cannot be deleted: pods is forbidden")
+        #expect(fixture.events.failed[0].summary == "web-2: cannot be deleted: pods is forbidden")
         #expect(fixture.pods.deleted == ["web-1"])
         await fixture.lane.end()
     }
