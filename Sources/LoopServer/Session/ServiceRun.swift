@@ -71,7 +71,7 @@ final class ServiceRun: Sendable {
             let present = state.instances(of: service.container)
             tellChange(from: known, to: present)
             known = present
-            await lane.setInstances(present)
+            await lane.setInstances(present, wanted: state.wantedPods)
             let reason = present.isEmpty ? absence(in: state) : nil
             let isComing = reason != nil && isComing(state)
             if let reason, reason != told {

@@ -10,6 +10,8 @@ protocol ContainerAccess: Sendable {
     var description: String { get }
     /// Whether calls can still succeed.
     var isOpen: Bool { get }
+    /// The container's process where the helper is its parent; `nil` outside of dev mode.
+    var service: (any SupervisedService)? { get }
     /// The node's architecture in Kubernetes' names, where it is known.
     var architecture: String? { get }
     /// Calls `body` once when the way is lost.

@@ -27,6 +27,7 @@ final class CopyAccess: ContainerAccess {
     }
 
     let description = "kubectl cp: slow, without comparison"
+    let service: (any SupervisedService)? = nil
     let architecture: String?
     private let commands: any ContainerCommands
     private let instance: ContainerInstance
