@@ -25,6 +25,8 @@ struct PodState: Equatable, Sendable {
     let defaultContainer: String?
     /// In the API's form, whose text order is the order of time.
     let created: String
+    /// The ConfigMap that a pod in dev mode has its helper from.
+    let devProgram: String?
 
     init(_ pod: JSON) {
         let status = pod["status"] ?? .null
@@ -47,6 +49,8 @@ struct PodState: Equatable, Sendable {
         message = status["message"]?.string
         defaultContainer = metadata.strings("annotations")["kubectl.kubernetes.io/default-container"]
         created = metadata["creationTimestamp"]?.string ?? ""
+        let configMaps = (spec["volumes"]?.array ?? []).compactMap { $0.at("configMap", "name")?.string }
+        devProgram = configMaps.first(where: ProgramConfigMap.isName)
     }
 
     private static func containers(_ specs: JSON?, _ statuses: JSON?) -> [ContainerState] {
@@ -72,7 +76,8 @@ struct PodState: Equatable, Sendable {
             let id = state.id, let node
         else { return nil }
         return ContainerInstance(
-            id: .init(podUID: uid, containerID: id), namespace: namespace, pod: name, container: container, node: node)
+            id: .init(podUID: uid, containerID: id), namespace: namespace, pod: name, container: container, node: node,
+            root: state.root)
     }
 }
 
@@ -104,6 +109,10 @@ struct ContainerState: Equatable, Sendable {
     let last: Termination?
     /// Whether it is an init container that keeps running beside the others.
     let isSidecar: Bool
+    /// Whether loopd's helper is its process 1, which starts the service.
+    let isInDevMode: Bool
+    /// Where files lie that belong directly into `/`, where dev mode has a volume for them.
+    let root: String?
 
     init(_ spec: JSON, _ status: JSON) {
         name = spec["name"]?.string ?? ""
@@ -112,6 +121,9 @@ struct ContainerState: Equatable, Sendable {
         isReady = status["ready"]?.bool ?? false
         restarts = Int(status["restartCount"]?.integer ?? 0)
         isSidecar = spec["restartPolicy"]?.string == "Always"
+        isInDevMode = spec["command"]?.array?.prefix(2) == [.string(HelperProgram.supervisor), "supervise"]
+        let mounts = isInDevMode ? spec["volumeMounts"]?.array ?? [] : []
+        root = mounts.contains { $0["mountPath"]?.string == SeededVolumes.root } ? SeededVolumes.root : nil
         let state = status["state"]
         if state?["running"]?.object != nil {
             now = .running

@@ -9,17 +9,19 @@ final class ServiceRun: Sendable {
     private let client: KubeClient
     private let namespace: String
     private let keeper: LeaseKeeper?
+    private let dev: DevModeSession?
     private let takeOver: Bool
     private let emit: @Sendable (LoopEvent) -> Void
     private let hasLease = Mutex(false)
 
     init(
-        _ service: Service, target: Target, lane: ServiceLane, client: KubeClient, namespace: String,
-        session: String, takeOver: Bool, emit: @escaping @Sendable (LoopEvent) -> Void
+        _ service: Service, target: Target, lane: ServiceLane, dev: DevModeSession?, client: KubeClient,
+        namespace: String, session: String, takeOver: Bool, emit: @escaping @Sendable (LoopEvent) -> Void
     ) {
         self.service = service
         self.target = target
         self.lane = lane
+        self.dev = dev
         self.client = client
         self.namespace = namespace
         self.takeOver = takeOver
@@ -67,8 +69,11 @@ final class ServiceRun: Sendable {
                 told = "away"
                 continue
             }
-            if let workload = state.workload { try await hold(workload) }
-            let present = state.instances(of: service.container)
+            if let workload = state.workload {
+                try await hold(workload)
+                if hasLease.withLock({ $0 }) { try await dev?.hold(workload) }
+            }
+            let present = await instances(in: state)
             tellChange(from: known, to: present)
             known = present
             await lane.setInstances(present)
@@ -86,6 +91,17 @@ final class ServiceRun: Sendable {
             told = reason
             isWaiting = isComing
         }
+    }
+
+    /// The running containers; while the workload comes into dev mode, those that already are.
+    private func instances(in state: WorkloadState) async -> [ContainerInstance] {
+        guard let dev else { return state.instances(of: service.container) }
+        var admitted = state
+        admitted.pods = []
+        for pod in state.pods where await dev.admits(pod) { admitted.pods.append(pod) }
+        let present = admitted.instances(of: service.container)
+        if !present.isEmpty { await dev.tellRunning() }
+        return present
     }
 
     /// Why there is nothing to sync into, in one line.
@@ -152,9 +168,11 @@ final class ServiceRun: Sendable {
         hasLease.withLock { $0 = true }
     }
 
-    /// Gives the lease back.
+    /// Takes the workload out of dev mode, and gives the lease back; neither where another loopd has it by now.
     func end() async {
-        if hasLease.withLock({ $0 }) { await keeper?.release() }
+        guard hasLease.withLock({ $0 }), let keeper else { return }
+        await dev?.leave { keeper.loss(in: $0) == nil }
+        await keeper.release()
     }
 
     private func tellMissing() async {

@@ -52,6 +52,13 @@ public struct Session: Sendable {
         await run { _ in }.status()
     }
 
+    /// Takes workloads out of dev mode: those of the chosen services, or with `all` every one of the namespace.
+    ///
+    /// A cluster that cannot be reached is in the report.
+    public func restore(all: Bool) async -> (RestoreReport, Outcome) {
+        await run { _ in }.restore(all: all)
+    }
+
     private func run(_ report: @escaping @Sendable (LoopEvent) -> Void) -> SessionRun {
         // Lanes report from their own tasks; the reader gets one event at a time.
         let order = Mutex(())

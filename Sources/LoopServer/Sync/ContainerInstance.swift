@@ -14,6 +14,14 @@ struct ContainerInstance: Hashable, Sendable {
     let container: String
     /// The node that it runs on.
     let node: String
+    /// Where files lie that belong directly into `/`, where nothing else can be written there; `nil` is `/` itself.
+    var root: String?
+
+    /// A destination as this container has it.
+    func placed(_ destination: Destination) -> Destination {
+        guard destination.path == "/", let root else { return destination }
+        return Destination(path: root, mirror: destination.mirror, isListedWhole: destination.isListedWhole)
+    }
 
     static func == (left: ContainerInstance, right: ContainerInstance) -> Bool { left.id == right.id }
 
