@@ -34,7 +34,7 @@ extension ClusterConnection {
 
     /// The path, when everything is there.
     private static func write(_ bytes: [UInt8], to path: String) -> String? {
-        let raw = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o600)
+        let raw = Glibc.open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o600)
         guard raw >= 0 else { return nil }
         let file = OwnedDescriptor(raw)
         var rest = bytes[...]

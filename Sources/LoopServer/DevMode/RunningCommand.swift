@@ -28,11 +28,7 @@ struct RunningCommand: Sendable {
     }
 
     private func words(in instance: ContainerInstance) async -> [String]? {
-        if let read = try? await pods.run(
-            ["cat", "/proc/1/cmdline"], pod: instance.pod, container: instance.container), read.code == 0
-        {
-            return RunningCommand.words(read.output)
-        }
+        if let words = await words(printedBy: ["cat", "/proc/1/cmdline"], in: instance) { return words }
         // A container without `cat` may still have `tar`, with which the helper gets in.
         guard let node = try? await pods.node(instance.node),
             let program = try? HelperProgram.load(architecture: node.nodePlatform.architecture, from: programs)
@@ -41,10 +37,15 @@ struct RunningCommand: Sendable {
             exec: pods, pod: instance.pod, container: instance.container, program: program, generation: 1)
         guard let helper = try? await upload.byTar(places: UploadScript.places(destinations: [])) else { return nil }
         let access = LinkAccess(helper.link, removesHelper: true, description: helper.path)
-        let read = try? await pods.run(
-            [helper.path, "cmdline", "1"], pod: instance.pod, container: instance.container)
+        let words = await words(printedBy: [helper.path, "cmdline", "1"], in: instance)
         await access.end()
-        return read.flatMap { $0.code == 0 ? RunningCommand.words($0.output) : nil }
+        return words
+    }
+
+    private func words(printedBy command: [String], in instance: ContainerInstance) async -> [String]? {
+        let printed: (code: Int32, output: String)? = try? await pods.run(
+            command, pod: instance.pod, container: instance.container)
+        return printed.flatMap { $0.code == 0 ? RunningCommand.words($0.output) : nil }
     }
 
     /// The arguments of a process as `/proc` has them: each ended by a zero byte.

@@ -12,12 +12,6 @@ struct HelperProgram: Sendable {
     /// The name of its folder in a container: helpers of other versions have other folders.
     var folder: String { ".loopd-" + digest.hex.prefix(16) }
 
-    /// A program without what only debuggers read: a ConfigMap holds a megabyte, and a helper built for debugging is bigger.
-    init(stripping file: [UInt8]) {
-        bytes = ElfStripping.stripped(file) ?? file
-        digest = SHA256Digest(of: bytes)
-    }
-
     /// Reads the program for a node's architecture, in Kubernetes' names.
     ///
     /// A missing one is a failure that says so.
@@ -40,5 +34,13 @@ struct HelperProgram: Sendable {
         }
         guard bytes.count == size else { throw SystemError(code: EIO, attempt: "read \(path)") }
         return HelperProgram(stripping: bytes)
+    }
+}
+
+extension HelperProgram {
+    /// A program without what only debuggers read: a ConfigMap holds a megabyte, and a helper built for debugging is bigger.
+    init(stripping file: [UInt8]) {
+        let bytes = ElfStripping.stripped(file) ?? file
+        self.init(bytes: bytes, digest: SHA256Digest(of: bytes))
     }
 }
