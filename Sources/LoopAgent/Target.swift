@@ -198,7 +198,8 @@ final class Target {
         }
         // As the kernel names it: the destination's own path may lead over links.
         let folder = try Target.name(of: place.folder)
-        let root = try Target.name(of: Target.root(of: request).raw)
+        let handle = try Target.root(of: request)
+        let root = try Target.name(of: handle.raw)
         let slash = [UInt8(ascii: "/")]
         let isBelow = root != slash && folder.hasPrefix(root + slash)
         return (isBelow ? Array(folder[root.count...]) : folder) + slash + file.name
