@@ -30,11 +30,11 @@ struct DevInputs: Sendable {
         guard isNeeded || !decidesUser else { return (inputs, program) }
         inputs.image = await ImageLookup(leash: pods.leash, architecture: architecture)
             .configuration(of: image, isNeeded: isNeeded)
-        if inputs.image == nil, isNeeded, isRunning {
-            let running = RunningCommand(pods: pods, programs: programs)
+        if inputs.image == nil, isRunning {
+            let running = RunningContainer(pods: pods, programs: programs)
             inputs.image = await running.configuration(
-                of: target["name"]?.string ?? "", image: image, workload: base)
-            inputs.commandIsSeen = inputs.image != nil
+                of: target["name"]?.string ?? "", image: image, workload: base, needsCommand: isNeeded)
+            inputs.commandIsSeen = isNeeded && inputs.image != nil
         }
         return (inputs, program)
     }

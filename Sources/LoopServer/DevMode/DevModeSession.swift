@@ -67,7 +67,7 @@ actor DevModeSession {
         case .clear:
             guard !isCleared else { return }
             isCleared = true
-            if DevRecord(of: object) != nil { await leave { _ in true } }
+            if let record = DevRecord(of: object) { await undo(record) }
         case .keep(let inputs):
             switch state {
             case .outside: try await enter(inputs)
@@ -203,12 +203,12 @@ actor DevModeSession {
         }
         carried = nil
         if isFirst { for detail in step.details { emit(.notice("dev mode: \(detail)")) } }
-        guard let started else {
-            if isFirst { emit(.devMode(.init(.takenUp, container: step.record.container))) }
-            return
+        if let started {
+            rollout = Rollout(started: started, container: step.record.container)
+            if let reason = DevStep.standstill(of: new, kind) { emit(.notice("dev mode: \(workload) \(reason)")) }
+        } else if isFirst {
+            emit(.devMode(.init(.takenUp, container: step.record.container)))
         }
-        rollout = Rollout(started: started, container: step.record.container)
-        if let reason = DevStep.standstill(of: new, kind) { emit(.notice("dev mode: \(workload) \(reason)")) }
         try await StuckPods(client: client, namespace: namespace).replace(of: new, kind) {
             [program = step.record.program] in
             $0.devProgram != program
@@ -263,43 +263,53 @@ actor DevModeSession {
 
     // MARK: - Leaving
 
-    /// Undoes what is still as it was made, within `limit`; also for a task that is cancelled, which is how most sessions end.
-    func leave(limit: Duration = .milliseconds(600), mayWrite: @escaping @Sendable (JSON) -> Bool) async {
-        if case .use = purpose { return }
-        let remembered: DevRecord? =
-            switch state {
-            case .outside: nil
-            case .inside(let record, _, _): record
-            case .leftAlone(let record): record
-            }
-        state = .outside
+    /// How long undoing may take at the end of a session; what is not done then is left to `restore`.
+    static let patience = Duration.seconds(4)
+
+    /// Undoes what is still as it was made; also for a task that is cancelled, which is how most sessions end.
+    func leave(mayWrite: @escaping @Sendable (JSON) -> Bool) async {
+        guard case .keep = purpose else { return }
+        switch state {
+        case .outside, .leftAlone(nil): await undo(nil, mayWrite: mayWrite)
+        case .inside(let record, _, _), .leftAlone(let record?): await undo(record, mayWrite: mayWrite)
+        }
+        state = .leftAlone(nil)
+    }
+
+    private func undo(_ remembered: DevRecord?, mayWrite: @escaping @Sendable (JSON) -> Bool = { _ in true }) async {
         let restore = DevRestore(client: client, namespace: namespace)
-        let (kind, name, known) = (kind, name, remembered)
+        let (kind, name) = (kind, name)
         let result = await Task {
             await Result {
-                try await KubeClient.within(limit, "undo dev mode") {
-                    try await restore.restore(kind, name, remembered: known, mayWrite: mayWrite)
+                try await KubeClient.within(DevModeSession.patience, "undo dev mode") {
+                    try await restore.restore(kind, name, remembered: remembered, mayWrite: mayWrite)
                 }
             }
         }.value
         switch result {
-        case .success(nil): break
         case .success(let restored?):
             emit(.devMode(.init(.restored, container: restored.container, kept: restored.kept)))
-            // What comes too late here, the next session or `restore` does.
-            await Task {
-                try? await KubeClient.within(limit, "clean up") { [client, namespace] in
-                    try await ProgramConfigMap(client: client, namespace: namespace).removeIfUnused(restored.program)
-                }
-            }.value
-        case .failure(let error as KubeError) where error.isNotFound: break
-        case .failure(let error):
+            await removeProgram(restored.program)
+        case .failure(let error as KubeError) where error.isNotFound:
+            if let remembered { await removeProgram(remembered.program) }
+        // Where nothing was changed, nothing is left.
+        case .failure(let error) where remembered != nil || error is LoopFailure:
             emit(
                 .failed(
                     LoopEvent.Failure(
                         "dev mode: \(workload) is still in it: \((error as? LoopFailure)?.failure.summary ?? "\(error)")",
                         nextStep: "undo it: loopd restore")))
+        case .success(nil), .failure: break
         }
+    }
+
+    /// Deletes the helper's program where no workload uses it any more.
+    private func removeProgram(_ program: String) async {
+        let configMap = ProgramConfigMap(client: client, namespace: namespace)
+        await Task {
+            // What stays does no harm, and goes with the next workload that leaves dev mode.
+            try? await KubeClient.within(.seconds(1), "clean up") { try await configMap.removeIfUnused(program) }
+        }.value
     }
 }
 

@@ -18,10 +18,10 @@ struct DevRecord: Equatable, Sendable {
     var holder: String
     var since: Int64
 
-    /// Whether both stand for the same template.
+    /// Whether both stand for the same template, as far as a server's completions leave it the same.
     func fits(_ other: DevRecord) -> Bool {
         container == other.container && image == other.image && program == other.program
-            && changes == other.changes
+            && changes.count == other.changes.count && zip(changes, other.changes).allSatisfy { $0.fits($1) }
     }
 
     /// Whether every field of the template still is what dev mode made of it.

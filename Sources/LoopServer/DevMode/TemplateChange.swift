@@ -60,6 +60,15 @@ extension TemplateChange {
         return HeldValue.isHeld(after, in: current, key: path.lastKey)
     }
 
+    /// Whether either is what a server makes of the other.
+    func fits(_ other: TemplateChange) -> Bool {
+        func fits(_ left: JSON?, _ right: JSON?) -> Bool {
+            let key = path.lastKey
+            return HeldValue.isHeld(left, in: right, key: key) || HeldValue.isHeld(right, in: left, key: key)
+        }
+        return path == other.path && fits(before, other.before) && fits(after, other.after)
+    }
+
     /// The spec with every field as it was before that still is what dev mode made of it; all others stay.
     static func undo(_ changes: [TemplateChange], in spec: JSON) -> JSON {
         var result = spec

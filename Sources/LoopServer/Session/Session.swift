@@ -31,6 +31,13 @@ public struct Session: Sendable {
         self.options = options
     }
 
+    /// Whether its end has something to undo in the cluster: workloads in dev mode.
+    public var changesWorkloads: Bool {
+        configuration.services.contains {
+            $0.dev != nil && (options.services.isEmpty || options.services.contains($0.name))
+        }
+    }
+
     /// Watches and syncs until the task is cancelled (`interrupted`), or something makes it impossible to start.
     ///
     /// `report` is called in order, never twice at once. Whatever ends the loop was reported as `failed` before.

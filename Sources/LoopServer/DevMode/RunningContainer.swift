@@ -1,22 +1,31 @@
 internal import JSON
 
 /// What a service's containers tell about themselves while they run.
-struct RunningCommand: Sendable {
+struct RunningContainer: Sendable {
     let pods: KubePods
     let programs: Programs
 
-    /// The command and user of a running container of this image; `nil` where there is none, or it does not tell.
-    func configuration(of container: String, image: String, workload: JSON) async -> ImageConfiguration? {
+    /// The user, and if needed the command, of a running container of this image; `nil` where none tells it.
+    func configuration(
+        of container: String, image: String, workload: JSON, needsCommand: Bool
+    ) async -> ImageConfiguration? {
         let scope = KubeClient.Scope(.pods, namespace: pods.namespace, labels: workload.selectorText)
         for pod in (try? await pods.client.list(scope))?.items ?? [] {
             let state = PodState(pod)
+            guard let instance = state.instance(of: container),
+                state.lastingContainers.contains(where: { $0.name == container && $0.image == image })
+            else { continue }
+            let user = RunningContainer.user(of: container, in: pod)
+            guard needsCommand else {
+                if let user { return ImageConfiguration(user: user) }
+                continue
+            }
             // Where pods share their processes, the first one is not the service's.
             guard pod.at("spec", "shareProcessNamespace")?.bool != true, pod.at("spec", "hostPID")?.bool != true,
-                let instance = state.instance(of: container),
-                state.lastingContainers.contains(where: { $0.name == container && $0.image == image }),
-                let words = await words(in: instance), words.first != DevTemplate.program
+                let words = await words(in: instance)
             else { continue }
-            return ImageConfiguration(command: words, user: RunningCommand.user(of: container, in: pod) ?? "")
+            let own = words.starts(with: DevTemplate.supervise) ? Array(words.dropFirst(3)) : words
+            return ImageConfiguration(command: own, user: user ?? "")
         }
         return nil
     }
@@ -45,7 +54,7 @@ struct RunningCommand: Sendable {
     private func words(printedBy command: [String], in instance: ContainerInstance) async -> [String]? {
         let printed: (code: Int32, output: String)? = try? await pods.run(
             command, pod: instance.pod, container: instance.container)
-        return printed.flatMap { $0.code == 0 ? RunningCommand.words($0.output) : nil }
+        return printed.flatMap { $0.code == 0 ? RunningContainer.words($0.output) : nil }
     }
 
     /// The arguments of a process as `/proc` has them: each ended by a zero byte.
