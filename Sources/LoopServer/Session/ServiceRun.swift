@@ -54,7 +54,7 @@ final class ServiceRun: Sendable {
         var known: [ContainerInstance] = []
         var told: String?
         var isWaiting = false
-        while let state = await watch.next() {
+        while var state = await watch.next() {
             if state.isMissing {
                 if told != "missing" { await tellMissing() }
                 told = "missing"
@@ -73,11 +73,13 @@ final class ServiceRun: Sendable {
                 try await hold(workload)
                 if hasLease.withLock({ $0 }) { try await dev?.hold(workload) }
             }
-            let present = await instances(in: state)
+            let isRollingOut = await keepAdmitted(in: &state)
+            let present = state.instances(of: service.container)
+            if !present.isEmpty { await dev?.tellRunning() }
             tellChange(from: known, to: present)
             known = present
             await lane.setInstances(present)
-            let reason = present.isEmpty ? absence(in: state) : nil
+            let reason = present.isEmpty ? absence(in: state, isRollingOut: isRollingOut) : nil
             let isComing = reason != nil && isComing(state)
             if let reason, reason != told {
                 // A pod that is on its way is worth one calm line, one that cannot come up is a failure.
@@ -93,19 +95,21 @@ final class ServiceRun: Sendable {
         }
     }
 
-    /// The running containers; while the workload comes into dev mode, those that already are.
-    private func instances(in state: WorkloadState) async -> [ContainerInstance] {
-        guard let dev else { return state.instances(of: service.container) }
-        var admitted = state
-        admitted.pods = []
-        for pod in state.pods where await dev.admits(pod) { admitted.pods.append(pod) }
-        let present = admitted.instances(of: service.container)
-        if !present.isEmpty { await dev.tellRunning() }
-        return present
+    /// Leaves out the pods that go because the workload comes into dev mode; true when there are only such.
+    private func keepAdmitted(in state: inout WorkloadState) async -> Bool {
+        guard let dev else { return false }
+        var admitted: [PodState] = []
+        for pod in state.pods where await dev.admits(pod) { admitted.append(pod) }
+        let isRollingOut = admitted.isEmpty && !state.pods.isEmpty
+        state.pods = admitted
+        return isRollingOut
     }
 
     /// Why there is nothing to sync into, in one line.
-    private func absence(in state: WorkloadState) -> String {
+    private func absence(in state: WorkloadState, isRollingOut: Bool) -> String {
+        if isRollingOut, let workload = state.workload {
+            return PodDiagnosis.reason(workload: workload) ?? "dev mode is rolling out"
+        }
         if case .selector(let labels) = target, state.pods.isEmpty {
             return "no pod in namespace \(namespace) has \(labels)"
         }
