@@ -119,10 +119,14 @@ struct KubeClient: Sendable {
     }
 
     /// Deletes an object; its dependents are deleted in the background.
+    ///
+    /// With `uid`, another object of that name is a conflict.
     func delete(
-        _ resource: KubeResource, _ name: String, namespace: String? = nil, gracePeriodSeconds: Int? = nil
+        _ resource: KubeResource, _ name: String, namespace: String? = nil, uid: String? = nil,
+        gracePeriodSeconds: Int? = nil
     ) async throws {
         var options: JSON = ["kind": "DeleteOptions", "apiVersion": "v1", "propagationPolicy": "Background"]
+        if let uid { options["preconditions"] = ["uid": .string(uid)] }
         if let gracePeriodSeconds { options["gracePeriodSeconds"] = .integer(Int64(gracePeriodSeconds)) }
         _ = try await call(
             "DELETE", resource.path(namespace: namespace, name: name), body: options,

@@ -21,6 +21,8 @@ struct PodState: Equatable, Sendable {
     /// The pod's own reason and message: `Evicted`, `NodeLost`.
     let reason: String?
     let message: String?
+    /// How long its processes get to end by themselves.
+    let gracePeriod: Duration
     /// The container that the pod names as the usual one.
     let defaultContainer: String?
     /// In the API's form, whose text order is the order of time.
@@ -47,6 +49,7 @@ struct PodState: Equatable, Sendable {
         unschedulable = scheduled?["status"]?.string == "False" ? scheduled?["message"]?.string ?? "" : nil
         reason = status["reason"]?.string
         message = status["message"]?.string
+        gracePeriod = .seconds(spec["terminationGracePeriodSeconds"]?.integer ?? 30)
         defaultContainer = metadata.strings("annotations")["kubectl.kubernetes.io/default-container"]
         created = metadata["creationTimestamp"]?.string ?? ""
         let configMaps = (spec["volumes"]?.array ?? []).compactMap { $0.at("configMap", "name")?.string }
@@ -77,6 +80,7 @@ struct PodState: Equatable, Sendable {
         else { return nil }
         return ContainerInstance(
             id: .init(podUID: uid, containerID: id), namespace: namespace, pod: name, container: container, node: node,
+            isInDevMode: state.isInDevMode, gracePeriod: gracePeriod, hasController: owner != nil,
             root: state.root)
     }
 }

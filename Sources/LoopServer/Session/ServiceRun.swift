@@ -78,7 +78,7 @@ final class ServiceRun: Sendable {
             if !present.isEmpty { await dev?.tellRunning() }
             tellChange(from: known, to: present)
             known = present
-            await lane.setInstances(present)
+            await lane.setInstances(present, wanted: state.wantedPods)
             let reason = present.isEmpty ? absence(in: state, isRollingOut: isRollingOut) : nil
             let isComing = reason != nil && isComing(state)
             if let reason, reason != told {

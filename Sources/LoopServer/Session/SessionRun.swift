@@ -271,7 +271,7 @@ struct SessionRun: Sendable {
         ) { emit(LoopEvent($0, service: name)) }
         let lane = ServiceLane(
             plan, tree: LocalTree(root: configuration.directory), connector: ladder,
-            ignore: try IgnoreRules(root: configuration.directory, patterns: configuration.watch.ignore),
+            pods: pods, ignore: try IgnoreRules(root: configuration.directory, patterns: configuration.watch.ignore),
             journal: Journal(path: journalPath(service, connection), destinations: plan.destinations),
             dependencies: dependencies, emit: emit)
         return ServiceRun(
