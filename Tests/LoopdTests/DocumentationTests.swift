@@ -10,7 +10,7 @@ struct DocumentationTests {
     private static let pages = [
         "README.md", "CONTRIBUTING.md", "samples/hello/README.md", "docs/loop-json.md", "docs/sync.md",
         "docs/playground.md",
-        "docs/events.md", "docs/troubleshooting.md", "samples/supervisor/README.md",
+        "docs/events.md", "docs/troubleshooting.md", "docs/dev-mode.md", "samples/supervisor/README.md",
     ]
 
     private static func text(_ page: String) throws -> String {

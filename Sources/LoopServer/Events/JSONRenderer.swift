@@ -34,6 +34,7 @@ extension LoopEvent {
         case .building: "building"
         case .buildOutput: "buildOutput"
         case .built: "built"
+        case .devMode: "devMode"
         case .podsChanged: "podsChanged"
         case .failed: "failed"
         case .notice: "notice"
@@ -74,6 +75,12 @@ extension LoopEvent {
         case .buildOutput(let line): [("line", .string(line))]
         case .built(let name, let milliseconds):
             [("build", .string(name)), ("milliseconds", number(milliseconds))]
+        case .devMode(let change):
+            [
+                ("change", .string(change.what.rawValue)), ("container", .string(change.container)),
+                ("by", change.by.map(JSON.string)), ("milliseconds", change.milliseconds.map { number($0) }),
+                ("kept", change.kept.isEmpty ? nil : strings(change.kept)),
+            ]
         case .podsChanged(let added, let removed): [("added", strings(added)), ("removed", strings(removed))]
         case .failed(let failure):
             [

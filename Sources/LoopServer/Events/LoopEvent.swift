@@ -53,6 +53,8 @@ public struct LoopEvent: Equatable, Sendable {
         case buildOutput(line: String)
         /// A build has succeeded.
         case built(name: String, milliseconds: Double)
+        /// The workload came into dev mode, or out of it.
+        case devMode(DevModeChange)
         /// The set of pods changed: what came and what went.
         case podsChanged(added: [String], removed: [String])
         /// Something did not work; the loop goes on.
@@ -63,6 +65,43 @@ public struct LoopEvent: Equatable, Sendable {
         case detail(String)
         /// The loop is over.
         case stopped
+    }
+
+    /// What became of a workload's dev mode.
+    public struct DevModeChange: Equatable, Sendable {
+        /// What happened.
+        public enum What: String, Sendable {
+            /// Its pods run with the helper; the time is that of the rollout.
+            case entered
+            /// An earlier session had left it there, and that fits.
+            case takenUp
+            /// Somebody took it back, and it was entered again.
+            case reverted
+            /// It is as it was before.
+            case restored
+        }
+
+        /// What happened.
+        public var what: What
+        /// The container that the helper runs.
+        public var container: String
+        /// Who took it back, as the field manager's name.
+        public var by: String?
+        /// How long the rollout took.
+        public var milliseconds: Double?
+        /// Fields that somebody else has changed, and that stay.
+        public var kept: [String]
+
+        /// A change by its parts.
+        public init(
+            _ what: What, container: String, by: String? = nil, milliseconds: Double? = nil, kept: [String] = []
+        ) {
+            self.what = what
+            self.container = container
+            self.by = by
+            self.milliseconds = milliseconds
+            self.kept = kept
+        }
     }
 
     /// A batch that is in the containers.

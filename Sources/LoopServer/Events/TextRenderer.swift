@@ -64,6 +64,7 @@ public struct TextRenderer: Sendable {
             return line(event, again ? "building \(name) again: the files have changed" : "building \(name)", .dim)
         case .buildOutput(let text): return line(event, "| \(text)", .dim)
         case .built(let name, let milliseconds): return line(event, "built \(name)", figure: milliseconds)
+        case .devMode(let change): return render(change, event)
         case .podsChanged(let added, let removed):
             let changes = added.map { "+\($0)" } + removed.map { "−\($0)" }
             return line(event, "pods: \(changes.joined(separator: " "))")
@@ -93,6 +94,18 @@ public struct TextRenderer: Sendable {
         let times = legs.map { "\($0.0) \(Figures.duration(milliseconds: $0.1))" }.joined(separator: ", ")
         rendering.lines.append(indented(event, times))
         return rendering
+    }
+
+    private func render(_ change: LoopEvent.DevModeChange, _ event: LoopEvent) -> Rendering {
+        switch change.what {
+        case .entered: return line(event, "dev mode: rolled out", figure: change.milliseconds)
+        case .takenUp: return line(event, "dev mode: taken up as it was left")
+        case .reverted:
+            return line(event, "dev mode: taken back by \(change.by ?? "somebody"); rolling it out again", .warning)
+        case .restored:
+            let kept = change.kept.isEmpty ? "" : "; kept what others changed: \(list(change.kept))"
+            return line(event, "dev mode: undone\(kept)")
+        }
     }
 
     private func render(_ failure: LoopEvent.Failure, _ event: LoopEvent) -> Rendering {

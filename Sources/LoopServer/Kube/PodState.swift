@@ -27,6 +27,8 @@ struct PodState: Equatable, Sendable {
     let defaultContainer: String?
     /// In the API's form, whose text order is the order of time.
     let created: String
+    /// The ConfigMap that a pod in dev mode has its helper from.
+    let devProgram: String?
 
     init(_ pod: JSON) {
         let status = pod["status"] ?? .null
@@ -50,6 +52,8 @@ struct PodState: Equatable, Sendable {
         gracePeriod = .seconds(spec["terminationGracePeriodSeconds"]?.integer ?? 30)
         defaultContainer = metadata.strings("annotations")["kubectl.kubernetes.io/default-container"]
         created = metadata["creationTimestamp"]?.string ?? ""
+        let configMaps = (spec["volumes"]?.array ?? []).compactMap { $0.at("configMap", "name")?.string }
+        devProgram = configMaps.first(where: ProgramConfigMap.isName)
     }
 
     private static func containers(_ specs: JSON?, _ statuses: JSON?) -> [ContainerState] {
@@ -76,7 +80,8 @@ struct PodState: Equatable, Sendable {
         else { return nil }
         return ContainerInstance(
             id: .init(podUID: uid, containerID: id), namespace: namespace, pod: name, container: container, node: node,
-            isInDevMode: state.isInDevMode, gracePeriod: gracePeriod, hasController: owner != nil)
+            isInDevMode: state.isInDevMode, gracePeriod: gracePeriod, hasController: owner != nil,
+            root: state.root)
     }
 }
 
@@ -110,6 +115,8 @@ struct ContainerState: Equatable, Sendable {
     let isSidecar: Bool
     /// Whether loopd's helper is its process 1, which starts the service.
     let isInDevMode: Bool
+    /// Where files lie that belong directly into `/`, where dev mode has a volume for them.
+    let root: String?
 
     init(_ spec: JSON, _ status: JSON) {
         name = spec["name"]?.string ?? ""
@@ -119,6 +126,8 @@ struct ContainerState: Equatable, Sendable {
         restarts = Int(status["restartCount"]?.integer ?? 0)
         isSidecar = spec["restartPolicy"]?.string == "Always"
         isInDevMode = spec["command"]?.array?.prefix(2) == [.string(HelperProgram.supervisor), "supervise"]
+        let mounts = isInDevMode ? spec["volumeMounts"]?.array ?? [] : []
+        root = mounts.contains { $0["mountPath"]?.string == SeededVolumes.root } ? SeededVolumes.root : nil
         let state = status["state"]
         if state?["running"]?.object != nil {
             now = .running

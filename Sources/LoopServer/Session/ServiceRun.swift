@@ -9,17 +9,19 @@ final class ServiceRun: Sendable {
     private let client: KubeClient
     private let namespace: String
     private let keeper: LeaseKeeper?
+    private let dev: DevModeSession?
     private let takeOver: Bool
     private let emit: @Sendable (LoopEvent) -> Void
     private let hasLease = Mutex(false)
 
     init(
-        _ service: Service, target: Target, lane: ServiceLane, client: KubeClient, namespace: String,
-        session: String, takeOver: Bool, emit: @escaping @Sendable (LoopEvent) -> Void
+        _ service: Service, target: Target, lane: ServiceLane, dev: DevModeSession?, client: KubeClient,
+        namespace: String, session: String, takeOver: Bool, emit: @escaping @Sendable (LoopEvent) -> Void
     ) {
         self.service = service
         self.target = target
         self.lane = lane
+        self.dev = dev
         self.client = client
         self.namespace = namespace
         self.takeOver = takeOver
@@ -52,7 +54,7 @@ final class ServiceRun: Sendable {
         var known: [ContainerInstance] = []
         var told: String?
         var isWaiting = false
-        while let state = await watch.next() {
+        while var state = await watch.next() {
             if state.isMissing {
                 if told != "missing" { await tellMissing() }
                 told = "missing"
@@ -67,12 +69,17 @@ final class ServiceRun: Sendable {
                 told = "away"
                 continue
             }
-            if let workload = state.workload { try await hold(workload) }
+            if let workload = state.workload {
+                try await hold(workload)
+                if hasLease.withLock({ $0 }) { try await dev?.hold(workload) }
+            }
+            let isRollingOut = await keepAdmitted(in: &state)
             let present = state.instances(of: service.container)
+            if !present.isEmpty { await dev?.tellRunning() }
             tellChange(from: known, to: present)
             known = present
             await lane.setInstances(present, wanted: state.wantedPods)
-            let reason = present.isEmpty ? absence(in: state) : nil
+            let reason = present.isEmpty ? absence(in: state, isRollingOut: isRollingOut) : nil
             let isComing = reason != nil && isComing(state)
             if let reason, reason != told {
                 // A pod that is on its way is worth one calm line, one that cannot come up is a failure.
@@ -88,8 +95,21 @@ final class ServiceRun: Sendable {
         }
     }
 
+    /// Leaves out the pods that go because the workload comes into dev mode; true when there are only such.
+    private func keepAdmitted(in state: inout WorkloadState) async -> Bool {
+        guard let dev else { return false }
+        var admitted: [PodState] = []
+        for pod in state.pods where await dev.admits(pod) { admitted.append(pod) }
+        let isRollingOut = admitted.isEmpty && !state.pods.isEmpty
+        state.pods = admitted
+        return isRollingOut
+    }
+
     /// Why there is nothing to sync into, in one line.
-    private func absence(in state: WorkloadState) -> String {
+    private func absence(in state: WorkloadState, isRollingOut: Bool) -> String {
+        if isRollingOut, let workload = state.workload {
+            return PodDiagnosis.reason(workload: workload) ?? "dev mode is rolling out"
+        }
         if case .selector(let labels) = target, state.pods.isEmpty {
             return "no pod in namespace \(namespace) has \(labels)"
         }
@@ -152,9 +172,11 @@ final class ServiceRun: Sendable {
         hasLease.withLock { $0 = true }
     }
 
-    /// Gives the lease back.
+    /// Takes the workload out of dev mode, and gives the lease back; neither where another loopd has it by now.
     func end() async {
-        if hasLease.withLock({ $0 }) { await keeper?.release() }
+        guard hasLease.withLock({ $0 }), let keeper else { return }
+        await dev?.leave { keeper.loss(in: $0) == nil }
+        await keeper.release()
     }
 
     private func tellMissing() async {

@@ -35,13 +35,18 @@ struct SessionRun: Sendable {
 
     private func run(on connection: ClusterConnection, once: Bool) async -> Outcome {
         do {
-            let isDeployed = try await deploy(connection)
             let scratch = try SocketDirectory.create()
             defer { scratch.remove() }
+            let devModes = Dictionary(
+                uniqueKeysWithValues: services.compactMap { service in
+                    devMode(service, connection, once: once).map { (service.name, $0) }
+                })
+            let isDeployed = try await deploy(connection, Array(devModes.values), scratch: scratch.path)
             var runs: [ServiceRun] = []
             for service in services {
                 let lanes = runs.filter { service.dependsOn.contains($0.service.name) }.map(\.lane)
-                if let run = try serviceRun(service, after: lanes, connection, scratch: scratch.path) {
+                let dev = devModes[service.name]
+                if let run = try serviceRun(service, after: lanes, dev, connection, scratch: scratch.path) {
                     runs.append(run)
                 }
             }
@@ -195,7 +200,9 @@ struct SessionRun: Sendable {
     // MARK: - Beginning
 
     /// Applies the manifests; false when that failed, which is reported.
-    private func deploy(_ connection: ClusterConnection) async throws -> Bool {
+    private func deploy(
+        _ connection: ClusterConnection, _ devModes: [DevModeSession], scratch: String
+    ) async throws -> Bool {
         guard options.deploy else { return true }
         let started = monotonicNow()
         do {
@@ -205,7 +212,9 @@ struct SessionRun: Sendable {
             }
             let manifests = services.flatMap(\.manifests)
             guard !manifests.isEmpty || !objects.isEmpty else { return true }
-            objects += try await connection.apply(manifests, namespace: configuration.namespace)
+            objects += try await connection.apply(
+                manifests, namespace: configuration.namespace, carriedBy: devModes, takeOver: options.takeOver,
+                in: scratch)
             report(.deployed(objects: objects, milliseconds: Double(monotonicNow() - started) / 1e6))
             return true
         } catch let failure as LoopFailure {
@@ -217,14 +226,38 @@ struct SessionRun: Sendable {
         return false
     }
 
+    private func pods(_ connection: ClusterConnection) -> KubePods {
+        KubePods(
+            client: connection.client, namespace: configuration.namespace, kubectl: connection.context.kubectl,
+            leash: connection.leash)
+    }
+
+    /// The dev mode of a service's workload; a single sync neither enters nor ends it.
+    private func devMode(_ service: Service, _ connection: ClusterConnection, once: Bool) -> DevModeSession? {
+        guard case .workload(let kind, let name) = service.target else { return nil }
+        var purpose = DevModeSession.Purpose.use
+        if !once {
+            purpose = .clear
+            if let dev = service.dev {
+                purpose = .keep(
+                    DevInputs(
+                        service: service, dev: dev, plan: ServicePlan(service, project: configuration.directory),
+                        pods: pods(connection), programs: options.programs))
+            }
+        }
+        let emit = emit
+        return DevModeSession(
+            purpose, kind, name, client: connection.client, namespace: configuration.namespace
+        ) { emit(LoopEvent($0, service: service.name)) }
+    }
+
     private func serviceRun(
-        _ service: Service, after dependencies: [ServiceLane], _ connection: ClusterConnection, scratch: String
+        _ service: Service, after dependencies: [ServiceLane], _ dev: DevModeSession?,
+        _ connection: ClusterConnection, scratch: String
     ) throws -> ServiceRun? {
         guard let target = service.target else { return nil }
         let plan = ServicePlan(service, project: configuration.directory)
-        let pods = KubePods(
-            client: connection.client, namespace: configuration.namespace, kubectl: connection.context.kubectl,
-            leash: connection.leash)
+        let pods = pods(connection)
         let vias = Set(service.rules.compactMap(\.sync?.via))
         let folder = "\(scratch)/\(service.name)"
         guard mkdir(folder, 0o700) == 0 else { throw SystemError.last("mkdir \(folder)") }
@@ -242,8 +275,9 @@ struct SessionRun: Sendable {
             journal: Journal(path: journalPath(service, connection), destinations: plan.destinations),
             dependencies: dependencies, emit: emit)
         return ServiceRun(
-            service, target: target, lane: lane, client: connection.client, namespace: configuration.namespace,
-            session: SessionRun.randomName(), takeOver: options.takeOver, emit: emit)
+            service, target: target, lane: lane, dev: dev, client: connection.client,
+            namespace: configuration.namespace, session: SessionRun.randomName(), takeOver: options.takeOver, emit: emit
+        )
     }
 
     /// One journal for each service on each cluster, beside those of other projects.
@@ -287,7 +321,7 @@ struct SessionRun: Sendable {
         return placed
     }
 
-    private static func randomName() -> String {
+    static func randomName() -> String {
         var generator = SystemRandomNumberGenerator()
         return String(generator.next(), radix: 36)
     }

@@ -20,6 +20,14 @@ struct ContainerInstance: Hashable, Sendable {
     var gracePeriod = Duration.seconds(30)
     /// Whether something makes the pod anew when it is deleted.
     var hasController = true
+    /// Where files lie that belong directly into `/`, where nothing else can be written there; `nil` is `/` itself.
+    var root: String?
+
+    /// A destination as this container has it.
+    func placed(_ destination: Destination) -> Destination {
+        guard destination.path == "/", let root else { return destination }
+        return Destination(path: root, mirror: destination.mirror, isListedWhole: destination.isListedWhole)
+    }
 
     static func == (left: ContainerInstance, right: ContainerInstance) -> Bool { left.id == right.id }
 

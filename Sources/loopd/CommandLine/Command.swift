@@ -5,6 +5,7 @@ enum Command: String, CaseIterable {
     case watch
     case sync
     case status
+    case restore
     case check
     case env
     case version
@@ -27,7 +28,7 @@ enum Command: String, CaseIterable {
 
     var arguments: Arguments {
         switch self {
-        case .watch, .sync, .status: .services
+        case .watch, .sync, .status, .restore: .services
         case .help: .command
         case .completion: .shell
         case .playgroundServe: .folders
@@ -56,6 +57,7 @@ enum Command: String, CaseIterable {
         case .up, .down: return display
         case .watch, .sync: return cluster + [.noDeploy, .takeOver] + display
         case .status: return cluster + display
+        case .restore: return cluster + [.all, .takeOver] + display
         case .check: return [.file] + display
         case .env: return cluster + [.output, .help]
         case .version: return [.output, .help]
@@ -70,6 +72,7 @@ enum Command: String, CaseIterable {
         case .watch: "sync every save into the running containers, until Ctrl-C"
         case .sync: "make the containers equal to the files here once"
         case .status: "show the services, their pods and who syncs into them"
+        case .restore: "take workloads out of dev mode: as they were before"
         case .check: "check loop.json and name everything that is wrong with it"
         case .env: "print the variables that lead kubectl to the same cluster"
         case .version: "print the versions of loopd and its helper"
@@ -96,6 +99,11 @@ enum Command: String, CaseIterable {
             """
         case .sync: "Does what \"watch\" does at its start, then exits. With names, only these services."
         case .status: "Reads only. With names, only these services."
+        case .restore:
+            """
+            "watch" undoes dev mode when it ends; this does it after one that was killed. What others have changed
+            meanwhile stays. With names, only these services; with --all, every workload of the namespace.
+            """
         case .check:
             """
             Prints every problem as FILE:LINE:COLUMN: JSON PATH: what is wrong. Patterns that match no file are warnings.
@@ -121,6 +129,7 @@ enum Command: String, CaseIterable {
             ]
         case .sync: [("loopd sync --no-deploy web", "only the files, only one service")]
         case .status: [("loopd status", ""), ("loopd status --output json", "")]
+        case .restore: [("loopd restore", "every service of ./loop.json"), ("loopd restore --all", "and all others")]
         case .check: [("loopd check", ""), ("loopd check -f ../shop", "the loop.json of another folder")]
         case .env: [("eval \"$(loopd env)\"", "kubectl in this shell talks to the same cluster")]
         case .version: [("loopd version", "")]

@@ -9,6 +9,7 @@ enum Option: String, CaseIterable {
     case noColor = "no-color"
     case noDeploy = "no-deploy"
     case takeOver = "take-over"
+    case all
     case help
 
     /// As it is written: `--file`.
@@ -50,6 +51,7 @@ enum Option: String, CaseIterable {
         case .noColor: "no colours (also: NO_COLOR=1, or a pipe)"
         case .noDeploy: "leave manifests alone: do not create the namespace, apply nothing"
         case .takeOver: "take a workload over that another loopd holds"
+        case .all: "every workload of the namespace, also those that loop.json does not name"
         case .help: "what this command does"
         }
     }
