@@ -119,11 +119,15 @@ struct KubeClient: Sendable {
     }
 
     /// Deletes an object; its dependents are deleted in the background.
+    ///
+    /// With a `uid`, only the very one: another one of that name is a conflict.
     func delete(
-        _ resource: KubeResource, _ name: String, namespace: String? = nil, gracePeriodSeconds: Int? = nil
+        _ resource: KubeResource, _ name: String, namespace: String? = nil, gracePeriodSeconds: Int? = nil,
+        uid: String? = nil
     ) async throws {
         var options: JSON = ["kind": "DeleteOptions", "apiVersion": "v1", "propagationPolicy": "Background"]
         if let gracePeriodSeconds { options["gracePeriodSeconds"] = .integer(Int64(gracePeriodSeconds)) }
+        if let uid { options["preconditions"] = ["uid": .string(uid)] }
         _ = try await call(
             "DELETE", resource.path(namespace: namespace, name: name), body: options,
             attempt: "delete \(resource.plural)/\(name)")
