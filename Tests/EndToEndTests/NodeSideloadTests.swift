@@ -120,4 +120,73 @@ import Testing
             #expect(now?.uid == helper?.uid)
         }
     }
+
+    @Test("sync ends when it is on the nodes; a helper pod that somebody deletes is made again")
+    func once() async throws {
+        try await run { scene, folder in
+            let single = try await scene.loopd("sync")
+            #expect(try await single.end(limit: .seconds(90)) == .exited(0), "\(single.transcript)")
+            let first = try await pod(running: "one", scene)
+            try await scene.pods().until("no helper pod") { !$0.contains { isHelper($0) } }
+
+            let loopd = try await scene.watching()
+            let helper = try await scene.pods().until("the helper pod") { $0.contains { isHelper($0) } }
+                .first { isHelper($0) }
+            var place = loopd.log.count
+            try await scene.kubectl(["delete", "pod", try #require(helper).name, "--wait=false"])
+            _ = try await loopd.event("connected", from: place, limit: .seconds(60))
+            place = loopd.log.count
+            try scene.project.write("src/version", "two")
+            _ = try await loopd.event("landed", from: place, limit: .seconds(60))
+            _ = try await pod(running: "two", scene, not: first)
+        }
+    }
+
+    @Test("a namespace that takes no such pods is one line; containers are synced all the same, and nodes once it does")
+    func forbidden() async throws {
+        try await run { scene, folder in
+            let restricted: JSON = [
+                "runAsNonRoot": true, "allowPrivilegeEscalation": false, "capabilities": ["drop": ["ALL"]],
+                "seccompProfile": ["type": "RuntimeDefault"],
+            ]
+            try await scene.deploy(Workload("web", image: .nonRoot, container: ["securityContext": restricted]))
+            let image = try await TestImage.shell.name(on: scene.cluster)
+            try scene.project.configure(
+                scene.configuration(
+                    [
+                        "web": [
+                            "workload": "deployment/web",
+                            "rules": [
+                                ["watch": ["app/**"], "sync": ["to": "/srv/app"]],
+                                [
+                                    "watch": ["src/**"], "build": ["sh", "-c", .string(NodeSideloadTests.build)],
+                                    "sideload": [
+                                        "from": "out/supervisor", "to": .string("\(folder)/supervisor"), "on": "node",
+                                    ],
+                                ],
+                            ],
+                        ]
+                    ], merging: ["cluster": ["helperImage": .string(image)]]))
+            try scene.project.write("app/a", "1")
+            let label = "pod-security.kubernetes.io/enforce"
+            func enforce(_ level: String) async throws {
+                try await scene.kubectl(
+                    ["label", "--overwrite", "namespace", scene.namespace, "\(label)=\(level)"], scoped: false)
+            }
+            try await enforce("restricted")
+            let loopd = try await scene.loopd("watch")
+            let failed = try await loopd.event("failed", limit: .seconds(60))
+            #expect(failed["summary"]?.string?.contains("it violates PodSecurity \"restricted:latest\"") == true)
+            #expect(failed["nextStep"]?.string?.contains("label the namespace \(label)=privileged") == true)
+            let web = try await scene.pods().until("the pod") {
+                $0.contains { $0.name.hasPrefix("web-") && $0.isRunning }
+            }
+            .first { $0.name.hasPrefix("web-") && $0.isRunning }
+            try await scene.untilEqual("app", "/srv/app", in: try #require(web).name)
+
+            try await enforce("privileged")
+            _ = try await loopd.event("landed", limit: .seconds(90)) { $0["nodes"]?.integer == 1 }
+            #expect(loopd.log.events().count { $0["event"]?.string == "failed" } == 1, "\(loopd.transcript)")
+        }
+    }
 }
