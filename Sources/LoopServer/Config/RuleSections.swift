@@ -50,7 +50,7 @@ extension ConfigurationReader {
                     hint: "what the build is made from: \"watch\": [\"src/**\"], here or at the build")
             }
             let rule = Rule(watch: watch, build: build, sideload: self.sideload(sideload, root: root), then: then)
-            checkNodes(rule, sideload: sideload, then: keys["then"])
+            checkNodes(rule, of: name, sideload: sideload, then: keys["then"])
             return rule
         }
         if let build = keys["build"] {

@@ -120,10 +120,10 @@ struct KubeClient: Sendable {
 
     /// Deletes an object; its dependents are deleted in the background.
     ///
-    /// With a `uid`, only the very one: another one of that name is a conflict.
+    /// With `uid`, another object of that name is a conflict.
     func delete(
-        _ resource: KubeResource, _ name: String, namespace: String? = nil, gracePeriodSeconds: Int? = nil,
-        uid: String? = nil
+        _ resource: KubeResource, _ name: String, namespace: String? = nil, uid: String? = nil,
+        gracePeriodSeconds: Int? = nil
     ) async throws {
         var options: JSON = ["kind": "DeleteOptions", "apiVersion": "v1", "propagationPolicy": "Background"]
         if let gracePeriodSeconds { options["gracePeriodSeconds"] = .integer(Int64(gracePeriodSeconds)) }

@@ -102,6 +102,8 @@ final class Replica {
     var hasFailedStep = false
     /// The content of what builds made, as the container has it.
     var landed: [Place: SHA256Digest] = [:]
+    /// Places of outputs that were looked at since the way stands.
+    var looked: Set<Place> = []
     var early: [Place: Early] = [:]
     /// Up to which deletion the container has been told.
     var toldSerial: UInt64 = 0
@@ -152,6 +154,7 @@ final class Replica {
         early = [:]
         owed = [:]
         landed = [:]
+        looked = []
         hasFailedStep = false
         stopSteps()
         let tickets = work.tickets + (held?.tickets ?? [])

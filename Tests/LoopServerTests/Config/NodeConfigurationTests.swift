@@ -27,6 +27,15 @@ import Testing
             rule(onNode, #", "then": [{"restart": "pod"}, {"exec": ["true"]}]"#),
             ".then: \"then\" of a sideload onto nodes"
         ),
+        (
+            """
+            {"services": {
+              "a": {"workload": "ds/a", "rules": [{"watch": ["a"], "build": ["make"], "sideload": \(onNode)}]},
+              "b": {"workload": "ds/b", "rules": [{"watch": ["a"], "build": ["make"],
+                "sideload": {"from": "b", "to": "/opt/b", "on": "node"}}]}}}
+            """,
+            "$.services.b.rules[0].sideload: services \"a\" and \"b\" both sideload onto nodes, to /opt (make them"
+        ),
         (rule(#"{"from": "a", "to": "/opt/a", "on": "nodes"}"#), ".sideload.on: unknown value \"nodes\""),
     ]
 
