@@ -111,7 +111,7 @@ import Testing
             try scene.project.write("src/version", "two")
             _ = try await again.event("landed", from: place, limit: .seconds(60))
             _ = try await pod(running: "two", scene, not: running)
-            let restarts = again.log.events().count { $0["text"]?.string?.hasPrefix("restarting") == true }
+            let restarts = again.log.events().count { $0["event"]?.string == "podDeleted" }
             #expect(restarts == 1, "\(again.transcript)")
             let now = try await scene.pods().until("the helper pod") { $0.contains { isHelper($0) } }
                 .first { isHelper($0) }

@@ -28,6 +28,9 @@ extension LoopEvent {
         case .progress: "progress"
         case .output: "output"
         case .executed: "executed"
+        case .restarted: "restarted"
+        case .signalled: "signalled"
+        case .podDeleted: "podDeleted"
         case .building: "building"
         case .buildOutput: "buildOutput"
         case .built: "built"
@@ -61,6 +64,12 @@ extension LoopEvent {
                 ("pod", .string(pod)), ("command", strings(command)), ("exitCode", .integer(Int64(exitCode))),
                 ("milliseconds", number(milliseconds)),
             ]
+        case .restarted(let pod, let pid, let milliseconds):
+            [("pod", .string(pod)), ("pid", .integer(Int64(pid))), ("milliseconds", number(milliseconds))]
+        case .signalled(let pod, let signal, let milliseconds):
+            [("pod", .string(pod)), ("signal", .string(signal)), ("milliseconds", number(milliseconds))]
+        case .podDeleted(let pod, let milliseconds):
+            [("pod", .string(pod)), ("milliseconds", number(milliseconds))]
         case .building(let name, let again): [("build", .string(name)), ("again", .bool(again))]
         case .buildOutput(let line): [("line", .string(line))]
         case .built(let name, let milliseconds):

@@ -41,6 +41,12 @@ public struct LoopEvent: Equatable, Sendable {
         case output(pod: String, line: String)
         /// A `then` step is done in one pod.
         case executed(pod: String, command: [String], exitCode: Int32, milliseconds: Double)
+        /// The service's process was restarted in place, in one pod; the time is from the request to the new process.
+        case restarted(pod: String, pid: UInt32, milliseconds: Double)
+        /// The service's process got a signal, in one pod.
+        case signalled(pod: String, signal: String, milliseconds: Double)
+        /// A pod was deleted, so that its controller makes another one.
+        case podDeleted(pod: String, milliseconds: Double)
         /// A build starts; `again` when a newer change ended the one before.
         case building(name: String, again: Bool)
         /// Output of a build, without its line end.

@@ -55,6 +55,11 @@ public struct TextRenderer: Sendable {
             let text = "\(command.joined(separator: " ")) → \(pod)"
             if exitCode == 0 { return line(event, text, figure: milliseconds) }
             return line(event, "\(text): exit code \(exitCode)", .failure, figure: milliseconds)
+        case .restarted(let pod, _, let milliseconds): return line(event, "restarted → \(pod)", figure: milliseconds)
+        case .signalled(let pod, let signal, let milliseconds):
+            return line(event, "sent \(signal) → \(pod)", figure: milliseconds)
+        case .podDeleted(let pod, let milliseconds):
+            return line(event, "deleted \(pod): its controller makes another", figure: milliseconds)
         case .building(let name, let again):
             return line(event, again ? "building \(name) again: the files have changed" : "building \(name)", .dim)
         case .buildOutput(let text): return line(event, "| \(text)", .dim)

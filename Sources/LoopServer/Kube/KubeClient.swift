@@ -126,6 +126,7 @@ struct KubeClient: Sendable {
         gracePeriodSeconds: Int? = nil
     ) async throws {
         var options: JSON = ["kind": "DeleteOptions", "apiVersion": "v1", "propagationPolicy": "Background"]
+        if let uid { options["preconditions"] = ["uid": .string(uid)] }
         if let gracePeriodSeconds { options["gracePeriodSeconds"] = .integer(Int64(gracePeriodSeconds)) }
         if let uid { options["preconditions"] = ["uid": .string(uid)] }
         _ = try await call(

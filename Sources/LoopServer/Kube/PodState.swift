@@ -21,6 +21,8 @@ struct PodState: Equatable, Sendable {
     /// The pod's own reason and message: `Evicted`, `NodeLost`.
     let reason: String?
     let message: String?
+    /// How long its processes get to end by themselves.
+    let gracePeriod: Duration
     /// The container that the pod names as the usual one.
     let defaultContainer: String?
     /// In the API's form, whose text order is the order of time.
@@ -45,6 +47,7 @@ struct PodState: Equatable, Sendable {
         unschedulable = scheduled?["status"]?.string == "False" ? scheduled?["message"]?.string ?? "" : nil
         reason = status["reason"]?.string
         message = status["message"]?.string
+        gracePeriod = .seconds(spec["terminationGracePeriodSeconds"]?.integer ?? 30)
         defaultContainer = metadata.strings("annotations")["kubectl.kubernetes.io/default-container"]
         created = metadata["creationTimestamp"]?.string ?? ""
     }
@@ -72,7 +75,8 @@ struct PodState: Equatable, Sendable {
             let id = state.id, let node
         else { return nil }
         return ContainerInstance(
-            id: .init(podUID: uid, containerID: id), namespace: namespace, pod: name, container: container, node: node)
+            id: .init(podUID: uid, containerID: id), namespace: namespace, pod: name, container: container, node: node,
+            isInDevMode: state.isInDevMode, gracePeriod: gracePeriod, hasController: owner != nil)
     }
 }
 
@@ -106,6 +110,8 @@ struct ContainerState: Equatable, Sendable {
     let startedAt: String?
     /// Whether it is an init container that keeps running beside the others.
     let isSidecar: Bool
+    /// Whether loopd's helper is its process 1, which starts the service.
+    let isInDevMode: Bool
 
     init(_ spec: JSON, _ status: JSON) {
         name = spec["name"]?.string ?? ""
@@ -114,6 +120,7 @@ struct ContainerState: Equatable, Sendable {
         isReady = status["ready"]?.bool ?? false
         restarts = Int(status["restartCount"]?.integer ?? 0)
         isSidecar = spec["restartPolicy"]?.string == "Always"
+        isInDevMode = spec["command"]?.array?.prefix(2) == [.string(HelperProgram.supervisor), "supervise"]
         let state = status["state"]
         if state?["running"]?.object != nil {
             now = .running

@@ -6,6 +6,7 @@ final class NodeAccess: ContainerAccess {
     private let helper: any ContainerAccess
     private let onLanding: @Sendable () -> Void
     let description: String
+    let service: (any SupervisedService)? = nil
 
     /// A way by the helper in a pod; `onLanding` is called after every commit that has changed what programs see, or may
     /// have.

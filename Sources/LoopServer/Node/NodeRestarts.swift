@@ -42,8 +42,6 @@ final class NodeRestarts: Sendable {
             emit(.notice("\(pod.name) has no controller that would make it anew: it keeps running what it has"))
         }
         guard !made.isEmpty else { return }
-        let nodes = Set(made.compactMap(\.node)).sorted().joined(separator: ", ")
-        emit(.notice("restarting \(made.map(\.name).joined(separator: ", ")): there is something new on \(nodes)"))
         state.withLock { state in
             state.serial += 1
             let number = state.serial
@@ -57,8 +55,10 @@ final class NodeRestarts: Sendable {
     }
 
     private func delete(_ pod: PodState) async {
+        let started = monotonicNow()
         do {
             try await client.delete(.pods, pod.name, namespace: namespace, uid: pod.uid)
+            emit(.podDeleted(pod: pod.name, milliseconds: Double(monotonicNow() - started) / 1e6))
         } catch let error as KubeError where error.isNotFound || error.isConflict {
             // Gone already, or another one of that name is there.
         } catch {

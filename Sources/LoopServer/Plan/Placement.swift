@@ -201,6 +201,14 @@ struct ServicePlan: Sendable {
         return all.filter { base in !all.contains { $0 != base && base.isInside($0) } }.sorted()
     }
 
+    /// The rule that brings something to a place, whether or not it is there.
+    func rule(of place: Place) -> Int? {
+        let output = outputs.first {
+            $0.place.destination == place.destination && place.path.isInside($0.place.path)
+        }
+        return output?.rule ?? sources(of: place).lazy.compactMap { self.placement(of: $0)?.rule }.first
+    }
+
     /// The `then` steps of a rule; a node's pods restart by themselves when something has landed there.
     func steps(of rule: Int) -> [Step] { part == .nodes ? [] : service.rules[rule].then }
 

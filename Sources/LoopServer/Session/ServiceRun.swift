@@ -85,7 +85,7 @@ final class ServiceRun: Sendable {
             let present = state.instances(of: service.container)
             tellChange(from: known, to: present)
             known = present
-            await containers?.setInstances(present)
+            await containers?.setInstances(present, wanted: state.wantedPods)
             nodes?.update(state)
             let reason = isReached(present, state) ? nil : absence(in: state)
             let isComing = reason != nil && isComing(state)

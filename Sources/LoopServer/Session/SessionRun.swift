@@ -233,7 +233,7 @@ struct SessionRun: Sendable {
             switch plan.part {
             case .containers:
                 let ladder = try ladder(plan, pods, scratch: scratch)
-                containers = try lane(plan, after: dependencies, by: ladder, connection)
+                containers = try lane(plan, after: dependencies, by: ladder, pods, connection)
             case .nodes: nodes = try nodeRun(plan, after: dependencies, pods, connection, scratch: scratch)
             }
         }
@@ -256,8 +256,8 @@ struct SessionRun: Sendable {
         let connector = NodeConnector(
             pods: nodePods, ladder: try ladder(plan, pods, scratch: scratch), restarts: restarts)
         return NodeRun(
-            try lane(plan, after: dependencies, by: connector, connection), pods: nodePods, restarts: restarts,
-            namespace: configuration.namespace, emit: tell)
+            try lane(plan, after: dependencies, by: connector, pods, connection), pods: nodePods,
+            restarts: restarts, namespace: configuration.namespace, emit: tell)
     }
 
     private func ladder(_ plan: ServicePlan, _ pods: KubePods, scratch: String) throws -> Ladder {
@@ -277,10 +277,10 @@ struct SessionRun: Sendable {
 
     private func lane(
         _ plan: ServicePlan, after dependencies: [ServiceLane], by connector: any ContainerConnector,
-        _ connection: ClusterConnection
+        _ pods: KubePods, _ connection: ClusterConnection
     ) throws -> ServiceLane {
         ServiceLane(
-            plan, tree: LocalTree(root: configuration.directory), connector: connector,
+            plan, tree: LocalTree(root: configuration.directory), connector: connector, pods: pods,
             ignore: try IgnoreRules(root: configuration.directory, patterns: configuration.watch.ignore),
             journal: Journal(path: journalPath(plan, connection), destinations: plan.destinations),
             dependencies: dependencies, emit: emit)

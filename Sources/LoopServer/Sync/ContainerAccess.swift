@@ -10,6 +10,8 @@ protocol ContainerAccess: Sendable {
     var description: String { get }
     /// Whether calls can still succeed.
     var isOpen: Bool { get }
+    /// The container's process where the helper is its parent; `nil` outside of dev mode.
+    var service: (any SupervisedService)? { get }
     /// Calls `body` once when the way is lost.
     func whenEnded(_ body: @escaping @Sendable () -> Void)
 

@@ -14,6 +14,12 @@ struct ContainerInstance: Hashable, Sendable {
     let container: String
     /// The node that it runs on.
     let node: String
+    /// Whether loopd's helper is its process 1, which starts the service.
+    var isInDevMode = false
+    /// How long its process gets to end by itself.
+    var gracePeriod = Duration.seconds(30)
+    /// Whether something makes the pod anew when it is deleted.
+    var hasController = true
 
     static func == (left: ContainerInstance, right: ContainerInstance) -> Bool { left.id == right.id }
 

@@ -45,6 +45,7 @@ extension ServiceLane {
 
     private func deliver(_ work: Replica.Work, to replica: Replica, _ access: any ContainerAccess) async throws {
         var work = work
+        replica.lacksRoom = false
         if !replica.blocked.isEmpty { try await unblock(&work, replica, access) }
         let needs = work.needs.filter { !replica.blocked.contains($0.key.destination) }
         var receipt = Ticket.Receipt(staged: 0, acknowledged: 0)
@@ -95,12 +96,13 @@ extension ServiceLane {
         var succeeded: Set<Place> = []
         let rules = Set(needs.keys.compactMap { index.items[$0]?.rule }).union(work.tickets.flatMap(\.rules))
         // Before the commit: when the way is lost, nobody knows whether it was made.
-        replica.doubtfulSteps = rules.filter { !plan.steps(of: $0).isEmpty }
+        replica.doubtfulSteps = dueSteps(of: rules, for: work, replica)
         for (destination, batch) in batches {
             try await commit(batch, destination, replica, access, work.retried, &receipt, &succeeded)
         }
-        if !succeeded.isEmpty { replica.owedSteps.formUnion(replica.doubtfulSteps) }
-        replica.doubtfulSteps = []
+        let changedRules = Set(succeeded.compactMap { index.items[$0]?.rule ?? plan.rule(of: $0) })
+        replica.owe(replica.doubtfulSteps.filter { changedRules.contains($0.key) })
+        replica.doubtfulSteps = [:]
         receipt.acknowledged = monotonicNow()
         for place in succeeded { replica.landed[place] = index.items[place].flatMap { $0.isOutput ? $0.digest : nil } }
         journal.wrote(succeeded.filter { index.items[$0] != nil })
@@ -108,6 +110,7 @@ extension ServiceLane {
         reportLanded(work.tickets)
         lookAgain(changedAgain, in: replica, since: work.tickets.map(\.firstEvent).min())
         startSteps(replica, access)
+        retryLater(replica)
     }
 
     /// Tries destinations again that could not be written, as far as the work concerns them.
@@ -299,6 +302,7 @@ extension ServiceLane {
     }
 
     private func skip(_ place: Place, _ code: Int32, _ text: [UInt8], _ replica: Replica, isRetried: Bool) {
+        if ServiceLane.meansNoRoom(code) { replica.lacksRoom = true }
         let reason = Obstacle.reason(
             code, text, in: plan.destinations[place.destination].path, replica.opened[place.destination])
         owe(place, name(place), because: "\(replica.instance.pod): \(reason)", replica, isRetried: isRetried)

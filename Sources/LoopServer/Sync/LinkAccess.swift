@@ -41,6 +41,10 @@ final class LinkAccess: ContainerAccess {
 
     var isOpen: Bool { link.isOpen }
 
+    var service: (any SupervisedService)? {
+        link.welcome.capabilities.contains(.service) ? LinkedService(link: link) : nil
+    }
+
     func whenEnded(_ body: @escaping @Sendable () -> Void) { link.whenEnded(body) }
 
     func open(_ destination: Destination, number: Int) async throws -> Opened {

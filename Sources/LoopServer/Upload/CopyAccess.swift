@@ -27,6 +27,7 @@ final class CopyAccess: ContainerAccess {
     }
 
     let description = "kubectl cp: slow, without comparison"
+    let service: (any SupervisedService)? = nil
     private let commands: any ContainerCommands
     private let instance: ContainerInstance
     /// A private folder for what waits to be copied.

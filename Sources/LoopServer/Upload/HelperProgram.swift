@@ -6,6 +6,9 @@ struct HelperProgram: Sendable {
     let bytes: [UInt8]
     let digest: SHA256Digest
 
+    /// Where it lies in a container in dev mode.
+    static let supervisor = "/.loopd/bin/helper"
+
     /// The name of its folder in a container: helpers of other versions have other folders.
     var folder: String { ".loopd-" + digest.hex.prefix(16) }
 

@@ -2,9 +2,10 @@ internal import Glibc
 internal import JSON
 internal import Reactor
 internal import Synchronization
+internal import Wire
 
-/// Finds the best way into a container: a helper that is there, one brought by shell or tar, one in an ephemeral container,
-/// and at last `kubectl cp`.
+/// Finds the best way into a container: the helper that is its process 1 in dev mode, one brought by shell or tar, one in an
+/// ephemeral container, and at last `kubectl cp`.
 final class Ladder: ContainerConnector {
     private let objects: any PodObjects
     private let exec: any ContainerExec
@@ -49,26 +50,19 @@ final class Ladder: ContainerConnector {
 
     func connect(to instance: ContainerInstance) async throws -> any ContainerAccess {
         if transport == .cp { return try copyAccess(instance) }
+        var reasons: [String] = []
+        if instance.isInDevMode,
+            let access = try await attempt(.supervisor, instance, &reasons, { try await join(instance) })
+        {
+            return access
+        }
         let program = try HelperProgram.load(architecture: try await architecture(of: instance.node), from: programs)
         let upload = HelperUpload(
             exec: exec, pod: instance.pod, container: instance.container, program: program,
             generation: nextGeneration())
-        var reasons: [String] = []
         for rung in [Rung.shell, .tar, .ephemeral] {
-            do {
-                return try await climb(rung, upload, instance)
-            } catch let failed as RungFailed {
-                reasons.append("\(rung): \(failed)")
-            } catch let end as ExecEnd where end.kind == .programMissing || end.kind == .forbidden {
-                reasons.append("\(rung): \(end.message)")
-            } catch let end as ExecEnd {
-                guard case .exited = end.kind, isLasting(instance) else { throw end }
-                reasons.append("\(rung): \(end.message)")
-            } catch LinkError.disconnected(let reason) where rung != .ephemeral {
-                // It was started and did not speak: an image that does not let it run.
-                guard isLasting(instance) else { throw LinkError.disconnected(reason) }
-                reasons.append("\(rung): \(reason)")
-            }
+            let access = try await attempt(rung, instance, &reasons) { try await climb(rung, upload, instance) }
+            if let access { return access }
         }
         guard transport == .automatic else { throw noWay(instance, reasons) }
         emit(
@@ -76,6 +70,28 @@ final class Ladder: ContainerConnector {
                 "\(instance.pod): no helper there (\(reasons.joined(separator: "; "))): falling back to kubectl cp, which is"
                     + " slow and compares nothing"))
         return try copyAccess(instance)
+    }
+
+    /// Tries a rung; `nil`, with a reason more, where the next one is to be tried.
+    private func attempt(
+        _ rung: Rung, _ instance: ContainerInstance, _ reasons: inout [String],
+        _ climb: () async throws -> any ContainerAccess
+    ) async throws -> (any ContainerAccess)? {
+        do {
+            return try await climb()
+        } catch let failed as RungFailed {
+            reasons.append("\(rung): \(failed)")
+        } catch let end as ExecEnd where end.kind == .programMissing || end.kind == .forbidden {
+            reasons.append("\(rung): \(end.message)")
+        } catch let end as ExecEnd {
+            guard case .exited = end.kind, isLasting(instance) else { throw end }
+            reasons.append("\(rung): \(end.message)")
+        } catch LinkError.disconnected(let reason) where rung != .ephemeral {
+            // It was started and did not speak: an image that does not let it run.
+            guard isLasting(instance) else { throw LinkError.disconnected(reason) }
+            reasons.append("\(rung): \(reason)")
+        }
+        return nil
     }
 
     /// Whether what could be a container that is just ending, or a lost way, has come often enough to be the image's fault.
@@ -89,6 +105,7 @@ final class Ladder: ContainerConnector {
     }
 
     private enum Rung: String, CustomStringConvertible {
+        case supervisor = "as process 1"
         case shell = "by shell"
         case tar = "by tar"
         case ephemeral = "by ephemeral container"
@@ -96,11 +113,29 @@ final class Ladder: ContainerConnector {
         var description: String { rawValue }
     }
 
+    /// Speaks with the helper that is in a container in dev mode: nothing is sent, and nothing is removed at the end.
+    private func join(_ instance: ContainerInstance) async throws -> any ContainerAccess {
+        let stream = try await exec.start(
+            [HelperProgram.supervisor, "serve"], pod: instance.pod, container: instance.container)
+        do {
+            let link = try await HelperLink.open(ExecChannel(stream), generation: nextGeneration())
+            return LinkAccess(link, removesHelper: false, description: "helper as process 1")
+        } catch {
+            stream.close()
+            guard case LinkError.versionMismatch(let theirs) = error else { throw error }
+            throw LoopFailure(
+                failure: LoopEvent.Failure(
+                    "\(instance.pod): its helper speaks protocol \(theirs), this loopd \(WireProtocol.version)",
+                    nextStep: "another loopd put it there: let its pod be made anew, or use that loopd"))
+        }
+    }
+
     private func climb(
         _ rung: Rung, _ upload: HelperUpload, _ instance: ContainerInstance
     ) async throws -> any ContainerAccess {
         let places = UploadScript.places(destinations: destinations)
         switch rung {
+        case .supervisor: return try await join(instance)
         case .shell:
             let helper = try await upload.byShell(places: places)
             return LinkAccess(

@@ -13,6 +13,7 @@ enum Call: Equatable, Sendable {
     case abandon
     case commit([String])
     case run([String])
+    case restart
     case end
     case drop
 }
@@ -61,12 +62,26 @@ struct HookedContainer: ContainerConnector {
     }
 }
 
+private struct HookedService: SupervisedService {
+    let inner: any SupervisedService
+    let hooks: Hooks
+
+    func follow(_ each: (ServiceState) -> Void) async throws { try await inner.follow(each) }
+
+    func restart(grace: Duration) async throws -> ServiceState {
+        try await hooks.around(.restart) { try await inner.restart(grace: grace) }
+    }
+
+    func signal(_ number: Int32) async throws { try await inner.signal(number) }
+}
+
 private struct HookedAccess: ContainerAccess {
     let inner: any ContainerAccess
     let hooks: Hooks
 
     var description: String { inner.description }
     var isOpen: Bool { inner.isOpen }
+    var service: (any SupervisedService)? { inner.service.map { HookedService(inner: $0, hooks: hooks) } }
     func whenEnded(_ body: @escaping @Sendable () -> Void) { inner.whenEnded(body) }
 
     func open(_ destination: Destination, number: Int) async throws -> Opened {
