@@ -96,7 +96,7 @@ extension LoopEvent {
         [
             ("files", .integer(Int64(landed.files))), ("deleted", .integer(Int64(landed.deleted))),
             ("bytes", .integer(landed.bytes)), ("bytesSent", .integer(landed.bytesSent)),
-            ("pods", .integer(Int64(landed.pods))), ("paths", strings(landed.paths)),
+            (landed.isOnNodes ? "nodes" : "pods", .integer(Int64(landed.pods))), ("paths", strings(landed.paths)),
             ("milliseconds", number(landed.milliseconds)),
             (
                 "legs",

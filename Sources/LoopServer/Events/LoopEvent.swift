@@ -114,8 +114,10 @@ public struct LoopEvent: Equatable, Sendable {
         public var bytes: Int64
         /// How many of them travelled to one pod: of large files only the blocks that it lacked.
         public var bytesSent: Int64
-        /// In how many pods it landed.
+        /// In how many pods, or on how many nodes, it landed.
         public var pods: Int
+        /// Whether it landed on nodes, not in pods.
+        public var isOnNodes = false
         /// Some of the paths, for `--verbose` and for programs.
         public var paths: [String]
         /// From the first change on disk to the last pod's acknowledgement.

@@ -86,7 +86,7 @@ public struct TextRenderer: Sendable {
             parts.append(Figures.bytes(landed.bytes) + part)
         }
         let what = parts.isEmpty ? "in step, nothing to send" : parts.joined(separator: ", ")
-        let text = "\(what) → \(Figures.count(landed.pods, "pod"))"
+        let text = "\(what) → \(Figures.count(landed.pods, landed.isOnNodes ? "node" : "pod"))"
         var rendering = line(event, text, figure: landed.milliseconds)
         guard isVerbose else { return rendering }
         rendering.lines += landed.paths.map { indented(event, $0) }

@@ -111,6 +111,8 @@ struct ContainerState: Equatable, Sendable {
     let restarts: Int
     let now: Phase
     let last: Termination?
+    /// When the run began that it is in, or has ended with, in the API's form.
+    let startedAt: String?
     /// Whether it is an init container that keeps running beside the others.
     let isSidecar: Bool
     /// Whether loopd's helper is its process 1, which starts the service.
@@ -138,6 +140,7 @@ struct ContainerState: Equatable, Sendable {
         } else {
             now = .unknown
         }
+        startedAt = (state?.at("running", "startedAt") ?? state?.at("terminated", "startedAt"))?.string
         last = status.at("lastState", "terminated").flatMap { $0.isNull ? nil : Termination($0) }
     }
 }

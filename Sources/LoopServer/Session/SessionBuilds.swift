@@ -6,22 +6,22 @@ struct SessionBuilds: Sendable {
     private let plan: BuildPlan
     private let lanes: [BuildLane]
 
-    /// The builds that these services use.
+    /// The builds whose outputs these lanes take.
     init(
-        _ runs: [ServiceRun], _ configuration: Configuration, leash: String,
+        _ consumers: [ServiceLane], _ configuration: Configuration, leash: String,
         emit: @escaping @Sendable (LoopEvent) -> Void
     ) {
-        let plan = BuildPlan(configuration.builds, plans: runs.map(\.lane.plan), project: configuration.directory)
+        let plan = BuildPlan(configuration.builds, plans: consumers.map(\.plan), project: configuration.directory)
         self.plan = plan
         lanes = plan.builds.enumerated().map { number, build in
             let services = plan.services(using: number)
-            let only = services.count == 1 ? services.first.map { runs[$0].service.name } : nil
+            let only = services.count == 1 ? services.first : nil
             return BuildLane(build, leash: leash) { kind in
                 emit(LoopEvent(kind, service: only))
             } onSuccess: { firstEvent, ended in
                 await withDiscardingTaskGroup { group in
-                    for service in services {
-                        let (lane, rules) = (runs[service].lane, plan.rules(of: service, using: number))
+                    for consumer in plan.plans(using: number) {
+                        let (lane, rules) = (consumers[consumer], plan.rules(of: consumer, using: number))
                         group.addTask { await lane.takeOutputs(of: rules, firstEvent: firstEvent, settled: ended) }
                     }
                 }

@@ -44,18 +44,19 @@ struct SessionRun: Sendable {
             let isDeployed = try await deploy(connection, Array(devModes.values), scratch: scratch.path)
             var runs: [ServiceRun] = []
             for service in services {
-                let lanes = runs.filter { service.dependsOn.contains($0.service.name) }.map(\.lane)
+                let lanes = runs.filter { service.dependsOn.contains($0.service.name) }.flatMap(\.lanes)
                 let dev = devModes[service.name]
                 if let run = try serviceRun(service, after: lanes, dev, connection, scratch: scratch.path) {
                     runs.append(run)
                 }
             }
-            let builds = SessionBuilds(runs, configuration, leash: connection.leash, emit: emit)
+            let builds = SessionBuilds(
+                runs.flatMap(\.lanes), configuration, leash: connection.leash, emit: emit)
             var outcome = await work(runs, builds, once: once)
             if once, outcome == .done, !isDeployed { outcome = .failed }
             await withTaskGroup { group in
                 for run in runs {
-                    group.addTask { await run.lane.end() }
+                    group.addTask { await run.leave() }
                     group.addTask { await run.end() }
                 }
             }
@@ -108,9 +109,10 @@ struct SessionRun: Sendable {
     private func untilConverged(_ runs: [ServiceRun]) async -> Outcome? {
         await withTaskGroup(of: Outcome?.self) { group in
             group.addTask {
-                for run in runs { await run.lane.untilConverged() }
+                let lanes = runs.flatMap(\.lanes)
+                for lane in lanes { await lane.untilConverged() }
                 if Task.isCancelled { return nil }
-                for run in runs where await !run.lane.isWhole { return .failed }
+                for lane in lanes where await !lane.isWhole { return .failed }
                 return .done
             }
             group.addTask { await self.giveUp(runs) }
@@ -128,7 +130,8 @@ struct SessionRun: Sendable {
         return await withTaskGroup(of: Outcome?.self) { group in
             group.addTask {
                 let loop = WatchLoop(
-                    watcher: watcher, lanes: runs.map(\.lane), builds: builds, startFiles: startFiles, emit: self.emit
+                    watcher: watcher, lanes: runs.flatMap(\.lanes), builds: builds, startFiles: startFiles,
+                    emit: self.emit
                 ) {
                     onSurveyed()
                     ready.signal()
@@ -161,7 +164,7 @@ struct SessionRun: Sendable {
                         return nil
                     } catch {
                         let outcome = self.outcome(of: error, service: run.service.name)
-                        if !Task.isCancelled { await run.lane.end() }
+                        if !Task.isCancelled { await run.leave() }
                         return outcome
                     }
                 }
@@ -186,7 +189,7 @@ struct SessionRun: Sendable {
         while patience > 0 {
             guard (try? await Task.sleep(for: .seconds(1))) != nil else { return nil }
             var isReached = true
-            for run in runs where await !run.lane.isReached { isReached = false }
+            for lane in runs.flatMap(\.lanes) where await !lane.isReached { isReached = false }
             patience = isReached ? limit : patience - 1
         }
         report(
@@ -256,40 +259,77 @@ struct SessionRun: Sendable {
         _ connection: ClusterConnection, scratch: String
     ) throws -> ServiceRun? {
         guard let target = service.target else { return nil }
-        let plan = ServicePlan(service, project: configuration.directory)
         let pods = pods(connection)
-        let vias = Set(service.rules.compactMap(\.sync?.via))
-        let folder = "\(scratch)/\(service.name)"
+        var containers: ServiceLane?
+        var nodes: NodeRun?
+        for plan in ServicePlan.parts(of: service, project: configuration.directory) {
+            switch plan.part {
+            case .containers:
+                let ladder = try ladder(plan, pods, scratch: scratch)
+                containers = try lane(plan, after: dependencies, by: ladder, pods, connection)
+            case .nodes: nodes = try nodeRun(plan, after: dependencies, pods, connection, scratch: scratch)
+            }
+        }
+        return ServiceRun(
+            service, target: target, containers: containers, nodes: nodes, dev: dev, client: connection.client,
+            namespace: configuration.namespace, session: SessionRun.randomName(), takeOver: options.takeOver,
+            emit: emit)
+    }
+
+    private func nodeRun(
+        _ plan: ServicePlan, after dependencies: [ServiceLane], _ pods: KubePods, _ connection: ClusterConnection,
+        scratch: String
+    ) throws -> NodeRun {
+        let (emit, name) = (emit, plan.service.name)
+        let tell: @Sendable (LoopEvent.Kind) -> Void = { emit(LoopEvent($0, service: name)) }
+        let nodePods = NodePods(
+            pods, service: name, image: configuration.cluster.usedHelperImage,
+            folders: plan.destinations.map(\.path))
+        let restarts = NodeRestarts(connection.client, namespace: configuration.namespace, emit: tell)
+        let connector = NodeConnector(
+            pods: nodePods, ladder: try ladder(plan, pods, scratch: scratch), restarts: restarts)
+        return NodeRun(
+            try lane(plan, after: dependencies, by: connector, pods, connection), pods: nodePods,
+            restarts: restarts, namespace: configuration.namespace, emit: tell)
+    }
+
+    private func ladder(_ plan: ServicePlan, _ pods: KubePods, scratch: String) throws -> Ladder {
+        let (emit, name) = (emit, plan.service.name)
+        let isOnNodes = plan.part == .nodes
+        let vias = Set(plan.service.rules.compactMap(\.sync?.via))
+        let folder = "\(scratch)/\(name)\(isOnNodes ? "@nodes" : "")"
         guard mkdir(folder, 0o700) == 0 else { throw SystemError.last("mkdir \(folder)") }
-        let emit = emit
-        let name = service.name
-        let ladder = Ladder(
+        return Ladder(
             objects: pods, exec: pods, commands: pods, programs: options.programs,
             helperImage: configuration.cluster.usedHelperImage,
-            transport: vias.contains(.cp) ? .cp : vias.contains(.exec) ? .exec : .automatic,
-            destinations: plan.destinations.map(\.path), scratch: folder
+            transport: isOnNodes ? .exec : vias.contains(.cp) ? .cp : vias.contains(.exec) ? .exec : .automatic,
+            destinations: isOnNodes ? [] : plan.destinations.map(\.path), root: isOnNodes ? NodePodSpec.root : "",
+            scratch: folder
         ) { emit(LoopEvent($0, service: name)) }
-        let lane = ServiceLane(
-            plan, tree: LocalTree(root: configuration.directory), connector: ladder,
-            pods: pods, ignore: try IgnoreRules(root: configuration.directory, patterns: configuration.watch.ignore),
-            journal: Journal(path: journalPath(service, connection), destinations: plan.destinations),
+    }
+
+    private func lane(
+        _ plan: ServicePlan, after dependencies: [ServiceLane], by connector: any ContainerConnector,
+        _ pods: KubePods, _ connection: ClusterConnection
+    ) throws -> ServiceLane {
+        ServiceLane(
+            plan, tree: LocalTree(root: configuration.directory), connector: connector, pods: pods,
+            ignore: try IgnoreRules(root: configuration.directory, patterns: configuration.watch.ignore),
+            journal: Journal(path: journalPath(plan, connection), destinations: plan.destinations),
             dependencies: dependencies, emit: emit)
-        return ServiceRun(
-            service, target: target, lane: lane, dev: dev, client: connection.client,
-            namespace: configuration.namespace, session: SessionRun.randomName(), takeOver: options.takeOver, emit: emit
-        )
     }
 
     /// One journal for each service on each cluster, beside those of other projects.
-    private func journalPath(_ service: Service, _ connection: ClusterConnection) -> String? {
+    private func journalPath(_ plan: ServicePlan, _ connection: ClusterConnection) -> String? {
         let folder = "\(options.stateDirectory)/journals"
         for path in [options.stateDirectory, folder] where mkdir(path, 0o700) != 0 && errno != EEXIST { return nil }
-        let parts = [
-            connection.context.name, connection.context.server, configuration.namespace, configuration.directory,
-            service.name,
-        ]
+        let parts =
+            [
+                connection.context.name, connection.context.server, configuration.namespace, configuration.directory,
+                plan.service.name,
+            ] + (plan.part == .nodes ? ["nodes"] : [])
         let digest = SHA256Digest(of: Array(parts.joined(separator: "\0").utf8))
-        return "\(folder)/\(service.name)-\(digest.hex.prefix(16))"
+        return "\(folder)/\(plan.service.name)-\(digest.hex.prefix(16))"
     }
 
     private var startFiles: StartFiles {

@@ -324,7 +324,8 @@ extension ServiceLane {
     /// Reports what has landed everywhere; saves that came together are one batch, as old as the first of them.
     func reportLanded(_ tickets: [Ticket]) {
         let landed = tickets.filter { $0.landed != nil }
-        guard let first = landed.min(by: { $0.firstEvent < $1.firstEvent })?.landed else { return }
+        guard var first = landed.min(by: { $0.firstEvent < $1.firstEvent })?.landed else { return }
+        first.isOnNodes = plan.part == .nodes
         report(.landed(first))
     }
 

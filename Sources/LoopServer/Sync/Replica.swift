@@ -120,6 +120,8 @@ final class Replica {
     var programs: [Place: ProgramNeeds] = [:]
     /// What builds made and would not run there.
     var refused: Set<Place> = []
+    /// Places of outputs that were looked at since the way stands.
+    var looked: Set<Place> = []
     var early: [Place: Early] = [:]
     /// Up to which deletion the container has been told.
     var toldSerial: UInt64 = 0
@@ -177,6 +179,7 @@ final class Replica {
         owed = [:]
         landed = [:]
         refused = []
+        looked = []
         hasFailedStep = false
         stopTasks()
         let tickets = work.tickets + (held?.tickets ?? [])

@@ -312,6 +312,7 @@ actor ServiceLane {
             if let error = replica.lostWay { throw error }
             while hasWork(replica) {
                 for lane in dependencies { await lane.untilQuiet() }
+                try await lookAtOutputs(in: replica, access)
                 guard let work = next(for: replica) else { continue }
                 replica.isDelivering = true
                 defer { replica.isDelivering = false }

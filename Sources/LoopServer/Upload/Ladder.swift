@@ -14,6 +14,8 @@ final class Ladder: ContainerConnector {
     private let helperImage: String
     private let transport: Sync.Transport
     private let destinations: [String]
+    /// Where the helper finds the root that destinations are below; empty for its own.
+    private let root: String
     /// A private folder for what `kubectl cp` needs.
     private let scratch: String
     private let emit: @Sendable (LoopEvent.Kind) -> Void
@@ -31,8 +33,8 @@ final class Ladder: ContainerConnector {
     /// The ladder of one service; `destinations` are further places where a helper may live.
     init(
         objects: any PodObjects, exec: any ContainerExec, commands: any ContainerCommands, programs: Programs,
-        helperImage: String, transport: Sync.Transport, destinations: [String], scratch: String,
-        emit: @escaping @Sendable (LoopEvent.Kind) -> Void
+        helperImage: String, transport: Sync.Transport, destinations: [String], root: String = "",
+        scratch: String, emit: @escaping @Sendable (LoopEvent.Kind) -> Void
     ) {
         self.objects = objects
         self.exec = exec
@@ -41,6 +43,7 @@ final class Ladder: ContainerConnector {
         self.helperImage = helperImage
         self.transport = transport
         self.destinations = destinations
+        self.root = root
         self.scratch = scratch
         self.emit = emit
     }
@@ -145,11 +148,12 @@ final class Ladder: ContainerConnector {
         case .shell:
             let helper = try await upload.byShell(places: places)
             return LinkAccess(
-                helper.link, removesHelper: true, description: "helper at \(helper.path)", architecture: architecture)
+                helper.link, root: root, removesHelper: true, description: "helper at \(helper.path)",
+                architecture: architecture)
         case .tar:
             let helper = try await upload.byTar(places: places)
             return LinkAccess(
-                helper.link, removesHelper: true, description: "helper at \(helper.path), by tar",
+                helper.link, root: root, removesHelper: true, description: "helper at \(helper.path), by tar",
                 architecture: architecture)
         case .ephemeral:
             let ephemeral = EphemeralUpload(
