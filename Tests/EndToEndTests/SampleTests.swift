@@ -33,8 +33,7 @@ struct SampleTests {
     @Test("samples/supervisor/distroless: the same in an image of nothing but the program, read-only, as user 1000")
     func distroless() async throws {
         try await Sample.run("supervisor", namespace: "supervisor-distroless") { sample in
-            try await sample.succeed(["mkdir", "-p", "out"])
-            try await sample.succeed(["cc", "-O2", "-static", "-o", "out/supervisor", "supervisor.c"])
+            try await sample.succeed(["cc", "-O2", "-static", "-o", "supervisor", "supervisor.c"])
             try await sample.succeed([Built.loopd, "up"])
             let variables = try await sample.succeed(
                 [Built.loopd, "env", "--file", "distroless.json", "--output", "json"])

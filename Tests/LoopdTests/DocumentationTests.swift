@@ -43,8 +43,8 @@ struct DocumentationTests {
     /// Commands of other programs, each of which a test, the demo or the build runs in this form.
     private static let known: Set<String> = [
         "eval \"$(loopd env)\"", "kubectl logs -f deployment/hello -n hello", "kubectl get pods -A",
-        "apt-get install runc", "kubectl logs -f deployment/supervisor -n supervisor", "mkdir -p out",
-        "cc -O2 -static -o out/supervisor supervisor.c", "eval \"$(loopd env --file distroless.json)\"",
+        "apt-get install runc", "kubectl logs -f deployment/supervisor -n supervisor",
+        "cc -O2 -static -o supervisor supervisor.c", "eval \"$(loopd env --file distroless.json)\"",
         "buildah build --file distroless/Dockerfile --tag $LOOPD_REGISTRY/supervisor:distroless .",
         "buildah push --tls-verify=false $LOOPD_REGISTRY/supervisor:distroless",
         "sysctl fs.inotify.max_user_watches=524288", "swift build --target LoopServer", "swift build --build-tests",
