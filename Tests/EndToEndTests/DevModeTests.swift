@@ -151,9 +151,8 @@ import Testing
             let left = try await scene.object("deployment/app")
             let second = try await scene.watching()
             #expect(try await second.event("devMode")["change"] == "takenUp")
-            #expect(
-                try await scene.object("deployment/app").at("metadata", "generation")
-                    == left.at("metadata", "generation"))
+            #expect(try await scene.object("deployment/app")["spec"] == left["spec"])
+            #expect(try await scene.replicaSets() == 2)
             let refused = try await scene.loopd("restore")
             #expect(try await refused.end() == .exited(1))
             #expect(refused.outputText.contains("--take-over"), "\(refused.outputText)")

@@ -39,7 +39,8 @@ actor DevModeSession {
     private var rollout: Rollout?
     private var isCleared = false
     private var reverts = 0
-    private var carried: (started: UInt64, generation: Int64)?
+    /// When the manifest was applied in dev mode, and the template that there was before.
+    private var carried: (started: UInt64, template: JSON?)?
 
     init(
         _ purpose: Purpose, _ kind: WorkloadKind, _ name: String, client: KubeClient, namespace: String,
@@ -196,9 +197,11 @@ actor DevModeSession {
 
     private func tellEntered(_ step: DevStep, from old: JSON, to new: JSON, isFirst: Bool) async throws {
         var started: UInt64?
-        if DevModeSession.generation(of: new) != DevModeSession.generation(of: old) {
+        // Not the generation: that of a Deployment counts annotations, too.
+        let template = new.at("spec", "template")
+        if template != old.at("spec", "template") {
             started = monotonicNow()
-        } else if let carried, carried.generation != DevModeSession.generation(of: new) {
+        } else if let carried, carried.template != template {
             started = carried.started
         }
         carried = nil
@@ -219,8 +222,6 @@ actor DevModeSession {
     private static func version(of object: JSON) -> Int? {
         object.at("metadata", "resourceVersion")?.string.flatMap { Int($0) }
     }
-
-    private static func generation(of object: JSON) -> Int64 { object.at("metadata", "generation")?.integer ?? 0 }
 
     // MARK: - With the manifests
 
@@ -254,7 +255,7 @@ actor DevModeSession {
                     manifest, remembered: nil, inputs, holder: holder, isRunning: object != nil, known: known)
                 try await PodTrial(client: client, namespace: namespace).check(step.target, insteadOf: manifest)
                 try await ProgramConfigMap(client: client, namespace: namespace).ensure(step.program)
-                carried = (monotonicNow(), object.map(DevModeSession.generation) ?? 0)
+                carried = (monotonicNow(), object?.at("spec", "template"))
                 return step.target
             } catch {
                 // Whoever enters afterwards meets the same obstacle, and tells.
