@@ -138,6 +138,9 @@ actor DevModeSession {
         while true {
             do {
                 return try await enterOnce(inputs)
+            } catch is DevTemplate.SupervisedByImage {
+                state = .leftAlone(nil)
+                return emit(.detail("dev mode: the image of \(workload) runs the helper by itself"))
             } catch let failure as LoopFailure {
                 return giveUp(failure.failure)
             } catch let error as KubeError where error.isNotFound {
@@ -277,6 +280,15 @@ actor DevModeSession {
         case .inside(let record, _, _), .leftAlone(let record?): await undo(record, mayWrite: mayWrite)
         }
         state = .leftAlone(nil)
+    }
+
+    /// Undoes what was applied with the manifest, where the session ended before it had the workload's lease.
+    func abandon() async {
+        guard carried != nil else { return }
+        carried = nil
+        await leave { workload in
+            Lease(of: workload)?.isHeld(at: Timestamp.now().seconds) != true
+        }
     }
 
     private func undo(_ remembered: DevRecord?, mayWrite: @escaping @Sendable (JSON) -> Bool = { _ in true }) async {
