@@ -151,13 +151,68 @@ import Testing
             let left = try await scene.object("deployment/app")
             let second = try await scene.watching()
             #expect(try await second.event("devMode")["change"] == "takenUp")
-            #expect(
-                try await scene.object("deployment/app").at("metadata", "generation")
-                    == left.at("metadata", "generation"))
+            #expect(try await scene.object("deployment/app")["spec"] == left["spec"])
+            #expect(try await scene.replicaSets() == 2)
             let refused = try await scene.loopd("restore")
             #expect(try await refused.end() == .exited(1))
             #expect(refused.outputText.contains("--take-over"), "\(refused.outputText)")
             try await second.stop()
+            try await scene.expectUntouched("deployment/app", before)
+        }
+    }
+
+    @Test("restore takes dev mode from a living session when it is told to, and that one puts nothing back")
+    func takenAway() async throws {
+        try await Scene.run { scene in
+            try await scene.deploy(Workload())
+            let before = try await scene.object("deployment/app")
+            try scene.configureDevMode()
+            try scene.project.write("app/a", "1")
+            let loopd = try await scene.watching()
+            let restore = try await scene.loopd("restore", "--take-over")
+            #expect(try await restore.end() == .exited(0), "\(restore.transcript)")
+            #expect(try await loopd.end() == .exited(1), "\(loopd.transcript)")
+            let after = try await scene.object("deployment/app")
+            #expect(after["spec"] == before["spec"])
+        }
+    }
+
+    // MARK: - Files in /
+
+    @Test(
+        "a binary in / of a scratch image, as user 1000 with a read-only root, is replaced and started again in place")
+    func rootFile() async throws {
+        try await Scene.run { scene in
+            try await scene.deploy(
+                Workload(image: .scratch, container: ["securityContext": DevModeTests.restricted]))
+            let before = try await scene.object("deployment/app")
+            let build: JSON = [
+                "sh", "-c", .string("{ cat \(Built.probe); cat src/text; } >new && chmod 755 new && mv new tool"),
+            ]
+            let rule: JSON = [
+                "watch": ["src/**"], "build": build, "sideload": ["from": "tool", "to": "/probe"],
+                "then": [["restart": "process"]],
+            ]
+            try scene.project.configure(
+                scene.configuration(["app": ["workload": "deployment/app", "dev": true, "rules": [rule]]]))
+            try scene.project.write(".gitignore", "new\ntool\n")
+            try scene.project.write("src/text", "one")
+            let loopd = try await scene.watching()
+            let pod = try await scene.running()[0]
+            let command = try await scene.object("deployment/app").container["command"]?.array
+            #expect(command?.dropFirst(3) == ["/.loopd/root/probe", "run"])
+            var place = 0
+            for text in ["two", "six"] {
+                try scene.project.write("src/text", text)
+                let restarted = try await loopd.event("restarted", from: place, limit: .seconds(60))
+                place = loopd.log.count
+                #expect(restarted["pod"]?.string == pod.name)
+            }
+            let content = try await scene.text("/.loopd/root/probe", in: pod.name)
+            #expect(content?.hasSuffix("six") == true)
+            let now = try await scene.running()[0]
+            #expect(now.containerID == pod.containerID && now.restarts == 0)
+            try await loopd.stop()
             try await scene.expectUntouched("deployment/app", before)
         }
     }

@@ -39,7 +39,8 @@ actor DevModeSession {
     private var rollout: Rollout?
     private var isCleared = false
     private var reverts = 0
-    private var carried: (started: UInt64, generation: Int64)?
+    /// When the manifest was applied in dev mode, and the template that there was before.
+    private var carried: (started: UInt64, template: JSON?)?
 
     init(
         _ purpose: Purpose, _ kind: WorkloadKind, _ name: String, client: KubeClient, namespace: String,
@@ -137,6 +138,9 @@ actor DevModeSession {
         while true {
             do {
                 return try await enterOnce(inputs)
+            } catch is DevTemplate.SupervisedByImage {
+                state = .leftAlone(nil)
+                return emit(.detail("dev mode: the image of \(workload) runs the helper by itself"))
             } catch let failure as LoopFailure {
                 return giveUp(failure.failure)
             } catch let error as KubeError where error.isNotFound {
@@ -196,9 +200,11 @@ actor DevModeSession {
 
     private func tellEntered(_ step: DevStep, from old: JSON, to new: JSON, isFirst: Bool) async throws {
         var started: UInt64?
-        if DevModeSession.generation(of: new) != DevModeSession.generation(of: old) {
+        // Not the generation: that of a Deployment counts annotations, too.
+        let template = new.at("spec", "template")
+        if template != old.at("spec", "template") {
             started = monotonicNow()
-        } else if let carried, carried.generation != DevModeSession.generation(of: new) {
+        } else if let carried, carried.template != template {
             started = carried.started
         }
         carried = nil
@@ -219,8 +225,6 @@ actor DevModeSession {
     private static func version(of object: JSON) -> Int? {
         object.at("metadata", "resourceVersion")?.string.flatMap { Int($0) }
     }
-
-    private static func generation(of object: JSON) -> Int64 { object.at("metadata", "generation")?.integer ?? 0 }
 
     // MARK: - With the manifests
 
@@ -254,7 +258,7 @@ actor DevModeSession {
                     manifest, remembered: nil, inputs, holder: holder, isRunning: object != nil, known: known)
                 try await PodTrial(client: client, namespace: namespace).check(step.target, insteadOf: manifest)
                 try await ProgramConfigMap(client: client, namespace: namespace).ensure(step.program)
-                carried = (monotonicNow(), object.map(DevModeSession.generation) ?? 0)
+                carried = (monotonicNow(), object?.at("spec", "template"))
                 return step.target
             } catch {
                 // Whoever enters afterwards meets the same obstacle, and tells.
@@ -276,6 +280,15 @@ actor DevModeSession {
         case .inside(let record, _, _), .leftAlone(let record?): await undo(record, mayWrite: mayWrite)
         }
         state = .leftAlone(nil)
+    }
+
+    /// Undoes what was applied with the manifest, where the session ended before it had the workload's lease.
+    func abandon() async {
+        guard carried != nil else { return }
+        carried = nil
+        await leave { workload in
+            Lease(of: workload)?.isHeld(at: Timestamp.now().seconds) != true
+        }
     }
 
     private func undo(_ remembered: DevRecord?, mayWrite: @escaping @Sendable (JSON) -> Bool = { _ in true }) async {

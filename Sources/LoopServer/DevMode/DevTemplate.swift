@@ -43,7 +43,10 @@ struct DevTemplate {
     /// Where the container's list and place are.
     private let place: (list: String, index: Int)
 
-    /// Throws `LoopFailure` where there is no such container, or nobody knows its command.
+    /// The container's image has the helper and its command runs it: there is nothing to change.
+    struct SupervisedByImage: Error {}
+
+    /// Throws `LoopFailure` where there is no such container, or nobody knows its command, or `SupervisedByImage`.
     init(_ template: JSON, _ inputs: Inputs) throws {
         let original = template["spec"] ?? .null
         spec = original
@@ -131,6 +134,8 @@ struct DevTemplate {
         if let command = inputs.dev.command { return command + (inputs.dev.arguments ?? []) }
         let command = (container["command"]?.array ?? []).compactMap(\.string)
         if command.first == program {
+            let mounts = container["volumeMounts"]?.array ?? []
+            guard mounts.contains(where: { $0["mountPath"]?.string == folder }) else { throw SupervisedByImage() }
             throw LoopFailure(
                 failure: LoopEvent.Failure(
                     "dev mode: container \(container["name"]?.string ?? "") is in dev mode, but the annotation that says so"

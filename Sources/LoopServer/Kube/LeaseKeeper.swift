@@ -73,7 +73,8 @@ final class LeaseKeeper: Sendable {
 
     /// Who has taken the lease from us, as an object from a watch shows it; `nil` where nobody has.
     func loss(in workload: JSON) -> LeaseHeld? {
-        guard let held = Lease(of: workload), held.session != mine.session, held.isHeld(at: now()) else { return nil }
+        // Whoever took it may be gone already, as `restore` is: it is lost all the same.
+        guard let held = Lease(of: workload), held.session != mine.session, held.isFresh(at: now()) else { return nil }
         // A watch may still tell what was there before our own write. etcd numbers its versions; where they are no
         // numbers, the next renewal finds out.
         let seen = workload.at("metadata", "resourceVersion")?.string.flatMap { Int($0) }

@@ -203,7 +203,7 @@ final class ServiceRun: Sendable {
 
     /// Takes the workload out of dev mode, and gives the lease back; neither where another loopd has it by now.
     func end() async {
-        guard hasLease.withLock({ $0 }), let keeper else { return }
+        guard hasLease.withLock({ $0 }), let keeper else { return await dev?.abandon() ?? () }
         await dev?.leave { keeper.loss(in: $0) == nil }
         await keeper.release()
     }

@@ -64,9 +64,11 @@ extension SessionRun {
         do {
             let object = try await client.get(kind.resource, name, namespace: namespace)
             guard object["metadata"]?.strings("annotations")[DevRecord.annotation] != nil else { return (nil, nil) }
+            let isTakenOver = Lease(of: object)?.isHeld(at: Timestamp.now().seconds) == true
             try await keeper.take(takeOver: options.takeOver)
             let restored = try await DevRestore(client: client, namespace: namespace).restore(kind, name)
-            await keeper.release()
+            // A lease that was taken over stays: from it the other loopd learns that it is not to put anything back.
+            if !isTakenOver { await keeper.release() }
             guard let restored else { return (nil, nil) }
             entry.container = restored.container
             entry.kept = restored.kept

@@ -34,10 +34,11 @@ struct SessionRun: Sendable {
     }
 
     private func run(on connection: ClusterConnection, once: Bool) async -> Outcome {
+        var devModes: [String: DevModeSession] = [:]
         do {
             let scratch = try SocketDirectory.create()
             defer { scratch.remove() }
-            let devModes = Dictionary(
+            devModes = Dictionary(
                 uniqueKeysWithValues: services.compactMap { service in
                     devMode(service, connection, once: once).map { (service.name, $0) }
                 })
@@ -62,6 +63,7 @@ struct SessionRun: Sendable {
             }
             return outcome
         } catch {
+            for dev in devModes.values { await dev.abandon() }
             return outcome(of: error)
         }
     }
@@ -238,6 +240,11 @@ struct SessionRun: Sendable {
     /// The dev mode of a service's workload; a single sync neither enters nor ends it.
     private func devMode(_ service: Service, _ connection: ClusterConnection, once: Bool) -> DevModeSession? {
         guard case .workload(let kind, let name) = service.target else { return nil }
+        // Another service may have the workload in dev mode for both.
+        if service.dev == nil, configuration.services.contains(where: { $0.dev != nil && $0.target == service.target })
+        {
+            return nil
+        }
         var purpose = DevModeSession.Purpose.use
         if !once {
             purpose = .clear

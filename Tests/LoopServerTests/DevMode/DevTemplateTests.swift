@@ -102,6 +102,8 @@ import Testing
         var workload = try DevFixture.enter(DevFixture.deployment(), DevFixture.inputs())
         workload["metadata"]?["annotations"] = nil
         #expect(throws: LoopFailure.self) { try DevFixture.template(workload, DevFixture.inputs()) }
+        let image = DevFixture.deployment(command: ["/.loopd/bin/helper", "supervise", "--", "app"])
+        #expect(throws: DevTemplate.SupervisedByImage.self) { try DevFixture.template(image, DevFixture.inputs()) }
     }
 
     // MARK: - Volumes and variables
