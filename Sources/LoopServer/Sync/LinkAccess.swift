@@ -10,6 +10,7 @@ final class LinkAccess: ContainerAccess {
     /// The container's root as the helper sees it: `/proc/7/root`, or empty for its own.
     private let root: String
     private let removesHelper: Bool
+    private let heartbeat: UInt16
     /// Runs programs in the container itself, where the helper is in another one beside it.
     private let target: (exec: any ContainerExec, instance: ContainerInstance)?
     private let numbers = Mutex<[Int: UInt32]>([:])
@@ -28,11 +29,13 @@ final class LinkAccess: ContainerAccess {
 
     /// A way by an open link.
     ///
-    /// `removesHelper` is for helpers that loopd put there.
+    /// `removesHelper` is for helpers that loopd put there; a service that is followed takes a `heartbeat` of so many seconds.
     init(
         _ link: HelperLink, root: String = "", removesHelper: Bool, description: String,
-        architecture: String? = nil, target: (exec: any ContainerExec, instance: ContainerInstance)? = nil
+        architecture: String? = nil, target: (exec: any ContainerExec, instance: ContainerInstance)? = nil,
+        heartbeat: UInt16 = 1
     ) {
+        self.heartbeat = heartbeat
         self.architecture = architecture
         self.target = target
         self.link = link
@@ -44,7 +47,7 @@ final class LinkAccess: ContainerAccess {
     var isOpen: Bool { link.isOpen }
 
     var service: (any SupervisedService)? {
-        link.welcome.capabilities.contains(.service) ? LinkedService(link: link) : nil
+        link.welcome.capabilities.contains(.service) ? LinkedService(link: link, heartbeat: heartbeat) : nil
     }
 
     func whenEnded(_ body: @escaping @Sendable () -> Void) { link.whenEnded(body) }

@@ -173,7 +173,7 @@ import Watcher
             if isKilled { hooks.before(lose) } else { hooks.after(lose) }
             try await save(LaneRestartTests.script("newer"), fixture)
             try await runs("newer", fixture)
-            #expect(hooks.calls.count { $0 == .restart } == 3)
+            #expect(hooks.calls.count { $0 == .restart } == 3, "\(hooks.calls)")
             #expect(fixture.events.restarted.count == 2)
             #expect(await fixture.lane.isWhole)
             await fixture.lane.end()
