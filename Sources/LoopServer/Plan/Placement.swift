@@ -37,6 +37,16 @@ struct BuildOutput: Equatable, Sendable {
     let place: Place
 }
 
+/// A rule that brings what Nix builds into the containers, and where it goes there.
+struct ClosurePlace: Equatable, Sendable {
+    /// The number of the rule.
+    let rule: Int
+    /// The destination that is the containers' store.
+    let store: Int
+    /// The link that is pointed at the output; `nil` for none.
+    let profile: Place?
+}
+
 /// A service's rules in the form that decides about paths: a pure function of `loop.json`.
 ///
 /// Local paths are relative to the project's folder, which is what is watched.
@@ -53,6 +63,8 @@ struct ServicePlan: Sendable {
     let root: RelativePath
     /// What builds make, rule by rule.
     let outputs: [BuildOutput]
+    /// What Nix builds, rule by rule.
+    let closures: [ClosurePlace]
     /// `destination` is `nil` for a rule that takes a path only to build from it.
     private let rules: [(patterns: [Pattern], destination: Int?)]
 
@@ -71,6 +83,7 @@ struct ServicePlan: Sendable {
             return destinations.count - 1
         }
         var outputs: [BuildOutput] = []
+        var closures: [ClosurePlace] = []
         rules = service.rules.enumerated().map { rule, about in
             switch about.action {
             case .sync(let sync):
@@ -87,11 +100,19 @@ struct ServicePlan: Sendable {
                         BuildOutput(rule: rule, local: ServicePlan.relative(item.from, to: project), place: place))
                 }
                 return (about.watch.map { Pattern(glob: $0, base: $0.fixedPart) }, nil)
-            case .closure, .deploy:
+            case .closure(let closure):
+                let profile = closure.profile.map { path in
+                    let (folder, name) = ServicePlan.split(path)
+                    return Place(destination: number(of: folder), path: RelativePath(name))
+                }
+                closures.append(ClosurePlace(rule: rule, store: number(of: NixStore.folder), profile: profile))
+                return (about.watch.map { Pattern(glob: $0, base: $0.fixedPart) }, nil)
+            case .deploy:
                 return (about.watch.map { Pattern(glob: $0, base: $0.fixedPart) }, nil)
             }
         }
         self.outputs = outputs
+        self.closures = closures
         self.destinations = destinations
     }
 

@@ -51,17 +51,19 @@ struct ClusterConnection: Sendable {
     }
 
     /// Applies manifests (files, folders, or folders with a kustomization) and returns what is not unchanged.
-    func apply(_ manifests: [String], namespace: String) async throws -> [String] {
+    ///
+    /// With `dryRun` the cluster only says what it would do.
+    func apply(_ manifests: [String], namespace: String, dryRun: Bool = false) async throws -> [String] {
         var changed: [String] = []
         for manifest in manifests {
             let isKustomization = ["kustomization.yaml", "kustomization.yml", "Kustomization"].contains {
                 access("\(manifest)/\($0)", R_OK) == 0
             }
             let output = try await context.kubectl.run(
-                ["apply", "-n", namespace]
+                ["apply", "-n", namespace] + (dryRun ? ["--dry-run=server"] : [])
                     + (isKustomization ? ["-k", manifest] : ["-f", ClusterConnection.listed(manifest)]), leash: leash)
             let lines = output.text.split(separator: "\n").map(String.init)
-            changed += lines.filter { !$0.hasSuffix(" unchanged") }
+            changed += lines.filter { !$0.hasSuffix(" unchanged") && !$0.hasSuffix(" unchanged (server dry run)") }
             guard output.status.isSuccess else {
                 let words = output.errorText.split(separator: "\n").map(String.init)
                 throw LoopFailure(

@@ -45,6 +45,16 @@ public struct Session: Sendable {
         await run(report).run(once: true)
     }
 
+    /// Builds and applies what the rules deploy, with the manifests of the services, once.
+    ///
+    /// What would change is reported as `diff` first; then `confirm` is asked, unless nothing changes. With `dryRun` that
+    /// is all.
+    public func deploy(
+        dryRun: Bool, confirm: @escaping @Sendable () async -> Bool, report: @escaping @Sendable (LoopEvent) -> Void
+    ) async -> Outcome {
+        await run(report).deploy(dryRun: dryRun, confirm: confirm)
+    }
+
     /// What the cluster holds now.
     ///
     /// A cluster that cannot be reached is in the report.

@@ -9,7 +9,7 @@ struct SessionRun: Sendable {
     let options: Session.Options
     let emit: @Sendable (LoopEvent) -> Void
 
-    private var services: [Service] {
+    var services: [Service] {
         SessionRun.inOrder(configuration.services.filter(isChosen))
     }
 
@@ -45,8 +45,10 @@ struct SessionRun: Sendable {
                     runs.append(run)
                 }
             }
-            let builds = SessionBuilds(runs, configuration, leash: connection.leash, emit: emit)
-            var outcome = await work(runs, builds, once: once)
+            let nix = NixBuilds(
+                services, runs, configuration, connection, deploys: options.deploy, emit: emit)
+            let builds = SessionBuilds(runs, configuration, nix: nix, leash: connection.leash, emit: emit)
+            var outcome = await work(runs, builds, isIdle: runs.isEmpty && nix.isEmpty, once: once)
             if once, outcome == .done, !isDeployed { outcome = .failed }
             await withTaskGroup { group in
                 for run in runs {
@@ -61,8 +63,8 @@ struct SessionRun: Sendable {
     }
 
     /// Watches and follows pods until something ends the session.
-    private func work(_ runs: [ServiceRun], _ builds: SessionBuilds, once: Bool) async -> Outcome {
-        guard !runs.isEmpty else {
+    private func work(_ runs: [ServiceRun], _ builds: SessionBuilds, isIdle: Bool, once: Bool) async -> Outcome {
+        guard !isIdle else {
             report(.notice("no service has rules: there is nothing to sync"))
             return .done
         }
@@ -148,7 +150,9 @@ struct SessionRun: Sendable {
 
     /// Lets every service follow its pods; one that cannot, because another loopd has its workload, ends alone.
     private func followPods(_ runs: [ServiceRun]) async -> Outcome? {
-        await withTaskGroup(of: Outcome?.self) { group in
+        // A session that only deploys has no pods to follow, and ends when it is ended.
+        if runs.isEmpty { await Gate().pass() }
+        return await withTaskGroup(of: Outcome?.self) { group in
             for run in runs {
                 group.addTask {
                     do {
@@ -294,7 +298,7 @@ struct SessionRun: Sendable {
 
     // MARK: - Words
 
-    private func outcome(of error: any Error, service: String? = nil) -> Outcome {
+    func outcome(of error: any Error, service: String? = nil) -> Outcome {
         switch error {
         case is CancellationError: return .interrupted
         case let error as ClusterError:
@@ -313,5 +317,5 @@ struct SessionRun: Sendable {
         }
     }
 
-    private func report(_ kind: LoopEvent.Kind) { emit(LoopEvent(kind)) }
+    func report(_ kind: LoopEvent.Kind) { emit(LoopEvent(kind)) }
 }
