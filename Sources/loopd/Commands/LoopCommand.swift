@@ -3,7 +3,7 @@ internal import JSON
 internal import LoopServer
 internal import Reactor
 
-/// `loopd watch` and `loopd sync`: the loop with its events on the terminal.
+/// `loopd watch`, `loopd sync` and `loopd deploy`: the loop with its events on the terminal.
 enum LoopCommand {
     static func run(_ invocation: Invocation, _ console: Console) async -> Outcome {
         // Before anything that a signal would have to clean up.
@@ -39,6 +39,7 @@ enum LoopCommand {
     }
 
     private static func loop(_ invocation: Invocation, _ console: Console) async -> Outcome {
+        if invocation.command == .deploy, DeployCommand.refuses(invocation, console) { return .usage }
         do throws(Target.Stop) {
             let target = try Target.load(invocation, console)
             let missing = target.configuration.missingOnDisk()
@@ -53,7 +54,11 @@ enum LoopCommand {
             }
             let report = reporter(target, invocation, console)
             let session = target.session(invocation)
-            return await invocation.command == .watch ? session.watch(report: report) : session.sync(report: report)
+            switch invocation.command {
+            case .watch: return await session.watch(report: report)
+            case .deploy: return await DeployCommand.run(session, invocation, console, report: report)
+            default: return await session.sync(report: report)
+            }
         } catch {
             return error.outcome
         }
