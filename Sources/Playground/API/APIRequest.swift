@@ -81,6 +81,15 @@ struct APIRequest: Sendable {
     /// Whether the client asks what would happen.
     var isDryRun: Bool { self["dryRun"] == "All" }
 
+    /// Whether a server-side apply takes what others own.
+    var isForced: Bool { ["true", "1"].contains(self["force"] ?? "") }
+
+    /// Refuses a dry run of another kind than the one that there is: it would be no dry run.
+    func requireKnownDryRun(_ options: String) throws {
+        guard let asked = query.first(where: { $0.name == "dryRun" && $0.value != "All" })?.value else { return }
+        throw StatusError.invalidOptions(options, .unsupported("dryRun", asked, ["All"]))
+    }
+
     /// The selectors of the query.
     func selector(for kind: ResourceKind) throws -> ObjectSelector {
         ObjectSelector(

@@ -100,6 +100,8 @@ struct APIServer: Sendable {
     }
 
     private func write(_ kind: ResourceKind, _ request: APIRequest, body: [UInt8]) throws -> APIResponse {
+        let options = ["POST": "CreateOptions", "PUT": "UpdateOptions", "PATCH": "PatchOptions"]
+        try request.requireKnownDryRun(options[request.method] ?? "DeleteOptions")
         switch request.method {
         case "POST":
             if let subresource = request.subresource { throw StatusError.unserved("\(kind.plural)/\(subresource)") }

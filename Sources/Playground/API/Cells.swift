@@ -39,6 +39,7 @@ enum Cells {
             return [name, .string(controller ?? "<none>"), object["revision"] ?? 0, age]
         case .configMap:
             return [name, .integer(count(object["data"]) + count(object["binaryData"])), age]
+        case .resourceQuota: return [name, usage(object, ofLimits: false), usage(object, ofLimits: true), age]
         case .secret: return [name, object["type"] ?? "", .integer(count(object["data"])), age]
         case .serviceAccount: return [name, .integer(Int64(object["secrets"]?.array?.count ?? 0)), age]
         case .namespace: return [name, object.at("status", "phase") ?? "", age]
@@ -49,6 +50,16 @@ enum Cells {
     }
 
     private static func count(_ map: JSON?) -> Int64 { Int64(map?.object?.count ?? 0) }
+
+    /// `pods: 1/3, requests.cpu: 1/2`: what of a quota is used.
+    private static func usage(_ quota: JSON, ofLimits: Bool) -> JSON {
+        let hard = quota.at("status", "hard")?.object ?? JSONObject()
+        return .string(
+            hard.filter { $0.key.hasPrefix("limits.") == ofLimits }.sorted { $0.key < $1.key }.map { resource, most in
+                let used = quota.at("status", "used", resource)?.string ?? "0"
+                return "\(resource): \(used)/\(most.string ?? "")"
+            }.joined(separator: ", "))
+    }
 
     private static func template(_ object: JSON) -> [JSON] {
         let containers = object.at("spec", "template", "spec", "containers")?.array ?? []

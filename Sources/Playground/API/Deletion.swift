@@ -27,7 +27,11 @@ struct DeleteOptions: Sendable {
             gracePeriod = options["gracePeriodSeconds"]?.integer ?? gracePeriod
             policy = options["propagationPolicy"]?.string ?? policy
             if options["orphanDependents"] == true { policy = "Orphan" }
-            if options["dryRun"]?[0] == "All" { isDryRun = true }
+            if let asked = options["dryRun"]?.array?.first(where: { $0 != "All" }) {
+                throw StatusError.invalidOptions(
+                    "DeleteOptions", .unsupported("dryRun", asked.string ?? asked.text, ["All"]))
+            }
+            if options["dryRun"]?.isEmpty == false { isDryRun = true }
             uid = options.at("preconditions", "uid")?.string
             resourceVersion = options.at("preconditions", "resourceVersion")?.string
         }
@@ -52,7 +56,7 @@ extension ObjectStore {
         _ kind: ResourceKind, _ namespace: String?, _ name: String, _ options: DeleteOptions = DeleteOptions()
     ) throws -> JSON {
         let isLost = kind == .pod && isOnMissingNode(namespace, name)
-        return try modify(kind, namespace, name, part: .all, dryRun: options.isDryRun) { object in
+        return try modify(kind, namespace, name, part: .all, by: nil, dryRun: options.isDryRun) { object in
             var metadata = object["metadata"] ?? [:]
             if let version = options.resourceVersion, version != metadata["resourceVersion"]?.string {
                 throw StatusError.conflict(

@@ -20,6 +20,8 @@ struct Protobuf {
         Secret: 1:metadata:ObjectMeta 2:data:my 3:type:s 4:stringData:ms 5:immutable:b
         ServiceAccount: 1:metadata:ObjectMeta 3:imagePullSecrets:[LocalObjectReference] 4:automountServiceAccountToken:b
         LocalObjectReference: 1:name:s
+        ResourceQuota: 1:metadata:ObjectMeta 2:spec:ResourceQuotaSpec 3:status:Empty
+        ResourceQuotaSpec: 1:hard:mq 2:scopes:[s]
         Deployment: 1:metadata:ObjectMeta 2:spec:DeploymentSpec 3:status:Empty
         DeploymentSpec: 1:replicas:i 2:selector:LabelSelector 3:template:PodTemplateSpec 4:strategy:DeploymentStrategy \
         5:minReadySeconds:i 6:revisionHistoryLimit:i 7:paused:b 9:progressDeadlineSeconds:i

@@ -8,7 +8,7 @@ struct RefusedKind: Sendable, Equatable {
     var isNamespaced = true
 
     /// `kubectl describe namespace` looks for some kinds, and goes on only where they are not found.
-    private var isOptional: Bool { kind == "ResourceQuota" || kind == "LimitRange" || kind == "Lease" }
+    private var isOptional: Bool { kind == "LimitRange" || kind == "Lease" }
 
     var refusal: StatusError {
         StatusError(
@@ -26,7 +26,6 @@ struct RefusedKind: Sendable, Equatable {
             group: "", kind: "PersistentVolume", plural: "persistentvolumes", shortNames: ["pv"], isNamespaced: false),
         RefusedKind(group: "", kind: "PodTemplate", plural: "podtemplates"),
         RefusedKind(group: "", kind: "ReplicationController", plural: "replicationcontrollers", shortNames: ["rc"]),
-        RefusedKind(group: "", kind: "ResourceQuota", plural: "resourcequotas", shortNames: ["quota"]),
         RefusedKind(group: "", kind: "Service", plural: "services", shortNames: ["svc"]),
         RefusedKind(
             group: "autoscaling", kind: "HorizontalPodAutoscaler", plural: "horizontalpodautoscalers", version: "v2",

@@ -65,6 +65,7 @@ enum Table {
                 + [Column("Node Selector"), age] + template
         case .controllerRevision: return [name, Column("Controller"), Column("Revision"), age]
         case .configMap: return [name, Column("Data"), age]
+        case .resourceQuota: return [name, Column("Request"), Column("Limit"), age]
         case .secret: return [name, Column("Type"), Column("Data"), age]
         case .serviceAccount: return [name, Column("Secrets"), age]
         case .namespace: return [name, Column("Status"), age]

@@ -13,10 +13,8 @@ enum FieldValidation: Sendable {
         case "Strict": self = .strict
         case "Ignore": self = .ignore
         case let other:
-            throw StatusError(
-                code: 422, reason: "Invalid",
-                message: "CreateOptions.meta.k8s.io \"\" is invalid: fieldValidation: Unsupported value: \"\(other)\": "
-                    + "supported values: \"Ignore\", \"Strict\", \"Warn\"")
+            throw StatusError.invalidOptions(
+                "CreateOptions", .unsupported("fieldValidation", other, ["Ignore", "Strict", "Warn"]))
         }
     }
 }
@@ -24,15 +22,22 @@ enum FieldValidation: Sendable {
 extension APIServer {
     func create(_ kind: ResourceKind, _ request: APIRequest, body: [UInt8]) throws -> APIResponse {
         let decoded = try read(body, kind, request)
-        var object = decoded.object
+        return try insert(decoded.object, kind, request, by: FieldManager(request), warnings: decoded.warnings)
+    }
+
+    /// Stores a new object with everything that the API adds, where nothing forbids it.
+    func insert(
+        _ object: JSON, _ kind: ResourceKind, _ request: APIRequest, by manager: FieldManager?, warnings: [String] = []
+    ) throws -> APIResponse {
+        var object = object
         try place(&object, kind, request)
         Defaults.begin(&object, kind)
         Defaults.apply(to: &object, kind)
         try Validation.check(object, kind)
-        let created = try store.create(kind, object, dryRun: request.isDryRun)
+        let created = try store.create(kind, object, by: manager, dryRun: request.isDryRun, admit: PodAdmission.admit)
         return APIResponse(
             status: 201, body: show(created, kind, request, Presentation(accept: request.headers["Accept"] ?? "")),
-            warnings: decoded.warnings)
+            warnings: warnings + securityWarnings(created, kind))
     }
 
     func update(_ kind: ResourceKind, _ request: APIRequest, body: [UInt8]) throws -> APIResponse {
@@ -41,6 +46,7 @@ extension APIServer {
             return try scale(kind, request, name) { $0 = try JSON(parsing: body) }
         }
         let part = try Self.part(kind, request)
+        let level = enforcedLevel(request)
         let decoded = try read(body, kind, request)
         if let named = decoded.object.at("metadata", "name")?.string, named != name {
             throw StatusError.badRequest(
@@ -49,32 +55,37 @@ extension APIServer {
         var object = decoded.object
         try place(&object, kind, request)
         let given = object
-        let updated = try store.modify(kind, request.namespace, name, part: part, dryRun: request.isDryRun) { current in
-            try Self.change(&current, to: given, kind, request, part)
+        let updated = try modify(kind, request, name, part) { current in
+            try Self.change(&current, to: given, kind, request, part, level)
         }
-        return APIResponse(body: show(updated, kind, request, .objects), warnings: decoded.warnings)
+        return APIResponse(
+            body: show(updated, kind, request, .objects),
+            warnings: decoded.warnings + securityWarnings(updated, kind))
     }
 
     func patch(_ kind: ResourceKind, _ request: APIRequest, body: [UInt8]) throws -> APIResponse {
         guard let name = request.name else { throw Self.methodNotAllowed }
         let type = RequestBody.mediaType(request.headers["Content-Type"])
+        if type == Self.applyType { return try apply(kind, request, name, body: body) }
         guard let format = Patch(mediaType: type) else {
-            let isApply = type.hasPrefix("application/apply-patch")
             throw StatusError(
                 code: 415, reason: "UnsupportedMediaType",
-                message: isApply
-                    ? "the playground does not serve server-side apply yet; leave --server-side out"
-                    : "the body of the request was in an unknown format - accepted media types include: "
-                        + Patch.allCases.map(\.rawValue).joined(separator: ", "))
+                message: "the body of the request was in an unknown format - accepted media types include: "
+                    + (Patch.allCases.map(\.rawValue) + [Self.applyType]).joined(separator: ", "))
+        }
+        if request["force"] != nil {
+            throw StatusError.invalidOptions(
+                "PatchOptions", .forbidden("force", "may not be specified for non-apply patch"))
         }
         let change = try RequestBody.json(body)
         if request.subresource == "scale" {
             return try scale(kind, request, name) { $0 = try format.apply(change, to: $0, kind: kind) }
         }
         let part = try Self.part(kind, request)
+        let level = enforcedLevel(request)
         let validation = try FieldValidation(request["fieldValidation"])
         var warnings: [String] = []
-        let patched = try store.modify(kind, request.namespace, name, part: part, dryRun: request.isDryRun) { current in
+        let patched = try modify(kind, request, name, part) { current in
             let result = try format.apply(change, to: current, kind: kind)
             let decoded: DecodedObject
             do {
@@ -93,16 +104,26 @@ extension APIServer {
             guard decoded.value.at("metadata", "name") == current.at("metadata", "name") else {
                 throw StatusError.badRequest("the name of the object does not match the name on the URL")
             }
-            try Self.change(&current, to: decoded.value, kind, request, part)
+            try Self.change(&current, to: decoded.value, kind, request, part, level)
         }
         return APIResponse(
             body: show(patched, kind, request, Presentation(accept: request.headers["Accept"] ?? "")),
-            warnings: warnings)
+            warnings: warnings + securityWarnings(patched, kind))
+    }
+
+    /// Changes a stored object for a client.
+    private func modify(
+        _ kind: ResourceKind, _ request: APIRequest, _ name: String, _ part: ObjectPart,
+        _ change: (inout JSON) throws -> Void
+    ) throws -> JSON {
+        try store.modify(
+            kind, request.namespace, name, part: part, by: FieldManager(request), dryRun: request.isDryRun, change)
     }
 
     /// Makes `current` what the client wants, checked; runs under the store's lock.
-    private static func change(
-        _ current: inout JSON, to given: JSON, _ kind: ResourceKind, _ request: APIRequest, _ part: ObjectPart
+    static func change(
+        _ current: inout JSON, to given: JSON, _ kind: ResourceKind, _ request: APIRequest, _ part: ObjectPart,
+        _ level: PodSecurity
     ) throws {
         let name = current.at("metadata", "name")?.string ?? ""
         let version = given.at("metadata", "resourceVersion")?.string ?? ""
@@ -112,6 +133,7 @@ extension APIServer {
         var object = given
         if request.subresource == "ephemeralcontainers" {
             object = try ephemeralContainers(of: given, on: current)
+            if object != current { try level.admit(object) }
         } else if kind == .pod, part == .spec,
             given.at("spec", "ephemeralContainers") != current.at("spec", "ephemeralContainers")
         {
@@ -154,7 +176,7 @@ extension APIServer {
     private static func part(_ kind: ResourceKind, _ request: APIRequest) throws -> ObjectPart {
         switch request.subresource {
         case nil: return .spec
-        case "status"? where kind.isWorkload || [.pod, .namespace, .node].contains(kind): return .status
+        case "status"? where kind.isWorkload || [.pod, .namespace, .node, .resourceQuota].contains(kind): return .status
         case "ephemeralcontainers"? where kind == .pod: return .spec
         case let other?: throw StatusError.unserved("\(kind.plural)/\(other)")
         }
@@ -164,7 +186,7 @@ extension APIServer {
         _ kind: ResourceKind, _ request: APIRequest, _ name: String, _ change: (inout JSON) throws -> Void
     ) throws -> APIResponse {
         guard kind.isScalable else { throw StatusError.unserved("\(kind.plural)/scale") }
-        let scaled = try store.modify(kind, request.namespace, name, part: .spec, dryRun: request.isDryRun) { current in
+        let scaled = try modify(kind, request, name, .spec) { current in
             var view = Scale.view(of: current)
             let before = view.at("metadata", "resourceVersion")
             try change(&view)
@@ -226,7 +248,6 @@ extension APIServer {
     /// Puts an object into the namespace of the request.
     private func place(_ object: inout JSON, _ kind: ResourceKind, _ request: APIRequest) throws {
         object.setDefault("metadata", [:])
-        object["metadata"]?["managedFields"] = nil
         guard kind.isNamespaced else {
             object["metadata"]?["namespace"] = nil
             return

@@ -75,7 +75,7 @@ enum Defaults {
         switch kind {
         case .pod:
             object["status"] = ["phase": "Pending", "qosClass": .string(PodDefaults.qualityOfService(object["spec"]))]
-        case .deployment: object["status"] = [:]
+        case .deployment, .resourceQuota: object["status"] = [:]
         case .replicaSet: object["status"] = ["replicas": 0]
         case .statefulSet: object["status"] = ["replicas": 0, "availableReplicas": 0]
         case .daemonSet:

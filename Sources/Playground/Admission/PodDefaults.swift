@@ -39,6 +39,12 @@ enum PodDefaults {
                 }
             }
         }
+        spec.setDefault("enableServiceLinks", true)
+        admit(&spec)
+    }
+
+    /// What the API adds to a pod on its own account, whoever creates it.
+    static func admit(_ spec: inout JSON) {
         for reason in ["not-ready", "unreachable"] {
             let key = JSON.string("node.kubernetes.io/\(reason)")
             let tolerations = spec["tolerations"]?.array ?? []
@@ -47,7 +53,6 @@ enum PodDefaults {
                 tolerations + [["key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 300]])
         }
         spec.setDefault("priority", 0)
-        spec.setDefault("enableServiceLinks", true)
         spec.setDefault("preemptionPolicy", "PreemptLowerPriority")
     }
 

@@ -15,6 +15,8 @@ enum Validation {
         case .configMap:
             errors += keys(object, "data") + keys(object, "binaryData") + binary(object, "binaryData")
             errors += size(object["data"], object["binaryData"])
+        case .namespace: errors += PodSecurity.check(labels: object.at("metadata", "labels"))
+        case .resourceQuota: errors += ResourceQuota.check(object)
         case .secret: errors += keys(object, "data") + binary(object, "data") + size(nil, object["data"])
         default: break
         }

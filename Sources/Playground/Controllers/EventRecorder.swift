@@ -28,7 +28,7 @@ final class EventRecorder: Sendable {
             uid: object.at("metadata", "uid")?.string ?? "", reason: reason, message: message)
         let now = JSON.string(Timestamp.now.description)
         if let name = names.withLock({ $0[subject] }) {
-            let counted = try? store.modify(.event, namespace, name) { event in
+            let counted = try? store.modify(.event, namespace, name, by: nil) { event in
                 event["count"] = .integer((event["count"]?.integer ?? 1) &+ 1)
                 event["lastTimestamp"] = now
             }
@@ -43,7 +43,7 @@ final class EventRecorder: Sendable {
         event["eventTime"] = .null
         event["reportingComponent"] = .string(component)
         event["reportingInstance"] = ""
-        guard let created = try? store.create(.event, event) else { return }
+        guard let created = try? store.create(.event, event, by: nil) else { return }
         let name = created.at("metadata", "name")?.string ?? ""
         names.withLock { names in
             // Old names only save a second event of the same words: forgetting them all is cheap.
@@ -64,7 +64,7 @@ final class EventRecorder: Sendable {
         event["action"] = .string(action)
         event["reportingComponent"] = .string(component)
         event["reportingInstance"] = .string("\(component)-playground")
-        _ = try? store.create(.event, event)
+        _ = try? store.create(.event, event, by: nil)
     }
 
     private static func event(

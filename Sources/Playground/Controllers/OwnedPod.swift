@@ -19,7 +19,7 @@ enum OwnedPod {
         Defaults.begin(&pod, .pod)
         Defaults.apply(to: &pod, .pod)
         try Validation.check(pod, .pod)
-        return try store.create(.pod, pod)
+        return try store.create(.pod, pod, admit: PodAdmission.admit)
     }
 }
 

@@ -34,7 +34,7 @@ struct Scheduler: Controller {
         let nodes = store.list(.node).items
         if let refusal = Self.refusal(of: pod, nodes: nodes, others: store.list(.pod).items) {
             let message = JSON.string(refusal)
-            let changed = try store.modify(.pod, key.namespace, key.name) { pod in
+            let changed = try store.modify(.pod, key.namespace, key.name, part: .status, by: .scheduler) { pod in
                 guard PodState.condition("PodScheduled", of: pod)?["message"] != message else { return }
                 Self.setScheduled(
                     &pod,
@@ -52,7 +52,8 @@ struct Scheduler: Controller {
             return nil
         }
         let node = nodes.first?.at("metadata", "name")?.string ?? ""
-        try store.modify(.pod, key.namespace, key.name) { pod in
+        // A binding: what it writes is nobody's.
+        try store.modify(.pod, key.namespace, key.name, by: nil) { pod in
             guard Self.isWaiting(pod) else { return }
             pod["spec"]?["nodeName"] = .string(node)
             Self.setScheduled(
@@ -106,10 +107,9 @@ struct Scheduler: Controller {
             isForever = false
         }
         for resource in ["cpu", "memory"] {
-            guard let most = allocatable?[resource]?.string.flatMap({ Quantity($0) })?.thousandths else { continue }
-            let asked = request(resource, of: pod)
-            guard asked > 0 else { continue }
-            if there.reduce(asked, { $0 + request(resource, of: $1) }) > most {
+            guard let most = allocatable?[resource]?.string.flatMap({ Quantity($0) }) else { continue }
+            guard let asked = PodResources.total("requests", of: resource, for: pod), asked > .zero else { continue }
+            if there.reduce(asked, { $0 + (PodResources.total("requests", of: resource, for: $1) ?? .zero) }) > most {
                 reasons.append("1 Insufficient \(resource)")
                 if asked <= most { isForever = false }
             }
@@ -119,14 +119,5 @@ struct Scheduler: Controller {
             + "0/1 nodes are available: 1 "
             + (isForever
                 ? "Preemption is not helpful for scheduling." : "No preemption victims found for incoming pod.")
-    }
-
-    /// What a pod asks for, in thousandths: all its containers together, or the one init container that asks for more.
-    private static func request(_ resource: String, of pod: JSON) -> Double {
-        func amount(_ container: JSON) -> Double {
-            container.at("resources", "requests", resource)?.string.flatMap { Quantity($0) }?.thousandths ?? 0
-        }
-        let main = (pod.at("spec", "containers")?.array ?? []).reduce(0) { $0 + amount($1) }
-        return (pod.at("spec", "initContainers")?.array ?? []).reduce(main) { max($0, amount($1)) }
     }
 }

@@ -26,7 +26,7 @@ final class NodeEvents: Sendable {
         let namespace = metadata["namespace"]?.string
         let now = JSON.string(Timestamp.now.description)
         if let known = names.withLock({ $0.known[key] }) {
-            let counted = try? store.modify(.event, namespace, known) { event in
+            let counted = try? store.modify(.event, namespace, known, by: nil) { event in
                 event["count"] = .integer((event["count"]?.integer ?? 1) + 1)
                 event["lastTimestamp"] = now
             }
@@ -50,7 +50,7 @@ final class NodeEvents: Sendable {
             "reportingComponent": "kubelet", "reportingInstance": .string(nodeName),
         ]
         // An event is a courtesy: a namespace that is going away refuses it, and nothing depends on it.
-        guard (try? store.create(.event, event)) != nil else { return }
+        guard (try? store.create(.event, event, by: nil)) != nil else { return }
         names.withLock { $0.known[key] = name }
     }
 

@@ -200,7 +200,7 @@ actor PodWorker {
     /// Writes what is into the pod's status.
     func publish() {
         let (records, uid, isSandboxReady) = (records, uid, isSandboxReady)
-        let changed = try? context.store.modify(.pod, namespace, name, part: .status) { object in
+        let changed = try? context.store.modify(.pod, namespace, name, part: .status, by: .kubelet) { object in
             // Another pod of the same name has taken its place.
             guard object.at("metadata", "uid")?.string == uid else { return }
             object["status"] =

@@ -1,6 +1,15 @@
 /// A Kubernetes quantity (`500m`, `24Mi`, `1e3`) as thousandths of its unit.
-struct Quantity: Equatable, Sendable {
+struct Quantity: Sendable {
     let thousandths: Double
+    /// Whether it is written in powers of 1024.
+    private let isBinary: Bool
+
+    static let zero = Quantity(thousandths: 0, isBinary: false)
+
+    private init(thousandths: Double, isBinary: Bool) {
+        self.thousandths = thousandths
+        self.isBinary = isBinary
+    }
 
     init?(_ text: String) {
         let suffixes: [(String, Double)] = [
@@ -10,11 +19,40 @@ struct Quantity: Equatable, Sendable {
         ]
         let (suffix, factor) = suffixes.first { text.hasSuffix($0.0) } ?? ("", 1)
         guard let number = Double(text.dropLast(suffix.count)), number.isFinite, number >= 0 else { return nil }
-        thousandths = number * factor * 1000
+        self.init(thousandths: number * factor * 1000, isBinary: suffix.hasSuffix("i"))
     }
 
     /// Rounded up to whole units.
     var units: Int64 { Int64(exactly: (thousandths / 1000).rounded(.up)) ?? .max }
     /// Rounded up to whole thousandths.
     var milli: Int64 { Int64(exactly: thousandths.rounded(.up)) ?? .max }
+}
+
+extension Quantity: Comparable {
+    static func == (left: Quantity, right: Quantity) -> Bool { left.thousandths == right.thousandths }
+
+    static func < (left: Quantity, right: Quantity) -> Bool { left.thousandths < right.thousandths }
+
+    /// The sum, written as the first part that is something.
+    static func + (left: Quantity, right: Quantity) -> Quantity {
+        Quantity(
+            thousandths: left.thousandths + right.thousandths,
+            isBinary: left == .zero ? right.isBinary : left.isBinary)
+    }
+}
+
+extension Quantity: CustomStringConvertible {
+    /// The shortest text with a whole number, as Kubernetes writes it.
+    var description: String {
+        guard milli % 1000 == 0 else { return "\(milli)m" }
+        let (base, suffixes) =
+            isBinary ? (1024, ["", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei"]) : (1000, ["", "k", "M", "G", "T", "P", "E"])
+        var number = milli / 1000
+        var power = 0
+        while number != 0, number % Int64(base) == 0, power < suffixes.count - 1 {
+            number /= Int64(base)
+            power += 1
+        }
+        return "\(number)\(suffixes[power])"
+    }
 }

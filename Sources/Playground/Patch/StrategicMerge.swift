@@ -68,10 +68,10 @@ enum StrategicMerge {
             var merged = original
             for element in patch where !merged.contains(element) { merged.append(element) }
             return arrange(merged, by: patch, server: original, key: nil)
-        case .list(let element, let key?)?:
+        case .list(let element, let keys)? where !keys.isEmpty:
             var structure: Schema.Structure?
             if case .structure(let name) = element { structure = Schema.structure(name) }
-            return try mergeKeyed(patch, into: original, key: key, structure)
+            return try mergeKeyed(patch, into: original, key: keys[0], structure)
         default: return try added(patch)
         }
     }
@@ -130,7 +130,7 @@ enum StrategicMerge {
     }
 
     private static func mergeKey(_ type: Schema.FieldType?) -> String? {
-        if case .list(_, let key)? = type { key } else { nil }
+        if case .list(_, let keys)? = type { keys.first } else { nil }
     }
 
     private static func retainKeys(_ changes: JSONObject, in result: inout JSONObject) throws {

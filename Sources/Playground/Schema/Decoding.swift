@@ -99,7 +99,7 @@ struct ObjectDecoder {
             guard value.object != nil else { throw wrong("v1.\(name)") }
             return try structure(value, Schema.structure(name), at: path)
         case .set:
-            return try decode(value, .list(.string(keptEmpty: true), key: nil), at: path, owner: owner)
+            return try decode(value, .list(.string(keptEmpty: true), keys: []), at: path, owner: owner)
         case .list(let element, _):
             guard let elements = value.array else { throw wrong("[]\(Self.goName(element))") }
             var result: [JSON] = []

@@ -1,7 +1,7 @@
 /// The fields of the served kinds: their names in the API's order, their types, and how lists merge.
 ///
-/// One table answers which fields a client misspelt, what a wrong type is called, and by which key a strategic merge patch
-/// pairs the elements of a list.
+/// One table answers which fields a client misspelt, what a wrong type is called, by which key a strategic merge patch
+/// pairs the elements of a list, and what has an owner of its own in a server-side apply.
 enum Schema {
     /// What a field holds.
     indirect enum FieldType: Equatable, Sendable {
@@ -18,8 +18,10 @@ enum Schema {
         case stringMap
         case quantityMap
         case structure(String)
-        /// A list that a strategic merge replaces, or merges by `key`.
-        case list(FieldType, key: String?)
+        /// A list whose elements are told apart by `keys`; without any it is one whole.
+        ///
+        /// A strategic merge pairs elements by the first key alone.
+        case list(FieldType, keys: [String])
         /// A list of text that a strategic merge unites.
         case set
     }
@@ -29,16 +31,21 @@ enum Schema {
         let type: FieldType
         /// Whether a strategic merge may say which members stay (`$retainKeys`).
         let retainsKeys: Bool
+        /// Whether it has one owner as a whole, though its type has parts.
+        let isAtomic: Bool
     }
 
     struct Structure: Sendable {
         let name: String
         let fields: [Field]
+        /// Whether such a structure has one owner as a whole.
+        let isAtomic: Bool
         private let index: [String: Int]
 
-        init(name: String, fields: [Field]) {
+        init(name: String, fields: [Field], isAtomic: Bool = false) {
             self.name = name
             self.fields = fields
+            self.isAtomic = isAtomic
             index = Dictionary(fields.enumerated().map { ($1.name, $0) }) { first, _ in first }
         }
 
@@ -51,8 +58,9 @@ enum Schema {
         for line in (SchemaTable.objects + "\n" + SchemaTable.pods).split(separator: "\n") {
             let words = line.split(separator: " ")
             guard let head = words.first, head.hasSuffix(":") else { continue }
-            let name = String(head.dropLast())
-            structures[name] = Structure(name: name, fields: words.dropFirst().map(field))
+            let isAtomic = head.hasSuffix("!:")
+            let name = String(head.dropLast(isAtomic ? 2 : 1))
+            structures[name] = Structure(name: name, fields: words.dropFirst().map(field), isAtomic: isAtomic)
         }
         return structures
     }()
@@ -67,7 +75,9 @@ enum Schema {
         var notation = parts.count > 1 ? parts[1] : "o"
         let retainsKeys = notation.hasSuffix("^")
         if retainsKeys { notation = notation.dropLast() }
-        return Field(name: String(parts[0]), type: type(notation), retainsKeys: retainsKeys)
+        let isAtomic = notation.hasSuffix("!")
+        if isAtomic { notation = notation.dropLast() }
+        return Field(name: String(parts[0]), type: type(notation), retainsKeys: retainsKeys, isAtomic: isAtomic)
     }
 
     private static func type(_ notation: Substring) -> FieldType {
@@ -76,7 +86,7 @@ enum Schema {
             let element = type(notation[notation.index(after: notation.startIndex)..<end])
             let rest = end == notation.endIndex ? "" : notation[notation.index(after: end)...]
             if rest == "@" { return .set }
-            return .list(element, key: rest.isEmpty ? nil : String(rest.dropFirst()))
+            return .list(element, keys: rest.dropFirst().split(separator: ",").map(String.init))
         }
         switch notation {
         case "s": return .string(keptEmpty: false)

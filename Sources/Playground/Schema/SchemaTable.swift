@@ -2,15 +2,16 @@
 ///
 /// Types: `s` text, `i` `l` whole numbers of 32 and 64 bits, `b` truth, `q` quantity, `x` number or text, `t` time, `o`
 /// anything, `ms` `mq` maps to text and quantities, a structure's name, `[…]` a list, `[…]@key` one that merges by that
-/// key, `[s]@` one that unites. A capital letter turns round what an empty value means: `S` keeps empty text, `I` `L` `B`
-/// drop zero and false. `^` lets a merge name the members that stay.
+/// key (a second key tells elements apart in a server-side apply alone), `[s]@` one that unites. A capital letter turns
+/// round what an empty value means: `S` keeps empty text, `I` `L` `B` drop zero and false. `^` lets a merge name the
+/// members that stay; `!` makes a field, or every value of a structure, one whole that has one owner.
 enum SchemaTable {
     static let objects = """
         ObjectMeta: name:s generateName:s namespace:s selfLink:s uid:s resourceVersion:s generation:L creationTimestamp:t \
         deletionTimestamp:t deletionGracePeriodSeconds:l labels:ms annotations:ms ownerReferences:[OwnerReference]@uid \
         finalizers:[s]@ managedFields:[o]
-        OwnerReference: apiVersion:S kind:S name:S uid:S controller:b blockOwnerDeletion:b
-        LabelSelector: matchLabels:ms matchExpressions:[LabelSelectorRequirement]
+        OwnerReference!: apiVersion:S kind:S name:S uid:S controller:b blockOwnerDeletion:b
+        LabelSelector!: matchLabels:ms matchExpressions:[LabelSelectorRequirement]
         LabelSelectorRequirement: key:S operator:S values:[s]
         Namespace: kind:s apiVersion:s metadata:ObjectMeta spec:NamespaceSpec status:NamespaceStatus
         NamespaceSpec: finalizers:[s]
@@ -21,8 +22,8 @@ enum SchemaTable {
         Secret: kind:s apiVersion:s metadata:ObjectMeta immutable:b data:ms stringData:ms type:s
         ServiceAccount: kind:s apiVersion:s metadata:ObjectMeta secrets:[ObjectReference]@name \
         imagePullSecrets:[LocalObjectReference] automountServiceAccountToken:b
-        ObjectReference: kind:s namespace:s name:s uid:s apiVersion:s resourceVersion:s fieldPath:s
-        LocalObjectReference: name:s
+        ObjectReference!: kind:s namespace:s name:s uid:s apiVersion:s resourceVersion:s fieldPath:s
+        LocalObjectReference!: name:s
         Event: kind:s apiVersion:s metadata:ObjectMeta involvedObject:ObjectReference reason:s message:s \
         source:EventSource firstTimestamp:t lastTimestamp:t count:I type:s eventTime:t series:EventSeries action:s \
         related:ObjectReference reportingComponent:S reportingInstance:S
@@ -35,6 +36,9 @@ enum SchemaTable {
         daemonEndpoints:o nodeInfo:o images:[o] volumesInUse:[s] volumesAttached:[o] config:o runtimeHandlers:[o] \
         features:o declaredFeatures:[s]
         NodeAddress: type:S address:S
+        ResourceQuota: kind:s apiVersion:s metadata:ObjectMeta spec:ResourceQuotaSpec status:ResourceQuotaStatus
+        ResourceQuotaSpec: hard:mq scopes:[s] scopeSelector:o
+        ResourceQuotaStatus: hard:mq used:mq
         Scale: kind:s apiVersion:s metadata:ObjectMeta spec:ScaleSpec status:ScaleStatus
         ScaleSpec: replicas:i
         ScaleStatus: replicas:i selector:s
@@ -67,7 +71,7 @@ enum SchemaTable {
         DaemonSetStatus: currentNumberScheduled:i numberMisscheduled:i desiredNumberScheduled:i numberReady:i \
         observedGeneration:L updatedNumberScheduled:I numberAvailable:I numberUnavailable:I collisionCount:i \
         conditions:[Condition]@type
-        ControllerRevision: kind:s apiVersion:s metadata:ObjectMeta data:o revision:l
+        ControllerRevision: kind:s apiVersion:s metadata:ObjectMeta data:o! revision:l
         """
 
     static let pods = """
@@ -75,12 +79,12 @@ enum SchemaTable {
         Pod: kind:s apiVersion:s metadata:ObjectMeta spec:PodSpec status:PodStatus
         PodSpec: volumes:[Volume]@name^ initContainers:[Container]@name containers:[Container]@name \
         ephemeralContainers:[EphemeralContainer]@name restartPolicy:s terminationGracePeriodSeconds:l \
-        activeDeadlineSeconds:l dnsPolicy:s nodeSelector:ms serviceAccountName:s serviceAccount:s \
+        activeDeadlineSeconds:l dnsPolicy:s nodeSelector:ms! serviceAccountName:s serviceAccount:s \
         automountServiceAccountToken:b nodeName:s hostNetwork:B hostPID:B hostIPC:B shareProcessNamespace:b \
         securityContext:PodSecurityContext imagePullSecrets:[LocalObjectReference]@name hostname:s subdomain:s \
         affinity:o schedulerName:s tolerations:[Toleration] hostAliases:[HostAlias]@ip priorityClassName:s priority:i \
         dnsConfig:PodDNSConfig readinessGates:[PodReadinessGate] runtimeClassName:s enableServiceLinks:b \
-        preemptionPolicy:s overhead:mq topologySpreadConstraints:[o]@topologyKey setHostnameAsFQDN:b os:PodOS hostUsers:b \
+        preemptionPolicy:s overhead:mq topologySpreadConstraints:[o]@topologyKey,whenUnsatisfiable setHostnameAsFQDN:b os:PodOS hostUsers:b \
         schedulingGates:[o]@name resourceClaims:[o]@name resources:ResourceRequirements hostnameOverride:s
         Volume: name:S hostPath:HostPathVolumeSource emptyDir:EmptyDirVolumeSource gcePersistentDisk:o \
         awsElasticBlockStore:o gitRepo:o secret:SecretVolumeSource nfs:o iscsi:o glusterfs:o \
@@ -95,12 +99,12 @@ enum SchemaTable {
         PersistentVolumeClaimVolumeSource: claimName:S readOnly:B
         DownwardAPIVolumeSource: items:[DownwardAPIVolumeFile] defaultMode:i
         DownwardAPIVolumeFile: path:S fieldRef:ObjectFieldSelector resourceFieldRef:o mode:i
-        Container: name:S image:s command:[s] args:[s] workingDir:s ports:[ContainerPort]@containerPort \
+        Container: name:S image:s command:[s] args:[s] workingDir:s ports:[ContainerPort]@containerPort,protocol \
         envFrom:[EnvFromSource] env:[EnvVar]@name resources:ResourceRequirements resizePolicy:[o] restartPolicy:s \
         restartPolicyRules:[o] volumeMounts:[VolumeMount]@mountPath volumeDevices:[VolumeDevice]@devicePath \
         livenessProbe:Probe readinessProbe:Probe startupProbe:Probe lifecycle:Lifecycle terminationMessagePath:s \
         terminationMessagePolicy:s imagePullPolicy:s securityContext:SecurityContext stdin:B stdinOnce:B tty:B
-        EphemeralContainer: name:S image:s command:[s] args:[s] workingDir:s ports:[ContainerPort]@containerPort \
+        EphemeralContainer: name:S image:s command:[s] args:[s] workingDir:s ports:[ContainerPort]@containerPort,protocol \
         envFrom:[EnvFromSource] env:[EnvVar]@name resources:ResourceRequirements resizePolicy:[o] restartPolicy:s \
         volumeMounts:[VolumeMount]@mountPath volumeDevices:[VolumeDevice]@devicePath livenessProbe:Probe \
         readinessProbe:Probe startupProbe:Probe lifecycle:Lifecycle terminationMessagePath:s terminationMessagePolicy:s \
@@ -112,10 +116,10 @@ enum SchemaTable {
         EnvVar: name:S value:s valueFrom:EnvVarSource
         EnvVarSource: fieldRef:ObjectFieldSelector resourceFieldRef:ResourceFieldSelector \
         configMapKeyRef:ConfigMapKeySelector secretKeyRef:SecretKeySelector fileKeyRef:o
-        ObjectFieldSelector: apiVersion:s fieldPath:S
-        ResourceFieldSelector: containerName:s resource:S divisor:q
-        ConfigMapKeySelector: name:s key:S optional:b
-        SecretKeySelector: name:s key:S optional:b
+        ObjectFieldSelector!: apiVersion:s fieldPath:S
+        ResourceFieldSelector!: containerName:s resource:S divisor:q
+        ConfigMapKeySelector!: name:s key:S optional:b
+        SecretKeySelector!: name:s key:S optional:b
         ResourceRequirements: limits:mq requests:mq claims:[o]@name
         VolumeMount: name:S readOnly:B recursiveReadOnly:s mountPath:S subPath:s mountPropagation:s subPathExpr:s
         VolumeDevice: name:S devicePath:S
@@ -142,7 +146,7 @@ enum SchemaTable {
         PodReadinessGate: conditionType:S
         PodOS: name:S
         PodStatus: observedGeneration:L phase:s conditions:[Condition]@type message:s reason:s nominatedNodeName:s hostIP:s \
-        hostIPs:[HostIP]@ip podIP:s podIPs:[HostIP]@ip startTime:t initContainerStatuses:[o] containerStatuses:[o] \
+        hostIPs:[HostIP]@ip! podIP:s podIPs:[HostIP]@ip startTime:t initContainerStatuses:[o] containerStatuses:[o] \
         qosClass:s ephemeralContainerStatuses:[o] resize:s resourceClaimStatuses:[o] allocatedResources:mq resources:o \
         extendedResourceClaimStatus:o
         HostIP: ip:S

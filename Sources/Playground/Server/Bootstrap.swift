@@ -8,7 +8,7 @@ enum Bootstrap {
             var namespace: JSON = ["metadata": ["name": .string(name)]]
             Defaults.begin(&namespace, .namespace)
             Defaults.apply(to: &namespace, .namespace)
-            _ = try store.create(.namespace, namespace)
+            _ = try store.create(.namespace, namespace, by: FieldManager(name: "kube-apiserver"))
         }
         let status = nodeStatus(node)
         if store.get(.node, nil, node) == nil {
@@ -21,9 +21,9 @@ enum Bootstrap {
                 .node,
                 [
                     "metadata": ["name": .string(node), "labels": labels], "spec": [:], "status": status,
-                ])
+                ], by: .kubelet)
         } else {
-            try store.modify(.node, nil, node) { $0["status"] = status }
+            try store.modify(.node, nil, node, part: .status, by: .kubelet) { $0["status"] = status }
         }
     }
 

@@ -20,7 +20,7 @@ enum ObjectMetadata {
     ]
 
     /// What only the system writes; `resourceVersion` comes with the commit.
-    private static let owned = [
+    static let owned = [
         "uid", "resourceVersion", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation",
     ]
 

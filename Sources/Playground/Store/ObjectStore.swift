@@ -72,9 +72,13 @@ final class ObjectStore: Sendable {
 
     /// Stores a new object and returns it with `uid`, `creationTimestamp`, `resourceVersion` and the like.
     ///
-    /// An empty name is made from `generateName`. Throws 409 `AlreadyExists`, 404 where its namespace is missing, 403
+    /// Its fields belong to `manager`; without one they stay as the object says. An empty name is made from `generateName`.
+    /// `admit` judges the named object as one step with its creation, under the store's lock. Throws 409 `AlreadyExists`, 404 where its namespace is missing, 403
     /// where that is being deleted.
-    func create(_ kind: ResourceKind, _ object: JSON, dryRun: Bool = false) throws -> JSON {
+    func create(
+        _ kind: ResourceKind, _ object: JSON, by manager: FieldManager? = .controllers, dryRun: Bool = false,
+        admit: ((JSON, ResourceKind, Surroundings) throws -> Void)? = nil
+    ) throws -> JSON {
         defer { wakeWatchers() }
         return try state.withLock { state in
             var object = object
@@ -98,6 +102,8 @@ final class ObjectStore: Sendable {
             metadata = ObjectMetadata.created(metadata, kind: kind, namespace: namespace, name: name)
             object["metadata"] = metadata
             object = ObjectMetadata.ordered(object, kind)
+            try admit?(object, kind, Surroundings(of: namespace, in: state))
+            if let manager { ManagedFields.record(in: &object, from: nil, kind, by: manager) }
             if dryRun { return object }
             return try commit(.added, kind, key, object, previous: nil, &state)
         }
@@ -126,11 +132,12 @@ final class ObjectStore: Sendable {
     ///
     /// Nothing happens, and no event is sent, where the change leaves the object as it was. Of `part: .status`, only
     /// `status` (and annotations) count, of `.all` everything but what the system owns. The last finalizer's removal
-    /// removes an object that is being deleted. The closure runs under the store's lock: it must not call the store.
+    /// removes an object that is being deleted. Fields that change belong to `manager` then; without one the managed fields
+    /// stay as the change leaves them. The closure runs under the store's lock: it must not call the store.
     @discardableResult
     func modify(
-        _ kind: ResourceKind, _ namespace: String?, _ name: String, part: ObjectPart = .all, dryRun: Bool = false,
-        _ change: (inout JSON) throws -> Void
+        _ kind: ResourceKind, _ namespace: String?, _ name: String, part: ObjectPart = .all,
+        by manager: FieldManager? = .controllers, dryRun: Bool = false, _ change: (inout JSON) throws -> Void
     ) throws -> JSON {
         defer { wakeWatchers() }
         return try state.withLock { state in
@@ -146,6 +153,10 @@ final class ObjectStore: Sendable {
                         + (current.at("metadata", "uid")?.string ?? ""))
             }
             changed = ObjectMetadata.updated(changed, from: current, kind: kind, part: part)
+            if var manager {
+                if part == .status { manager.subresource = "status" }
+                ManagedFields.record(in: &changed, from: current, kind, by: manager)
+            }
             if changed == current || dryRun { return changed }
             if ObjectMetadata.isGone(changed, kind) {
                 return try commit(.deleted, kind, key, changed, previous: current, &state)

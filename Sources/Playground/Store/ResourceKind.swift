@@ -58,6 +58,8 @@ struct ResourceKind: Hashable, Sendable {
         "Node", plural: "nodes", singular: "node", shortNames: ["no"], isNamespaced: false)
     static let pod = ResourceKind(
         "Pod", plural: "pods", singular: "pod", shortNames: ["po"], categories: ["all"])
+    static let resourceQuota = ResourceKind(
+        "ResourceQuota", plural: "resourcequotas", singular: "resourcequota", shortNames: ["quota"])
     static let secret = ResourceKind("Secret", plural: "secrets", singular: "secret")
     static let serviceAccount = ResourceKind(
         "ServiceAccount", plural: "serviceaccounts", singular: "serviceaccount", shortNames: ["sa"])
@@ -78,7 +80,7 @@ struct ResourceKind: Hashable, Sendable {
 
     /// Every kind that is stored and served.
     static let served: [ResourceKind] = [
-        .configMap, .event, .namespace, .node, .pod, .secret, .serviceAccount, .deployment, .replicaSet,
-        .statefulSet, .daemonSet, .controllerRevision,
+        .configMap, .event, .namespace, .node, .pod, .resourceQuota, .secret, .serviceAccount, .deployment,
+        .replicaSet, .statefulSet, .daemonSet, .controllerRevision,
     ]
 }

@@ -101,6 +101,15 @@ struct StatusError: Error, Equatable, Sendable, CustomStringConvertible {
     }
 }
 
+extension StatusError {
+    /// 422: the query asks for what there is not; `options` are those of the verb (`PatchOptions`).
+    static func invalidOptions(_ options: String, _ cause: FieldError) -> StatusError {
+        StatusError(
+            code: 422, reason: "Invalid", message: "\(options).meta.k8s.io \"\" is invalid: \(cause)",
+            details: ["group": "meta.k8s.io", "kind": .string(options), "causes": [cause.cause]])
+    }
+}
+
 /// What is wrong with one field of an object.
 struct FieldError: Equatable, Sendable, CustomStringConvertible {
     /// The API's word: `FieldValueRequired`, `FieldValueInvalid`.

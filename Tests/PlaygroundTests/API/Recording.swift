@@ -10,6 +10,8 @@ struct Recording: Sendable {
     let exitCode: Int32
     let output: String
     let errorOutput: String
+    /// The last object with managed fields that the server answered with.
+    let lastObject: JSON?
 
     init(_ name: String) throws {
         let recorded = try JSON(parsing: try #require(FileTree.read("\(Self.folder)/kubectl-1.32/\(name).json")))
@@ -17,6 +19,8 @@ struct Recording: Sendable {
         exitCode = Int32(recorded["exit"]?.integer ?? 0)
         output = recorded["stdout"]?.string ?? ""
         errorOutput = recorded["stderr"]?.string ?? ""
+        let answers = (recorded["requests"]?.array ?? []).compactMap { $0["response"]?.string }
+        lastObject = answers.compactMap { try? JSON(parsing: $0) }.last { $0.at("metadata", "managedFields") != nil }
     }
 
     static var folder: String {
