@@ -93,8 +93,11 @@ extension ServiceLane {
         place.path.components.first.map { String(decoding: $0, as: UTF8.self) } ?? ""
     }
 
-    /// A place as it is told of: of a store path only its name.
-    func shownName(_ place: Place) -> String { isInStore(place) ? storeName(place) : "\(place.path)" }
+    /// A place as it is told of: of a store path only its name, of a profile where it is.
+    func shownName(_ place: Place) -> String {
+        if isInStore(place) { return storeName(place) }
+        return plan.closures.contains { $0.profile == place } ? name(place) : "\(place.path)"
+    }
 
     // MARK: Delivery
 
