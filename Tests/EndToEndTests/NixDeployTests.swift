@@ -162,8 +162,8 @@ import Testing
         }
     }
 
-    @Test("a workload that does not come to run: deploy fails with the reason of its pod")
-    func broken() async throws {
+    @Test("a newer deployment does not wait for one that does not come to run")
+    func overtakes() async throws {
         try await Scene.run { scene in
             let store = try PrivateStore()
             try await prepare(scene, Self.flake(replicas: 1, maps: []))

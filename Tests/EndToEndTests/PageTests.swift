@@ -14,7 +14,8 @@ struct PageTests {
     private static let others: Set<String> = ["make", "apt-get", "sysctl"]
     /// What goes on until Ctrl-C, and what it says when it works.
     private static let endless = [
-        ("loopd watch --file samples/nix", "greeter   connected to"), ("jq", "[\"hello\","), ("loopd watch", "1 file → 1 pod"), ("kubectl logs -f", "waiting for /srv/hello"),
+        ("loopd watch --file samples/nix", "greeter   connected to"),
+        ("jq", "[\"hello\","), ("loopd watch", "1 file → 1 pod"), ("kubectl logs -f", "waiting for /srv/hello"),
     ]
 
     /// The fenced blocks for a shell.

@@ -1,5 +1,4 @@
 internal import Glibc
-package import Reactor
 
 /// A Nix store of a test's own, which real Nix builds into without a network, and which goes away with this object.
 package final class PrivateStore: Sendable {

@@ -98,6 +98,8 @@ actor Deployer {
     func carryOut(_ pending: Pending, of path: String) async throws {
         rollout?.cancel()
         isRolledOut = true
+        // Whatever fails half-way is neither the old nor the new set.
+        if case .nothing = pending {} else { applied = nil }
         let started = monotonicNow()
         var done: [String] = []
         var changed: [ObjectReference] = []

@@ -11,8 +11,10 @@ struct ManifestApply: Sendable {
     let namespace: String
     let service: String
     private let resources: APIResources
-    /// What the objects become before they are applied: dev mode's patches belong in them, so that one rollout comes of it.
-    var prepared: @Sendable ([JSON]) async -> [JSON] = { $0 }
+    /// What an object becomes before it is applied: dev mode's patch belongs in it, so that one rollout comes of it.
+    ///
+    /// `nil` where it has to stay as it is.
+    var prepare: @Sendable (JSON) async -> JSON? = { $0 }
 
     /// Nothing happens before one of the calls.
     init(_ client: KubeClient, namespace: String, service: String) {
@@ -59,21 +61,22 @@ struct ManifestApply: Sendable {
     /// `isNewNamespace` is for a service's own namespace that is not there yet.
     func plan(_ objects: [JSON], isNewNamespace: Bool = false) async throws -> Plan {
         var plan = Plan()
-        for object in await prepared(objects) {
+        for object in objects {
             guard let found = ObjectReference(object) else { continue }
-            let (reference, object) = try await placed(object, found)
+            let prepared = await prepare(object)
+            let (reference, object) = try await placed(prepared ?? object, found)
             if plan.items.contains(where: { $0.reference.isSame(as: reference) }) {
                 throw LoopFailure(
                     failure: LoopEvent.Failure(
                         "the manifests have \(reference) twice", nextStep: "one of them has to have another name"))
             }
-            plan.items.append(Item(reference: reference, object: object))
+            plan.items.append(Item(reference: reference, object: object, isUnchanged: prepared == nil))
         }
         plan.items.sort { $0.reference < $1.reference }
         var made = Set(plan.items.filter { $0.reference.kind == "Namespace" }.map(\.reference.name))
         if isNewNamespace { made.insert(namespace) }
         let defined = plan.items.contains { $0.reference.kind == "CustomResourceDefinition" }
-        for index in plan.items.indices {
+        for index in plan.items.indices where !plan.items[index].isUnchanged {
             let item = plan.items[index]
             guard let resource = try await resources.resource(of: item.reference) else {
                 guard defined else { throw unknown(item.reference) }
@@ -189,7 +192,7 @@ struct ManifestApply: Sendable {
             } catch let error as KubeError {
                 throw refused(item.reference, error)
             }
-            done.append("\(item.reference) applied")
+            done.append("\(item.reference)")
         }
         for old in plan.leftovers {
             guard let resource = try await resources.resource(of: old) else { continue }

@@ -61,9 +61,9 @@ enum ManifestDiff {
         guard !names.contains(nil), Set(old.map(\.name)).count == old.count, Set(new.map(\.name)).count == new.count
         else {
             for index in 0..<max(old.count, new.count) {
-                let (one, other) = (
-                    old.indices.contains(index) ? old[index] : nil, new.indices.contains(index) ? new[index] : nil
-                )
+                // JSON has a nil literal of its own, which is a value.
+                let one = old.indices.contains(index) ? old[index] : JSON?.none
+                let other = new.indices.contains(index) ? new[index] : JSON?.none
                 compare(one, other, at: "\(path)[\(index)]", hidesValues: hidesValues, &changes)
             }
             return

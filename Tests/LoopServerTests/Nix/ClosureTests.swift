@@ -187,12 +187,12 @@ private func link(_ path: String) -> String? {
         for name in ClosureTests.dependencies.prefix(20) { try fixture.add(name, "a dependency") }
         try fixture.add("a1-app", "one")
         let names = ClosureTests.dependencies.prefix(20) + ["a1-app"]
-        let isKilled = Atomic<Bool>(false)
+        let kill = Once()
         let broken = Mutex<[String]>([])
         let (local, root) = (fixture.local, fixture.root)
         fixture.hooks.before { call in
             switch call {
-            case .stage where !isKilled.exchange(true, ordering: .relaxed): local.killHelpers()
+            case .stage where kill.take(): local.killHelpers()
             case .commit(let paths) where paths == ["app"]:
                 let missing = names.filter { access("\(root)/nix/store/\($0)/bin/run", X_OK) != 0 }
                 broken.withLock { $0 += missing }
@@ -201,7 +201,7 @@ private func link(_ path: String) -> String? {
         }
         await fixture.start()
         try await fixture.take(Array(names), output: "a1-app")
-        #expect(isKilled.load(ordering: .relaxed))
+        #expect(!kill.take())
         #expect(fixture.difference(Array(names)) == [])
         #expect(fixture.profile == "/nix/store/a1-app")
         #expect(broken.withLock { $0 } == [])
