@@ -99,7 +99,7 @@ import Testing
             let failed = try await loopd.event("failed", from: place, limit: .seconds(60))
             #expect(
                 failed["summary"]?.string
-                    == "nix build .#manifests: attribute 'nothing' missing, at flake.nix:1:39")
+                    == "nix build .#manifests: attribute 'nothing' missing, at flake.nix:1:37")
             place = loopd.log.count
             try scene.project.replace("nix/flake.nix", Self.flake(replicas: 1, maps: ["one"]))
             let third = try await loopd.event("diff", from: place, limit: .seconds(60))
@@ -251,6 +251,39 @@ import Testing
             let failed = try await loopd.event("failed")
             #expect(failed["summary"]?.string == wrong.summary)
             #expect(failed["nextStep"]?.string ?? "" == wrong.nextStep)
+        }
+    }
+
+    @Test("on a terminal deploy asks: no applies nothing, yes applies")
+    func asks() async throws {
+        try await Scene.run { scene in
+            let store = try PrivateStore()
+            try await prepare(scene, Self.flake(replicas: 1, maps: ["one"]))
+            for (answer, isApplied) in [("n", false), ("y", true)] {
+                // `script` gives it a terminal, and types what it gets.
+                var launch = Launch(["script", "-qec", "\(Built.loopd) deploy --no-color", "/dev/null"])
+                launch.directory = scene.project.path
+                launch.environment = environment(
+                    with: store.environment.merging(["LOOPD_STATE_DIR": scene.stateDirectory]) { $1 })
+                launch.standardInput = .pipe
+                let child = try await Child.spawn(launch)
+                let said = try await within(.seconds(120), "the end of loopd deploy") {
+                    var said = ""
+                    var isAnswered = false
+                    while let bytes = try await child.standardOutput?.read(), !bytes.isEmpty {
+                        said += String(decoding: bytes, as: UTF8.self)
+                        if !isAnswered, said.contains("apply? [y/N]") {
+                            isAnswered = true
+                            try await child.standardInput?.write(Array("\(answer)\n".utf8))
+                        }
+                    }
+                    return said
+                }
+                #expect(await child.wait() == .exited(0), "\(said)")
+                #expect(said.contains("nothing was applied") == !isApplied, "\(said)")
+                let maps = try await scene.kubectl(["get", "configmap", "-o", "name"]).text
+                #expect(maps.contains("configmap/one") == isApplied)
+            }
         }
     }
 

@@ -24,10 +24,20 @@ struct FlakeLock {
 
     /// The overrides for the flake of an installable; none where it has no lock, or is not in a folder here.
     static func overrides(for installable: Installable) -> [Override] {
-        guard let folder = installable.flakeFolder,
+        guard let named = installable.flakeFolder, let folder = flake(in: named),
             let text = try? SmallFile.read("\(folder)/flake.lock", limit: 16 << 20)
         else { return [] }
         return FlakeLock(text)?.overrides(in: folder) ?? []
+    }
+
+    /// The folder that has the flake: like Nix, the nearest one above that has one.
+    private static func flake(in folder: String) -> String? {
+        var folder = folder
+        while access("\(folder)/flake.nix", F_OK) != 0 {
+            guard let cut = folder.lastIndex(of: "/"), cut > folder.startIndex else { return nil }
+            folder = String(folder[..<cut])
+        }
+        return folder
     }
 
     /// The flake's own inputs that are folders; relative ones are relative to the flake's folder.
@@ -64,7 +74,7 @@ extension Installable {
         }
         if reference.isEmpty || reference == "." { return directory }
         if reference.hasPrefix("/") { return String(reference) }
-        guard reference.hasPrefix("./") || reference.hasPrefix("../") else { return nil }
+        guard reference == ".." || reference.hasPrefix("./") || reference.hasPrefix("../") else { return nil }
         return "\(directory)/\(reference)"
     }
 }

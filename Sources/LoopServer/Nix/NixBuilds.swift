@@ -1,3 +1,4 @@
+internal import JSON
 internal import Reactor
 internal import Synchronization
 internal import Watcher
@@ -10,9 +11,12 @@ struct NixBuilds: Sendable {
     private let deployers: [Int: Deployer]
 
     /// The rules of these services; `runs` are those of them that have containers.
+    ///
+    /// `prepare` is what an object becomes before it is applied: see `ManifestApply`.
     init(
         _ services: [Service], _ runs: [ServiceRun], _ configuration: Configuration, _ connection: ClusterConnection,
-        deploys: Bool, emit: @escaping @Sendable (LoopEvent) -> Void
+        deploys: Bool, prepare: @escaping @Sendable (JSON) async -> JSON? = { $0 },
+        emit: @escaping @Sendable (LoopEvent) -> Void
     ) {
         let plans = services.map { service in
             runs.first { $0.service.name == service.name }?.lane.plan
@@ -28,10 +32,10 @@ struct NixBuilds: Sendable {
             guard let installable = entry.installable else { continue }
             let success: BuildLane.Success
             if case .deploy(let deployment) = service.rules[entry.rule].action {
-                let deployer = Deployer(
-                    deployment, connection,
-                    ManifestApply(connection.client, namespace: configuration.namespace, service: service.name),
-                    emit: emitKind)
+                var apply = ManifestApply(
+                    connection.client, namespace: configuration.namespace, service: service.name)
+                apply.prepare = prepare
+                let deployer = Deployer(deployment, connection, apply, emit: emitKind)
                 deployers[number] = deployer
                 let volumes = DeployedVolumes(
                     VolumeFollower(
@@ -143,8 +147,7 @@ private struct ClosureSink: Sendable {
     func take(_ path: String, firstEvent: UInt64, settled: UInt64) async -> Bool {
         guard case .closure(let about) = service.rules[rule].action else { return true }
         do {
-            // What goes to a store that nodes read comes into the containers by their volumes.
-            if let lane, about.copyTo == nil {
+            if let lane, service.rules[rule].entersContainers {
                 let closure = try await StoreClosure.query(path, leash: connection.leash)
                 let contents = try await ClosureContents.read(
                     closure, in: NixStore(), known: await lane.knownStorePaths)

@@ -100,14 +100,14 @@ struct ServicePlan: Sendable {
                         BuildOutput(rule: rule, local: ServicePlan.relative(item.from, to: project), place: place))
                 }
                 return (about.watch.map { Pattern(glob: $0, base: $0.fixedPart) }, nil)
-            case .closure(let closure):
+            case .closure(let closure) where closure.copyTo == nil:
                 let profile = closure.profile.map { path in
                     let (folder, name) = ServicePlan.split(path)
                     return Place(destination: number(of: folder), path: RelativePath(name))
                 }
                 closures.append(ClosurePlace(rule: rule, store: number(of: NixStore.folder), profile: profile))
                 return (about.watch.map { Pattern(glob: $0, base: $0.fixedPart) }, nil)
-            case .deploy:
+            case .closure, .deploy:
                 return (about.watch.map { Pattern(glob: $0, base: $0.fixedPart) }, nil)
             }
         }

@@ -224,7 +224,9 @@ struct SessionRun: Sendable {
     private func serviceRun(
         _ service: Service, after dependencies: [ServiceLane], _ connection: ClusterConnection, scratch: String
     ) throws -> ServiceRun? {
-        guard let target = service.target else { return nil }
+        guard let target = service.target,
+            service.rules.isEmpty || service.rules.contains(where: \.entersContainers)
+        else { return nil }
         let plan = ServicePlan(service, project: configuration.directory)
         let pods = KubePods(
             client: connection.client, namespace: configuration.namespace, kubectl: connection.context.kubectl,

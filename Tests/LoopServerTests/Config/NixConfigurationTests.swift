@@ -36,6 +36,11 @@ import Testing
             ".build: \"build\" beside a sideload of \"nix\""
         ),
         (ConfigurationProblemTests.rule("\"sideload\": {\"nix\": \".#a\"}"), "\"watch\" is missing"),
+        (rule("\"sideload\": {\"nix\": \".#a\", \"copyTo\": \"node\"}"), ".copyTo: \"node\" is no store"),
+        (
+            rule("\"sideload\": {\"nix\": \".#a\", \"copyTo\": \"ssh://n\"}, \"then\": []"),
+            ".then: \"then\" beside \"copyTo\""
+        ),
         (
             rule("\"sideload\": {\"from\": \"a\", \"to\": \"/a\", \"on\": \"host\"}"),
             ".sideload.on: unknown value \"host\""

@@ -113,6 +113,7 @@ import Testing
         "the flake's folder is where its reference leads",
         arguments: [
             (".#x", "/p"), ("#x", "/p"), ("./nix#x", "/p/./nix"), ("path:/abs?dir=a#x", "/abs"), ("/abs#x", "/abs"),
+            ("..#x", "/p/.."),
             ("git+file:///abs#x", "/abs"), ("github:nixos/nixpkgs#hello", nil), ("nixpkgs#hello", nil),
         ])
     func folder(reference: String, folder: String?) {
