@@ -108,8 +108,8 @@ import Testing
             let link = try await scene.exec(pod, ["ls", "/nix/var/nix/profiles"], codes: [0, 1]).text
             if link.contains("app") { #expect(try await profile(in: pod, scene).text.hasPrefix("one\n")) }
 
-            let loopd = try await scene.loopd("watch", environment: store.environment)
-            _ = try await loopd.event("executed", limit: .seconds(90))
+            let loopd = try await scene.loopd("sync", environment: store.environment)
+            #expect(try await loopd.end(limit: .seconds(90)) == .exited(0), "\(loopd.transcript)")
             let now = try await profile(in: pod, scene)
             let source = try #require(
                 now.text.split(separator: "\n").first { $0.hasSuffix("-source-of-app") }.map(String.init))

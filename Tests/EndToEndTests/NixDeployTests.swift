@@ -144,6 +144,36 @@ import Testing
         }
     }
 
+    @Test("an input that is a folder is read as it is, though flake.lock has an older copy; the lock stays as it is")
+    func lock() async throws {
+        try await Scene.run { scene in
+            let store = try PrivateStore()
+            let flake = """
+                {
+                  inputs.text.url = "path:./text";
+                  outputs = { self, text }: let \(PrivateStore.write) in {
+                    manifests = write "map.json" (builtins.toJSON {
+                      apiVersion = "v1"; kind = "ConfigMap"; metadata.name = "text"; data.text = text.value;
+                    });
+                  };
+                }
+                """
+            try await prepare(scene, flake)
+            try scene.project.write("nix/text/flake.nix", "{ outputs = { self }: { value = \"old\"; }; }")
+            let locking = Launch(
+                ["nix", "--extra-experimental-features", "nix-command flakes", "flake", "lock"],
+                environment: environment(with: store.environment), directory: "\(scene.project.path)/nix")
+            #expect(try await Child.run(locking).status == .exited(0))
+            let locked = try Disk.read("\(scene.project.path)/nix/flake.lock")
+            try scene.project.write("nix/text/flake.nix", "{ outputs = { self }: { value = \"new\"; }; }")
+            let loopd = try await scene.loopd("deploy", "--yes", environment: store.environment)
+            #expect(try await loopd.end(limit: .seconds(90)) == .exited(0), "\(loopd.transcript)")
+            let text = try await scene.kubectl(["get", "configmap", "text", "-o", "jsonpath={.data.text}"]).text
+            #expect(text == "new")
+            #expect(try Disk.read("\(scene.project.path)/nix/flake.lock") == locked)
+        }
+    }
+
     @Test("fields that others have set are named, and taken over")
     func conflict() async throws {
         try await Scene.run { scene in

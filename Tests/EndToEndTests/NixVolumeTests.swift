@@ -1,5 +1,6 @@
 import Glibc
 import JSON
+import Reactor
 import TestCluster
 import Testing
 

@@ -55,12 +55,22 @@ import Testing
         #expect(problems.first?.contains(problem) == true, "\(problems)")
     }
 
+    @Test("a service deploys one set of manifests")
+    func onlyOne() {
+        let rule = "{\"watch\": [\"*.nix\"], \"deploy\": {\"nix\": \".#a\"}}"
+        let problems = ConfigurationProblemTests.problems("{\"services\": {\"a\": {\"rules\": [\(rule), \(rule)]}}}")
+        #expect(problems.count == 1)
+        #expect(problems.first?.contains("rules[1]: a second \"deploy\" in one service") == true, "\(problems)")
+    }
+
     @Test("flakes run in the service's root, files are absolute, and a deployment needs no pods")
     func reads() throws {
         let text = """
             {"services": {
               "platform": {"root": "nix", "rules": [
                 {"watch": ["*.nix"], "deploy": {"nix": ".#local", "kluctl": {"discriminator": "dev"}}},
+              ]},
+              "more": {"root": "nix", "rules": [
                 {"watch": ["x"], "deploy": {"nix": {"file": "default.nix", "attribute": "m", "args": {"stage": "local"}}}},
               ]},
               "app": {"workload": "deployment/app", "rules": [
