@@ -120,6 +120,10 @@ int cagent_reserve(int fd, uint64_t size) {
     return result < 0 && (errno == ENOSPC || errno == EDQUOT || errno == EFBIG) ? -1 : 0;
 }
 
+ssize_t cagent_copy(int from, int to, size_t count) {
+    return syscall(SYS_copy_file_range, from, NULL, to, NULL, count, 0u);
+}
+
 int cagent_set_nonblocking(int fd) {
     int flags = fcntl(fd, F_GETFL);
     return flags < 0 ? -1 : fcntl(fd, F_SETFL, flags | O_NONBLOCK);

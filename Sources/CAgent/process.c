@@ -1,9 +1,11 @@
 #define _GNU_SOURCE
 #include "cagent.h"
 
+#include <limits.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
+#include <time.h>
 
 static int signal_pipe[2] = {-1, -1};
 
@@ -37,11 +39,38 @@ static void reset_signals(void) {
     sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
-static void run_child(char *const argv[], char *const envp[], const char *directory, const int stdio[3], int parent) {
+/// Forks; the child has default signals and an empty mask.
+static pid_t fork_quietly(void) {
+    // Until then a signal for the child would run the parent's handler, and look to the parent like its own.
+    sigset_t all, before;
+    sigfillset(&all);
+    sigprocmask(SIG_SETMASK, &all, &before);
+    pid_t child = fork();
+    if (child == 0) {
+        reset_signals();
+    } else {
+        sigprocmask(SIG_SETMASK, &before, NULL);
+    }
+    return child;
+}
+
+/// Makes the child lead a group of its own and die with its parent.
+static void join_parent(int parent) {
     setpgid(0, 0);
     // Asked for before the parent is looked at, so that its end cannot fall between the two.
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (getppid() != parent) _exit(127);
+}
+
+static void report_failure(int report) {
+    int failure = errno;
+    ssize_t ignored = write(report, &failure, sizeof failure);
+    (void)ignored;
+    _exit(127);
+}
+
+static void run_child(char *const argv[], char *const envp[], const char *directory, const int stdio[3], int parent) {
+    join_parent(parent);
     // Above the standard descriptors first: one of them may be another one's source.
     int copies[3];
     for (int i = 0; i < 3; i++) {
@@ -52,7 +81,6 @@ static void run_child(char *const argv[], char *const envp[], const char *direct
         if (dup2(copies[i], i) < 0) return;
     }
     if (directory && directory[0] && chdir(directory) < 0) return;
-    reset_signals();
     environ = (char **)envp;
     execvp(argv[0], argv);
 }
@@ -61,13 +89,10 @@ pid_t cagent_spawn(char *const argv[], char *const envp[], const char *directory
     int report[2];
     if (cagent_pipe(report) < 0) return -1;
     int parent = getpid();
-    pid_t child = fork();
+    pid_t child = fork_quietly();
     if (child == 0) {
         run_child(argv, envp, directory, stdio, parent);
-        int failure = errno;
-        ssize_t ignored = write(report[1], &failure, sizeof failure);
-        (void)ignored;
-        _exit(127);
+        report_failure(report[1]);
     }
     int failure = child < 0 ? errno : 0;
     close(report[1]);
@@ -84,6 +109,90 @@ pid_t cagent_spawn(char *const argv[], char *const envp[], const char *directory
     close(report[0]);
     if (failure) errno = failure;
     return failure ? -1 : child;
+}
+
+static void execute(const char *file, char *const argv[]) {
+    // Busy: a process that forked while the file was written holds it open until its child executes.
+    for (int attempts = 0; attempts < 100; attempts++) {
+        execve(file, argv, environ);
+        if (errno != ETXTBSY) return;
+        struct timespec moment = {.tv_nsec = 1000000};
+        nanosleep(&moment, NULL);
+    }
+    errno = ETXTBSY;
+}
+
+const char *cagent_next_candidate(const char *name, const char **rest, char *buffer, size_t size) {
+    while (*rest) {
+        const char *start = *rest;
+        size_t length = strcspn(start, ":");
+        *rest = start[length] ? start + length + 1 : NULL;
+        int wanted = snprintf(buffer, size, "%.*s%s%s", (int)length, start, length ? "/" : "", name);
+        if (wanted > 0 && (size_t)wanted < size) return buffer;
+    }
+    return NULL;
+}
+
+const char *cagent_search_path(void) {
+    const char *path = getenv("PATH");
+    return path ? path : "/bin:/usr/bin";
+}
+
+void cagent_execute(char *const argv[]) {
+    reset_signals();
+    if (strchr(argv[0], '/')) return execute(argv[0], argv);
+    char buffer[PATH_MAX];
+    const char *rest = cagent_search_path(), *file;
+    int failure = ENOENT;
+    while ((file = cagent_next_candidate(argv[0], &rest, buffer, sizeof buffer))) {
+        execute(file, argv);
+        if (errno == EACCES) {
+            failure = EACCES;
+        } else if (errno != ENOENT && errno != ENOTDIR) {
+            return;
+        }
+    }
+    errno = failure;
+}
+
+/// Gives a terminal, where there is one, to the group of this process.
+static void take_terminal(void) {
+    // Who is not in the foreground may do so only while this signal is ignored.
+    signal(SIGTTOU, SIG_IGN);
+    if (isatty(0)) tcsetpgrp(0, getpgrp());
+    signal(SIGTTOU, SIG_DFL);
+}
+
+pid_t cagent_start(char *const argv[], const char *directory, int *report) {
+    int ends[2];
+    if (cagent_pipe(ends) < 0) return -1;
+    int parent = getpid();
+    pid_t child = fork_quietly();
+    if (child == 0) {
+        join_parent(parent);
+        take_terminal();
+        // By name: another folder may be in its place by now. Else where the parent is.
+        int ignored = chdir(directory);
+        (void)ignored;
+        cagent_execute(argv);
+        report_failure(ends[1]);
+    }
+    int failure = errno;
+    close(ends[1]);
+    if (child < 0) {
+        close(ends[0]);
+        errno = failure;
+        return -1;
+    }
+    setpgid(child, child);
+    cagent_set_nonblocking(ends[0]);
+    *report = ends[0];
+    return child;
+}
+
+pid_t cagent_ended_child(void) {
+    siginfo_t info = {0};
+    return waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) == 0 ? info.si_pid : 0;
 }
 
 pid_t cagent_reap(pid_t child, int *code) {

@@ -15,6 +15,12 @@ int64_t cagent_now(void) {
     return now.tv_sec * INT64_C(1000) + now.tv_nsec / 1000000;
 }
 
+int64_t cagent_since_ticks(uint64_t ticks) {
+    struct timespec now;
+    clock_gettime(CLOCK_BOOTTIME, &now);
+    return now.tv_sec * INT64_C(1000) + now.tv_nsec / 1000000 - (int64_t)(ticks * 1000 / (uint64_t)sysconf(_SC_CLK_TCK));
+}
+
 uint64_t cagent_random(void) {
     uint64_t value = 0;
     // Only tells writers apart, so a kernel without entropy may fall back to what differs anyhow.

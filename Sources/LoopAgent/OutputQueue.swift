@@ -1,6 +1,6 @@
 import CAgent
 
-/// Frames on their way to standard output, which does not block: what the pipe does not take waits here.
+/// Frames on their way to a descriptor that does not block: what it does not take waits here.
 struct OutputQueue {
     /// Above this nothing that causes output is taken on: requests, listings, programs' output.
     static let highWater = 128 << 10
@@ -15,13 +15,13 @@ struct OutputQueue {
         Frame(message, on: stream).append(to: &bytes)
     }
 
-    /// Writes what the pipe takes.
+    /// Writes what the descriptor, by default standard output, takes.
     ///
     /// Returns whether it took something; throws when nobody reads any more.
-    mutating func flush() throws(SystemFailure) -> Bool {
+    mutating func flush(_ descriptor: Int32 = 1) throws(SystemFailure) -> Bool {
         let before = sent
         while pending > 0 {
-            let written = bytes.withUnsafeBytes { write(1, $0.baseAddress.map { $0 + sent }, pending) }
+            let written = bytes.withUnsafeBytes { write(descriptor, $0.baseAddress.map { $0 + sent }, pending) }
             if written < 0 {
                 let code = cagent_errno()
                 if code == EINTR { continue }

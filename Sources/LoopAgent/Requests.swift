@@ -36,10 +36,12 @@ extension Server {
         case .stageEnd(let size): stageEnd(size, stream)
         case .abandon(let request): abandon(request)
         case .commit(let request): commit(request, stream)
+        case .locate(let request): locate(request, stream)
         case .exec(let request): exec(request, stream)
         case .signal(let number): programs.first { $0.stream == stream }?.signal(number)
+        case .service(let request): relay.pass(request, stream, &output)
         case .welcome, .failure, .opened, .closed, .entries, .listed, .digest, .digested, .staged, .committed,
-            .blocks, .blocked, .output, .exited:
+            .blocks, .blocked, .located, .output, .exited, .serviceState:
             refuse(EPROTO, "a message that only the helper sends")
         }
     }
@@ -47,11 +49,13 @@ extension Server {
     private mutating func greet(_ hello: Hello) {
         guard !hasGreeted else { return refuse(EPROTO, "a second hello") }
         hasGreeted = true
-        silence = Int64(max(1, hello.heartbeatSeconds)) * 2500
+        silence = Server.silence(hello.heartbeatSeconds)
+        var capabilities: Capabilities = [.files, .exec]
+        if relay.reachesSupervisor { capabilities.insert(.service) }
         output.send(
             .welcome(
                 Welcome(
-                    capabilities: [.files, .exec], architecture: Bytes(cString: cagent_machine()), uid: geteuid(),
+                    capabilities: capabilities, architecture: Bytes(cString: cagent_machine()), uid: geteuid(),
                     gid: getegid(), pid: UInt32(getpid()), digest: (try? Executable.digest()) ?? [],
                     path: Executable.path)))
         if hello.version != WireProtocol.version {
@@ -161,6 +165,15 @@ extension Server {
             drop(content)
         }
         targets[request.destination]?.forget(request.stage)
+    }
+
+    private mutating func locate(_ request: Locate, _ stream: UInt32) {
+        guard let target = target(request.destination, .locate, stream) else { return }
+        do throws(SystemFailure) {
+            output.send(.located(try target.path(of: request.stage)), on: stream)
+        } catch {
+            output.send(.failure(Failure(.locate, error, path: [])), on: stream)
+        }
     }
 
     private mutating func drop(_ content: Incoming) {

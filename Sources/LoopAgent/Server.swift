@@ -15,25 +15,31 @@ struct Server {
     var digestings: [Digesting] = []
     var blockings: [Blocking] = []
     var programs: [Program] = []
+    var relay: ServiceRelay
     var hasGreeted = false
     var isEnding = false
     var exitCode: Int32 = 0
-    /// How long the host may be silent: two heartbeats, and half a one for the way.
     var silence = Server.patience
 
     private var decoder = FrameDecoder()
     var buffer = Bytes(repeating: 0, count: 32 << 10)
     private var lastLife = cagent_now()
 
-    init(walkOnly: Bool) {
+    init(walkOnly: Bool, state: Bytes) {
         resolver = Resolver(walkOnly: walkOnly)
+        relay = ServiceRelay(state)
     }
 
-    /// Serves one session; returns the exit code.
-    static func serve(walkOnly: Bool) -> Int32 {
-        var server = Server(walkOnly: walkOnly)
+    /// Serves one session; returns the exit code, or `nil` when the command line makes no sense.
+    static func serve(_ arguments: inout Arguments) -> Int32? {
+        let walkOnly = arguments.take("--walk")
+        guard let state = arguments.takeState(), arguments.isEmpty else { return nil }
+        var server = Server(walkOnly: walkOnly, state: state)
         return server.run()
     }
+
+    /// How long a host may be silent: two heartbeats, and half a one for the way.
+    static func silence(_ heartbeatSeconds: UInt16) -> Int64 { Int64(max(1, heartbeatSeconds)) * 2500 }
 
     private mutating func run() -> Int32 {
         let caught: [Int32] = [SIGCHLD, SIGTERM, SIGINT, SIGHUP]
@@ -58,6 +64,7 @@ struct Server {
             pollfd(fd: output.isFull ? -1 : 0, events: Int16(POLLIN), revents: 0),
             pollfd(fd: output.pending > 0 ? 1 : -1, events: Int16(POLLOUT), revents: 0),
             pollfd(fd: signals, events: Int16(POLLIN), revents: 0),
+            relay.watched(isFull: output.isFull),
         ]
         if !output.isFull {
             for program in programs {
@@ -66,7 +73,7 @@ struct Server {
                 watched.append(pollfd(fd: pipes.error, events: Int16(POLLIN), revents: 0))
             }
         }
-        let left = lastLife + silence - cagent_now()
+        let left = lastLife + min(silence, relay.silence) - cagent_now()
         guard left > 0 else {
             isEnding = true
             return
@@ -74,6 +81,7 @@ struct Server {
         _ = poll(&watched, nfds_t(watched.count), isBusy ? 0 : Int32(min(left, 3_600_000)))
         if watched[2].revents != 0 { takeSignals(signals) }
         if watched[0].revents != 0 { try receive() }
+        relay.advance(watched[3].revents, &output, &buffer)
         advance()
         if try output.flush() { lastLife = cagent_now() }
     }

@@ -191,6 +191,24 @@ final class Target {
         place = nil
     }
 
+    /// Where complete content lies, as the container sees it.
+    func path(of stage: UInt32) throws(SystemFailure) -> Bytes {
+        guard let file = staged[stage], let place else {
+            throw SystemFailure(ENOENT, "nothing is staged under this number")
+        }
+        // As the kernel names it: the destination's own path may lead over links.
+        let folder = try Target.name(of: place.folder)
+        let handle = try Target.root(of: request)
+        let root = try Target.name(of: handle.raw)
+        let slash = [UInt8(ascii: "/")]
+        let isBelow = root != slash && folder.hasPrefix(root + slash)
+        return (isBelow ? Array(folder[root.count...]) : folder) + slash + file.name
+    }
+
+    private static func name(of descriptor: Int32) throws(SystemFailure) -> Bytes {
+        try readLink(-1, Bytes("/proc/self/fd/") + Bytes(decimal: UInt64(descriptor)))
+    }
+
     func forget(_ stage: UInt32) {
         guard let file = staged.removeValue(forKey: stage), let place else { return }
         file.name.withCString { _ = cagent_remove(place.folder, $0, 0) }

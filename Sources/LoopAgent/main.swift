@@ -1,23 +1,42 @@
 import CAgent
 
-// LoopAgent serve [--walk] | probe | version
+// LoopAgent serve [--walk] [--state FOLDER] | supervise [--state FOLDER] [--patience SECONDS] -- COMMAND… | probe … |
+// seed FROM TO | cmdline [PID] | version
 //
-// `serve` speaks the protocol on standard input and output (`--walk`: without openat2, as on an old kernel). `probe` shows
-// that the program runs here. `version` prints the protocol's version and the executable's hash.
-let words = (1..<max(1, Int(cagent_argument_count()))).map { index in
-    cagent_arguments()[index].map { Bytes(cString: $0) } ?? []
+// `serve` speaks the protocol on standard input and output (`--walk`: without openat2, as on an old kernel). `supervise`
+// is process 1 of a container in dev mode, whose state lies in FOLDER; a service that ends within SECONDS waits for its
+// first follower. `probe` alone shows that the program runs here.
+// `seed` fills an empty volume. `cmdline` prints a process's arguments, each ended by a zero byte. `version` prints the
+// protocol's version and the executable's hash.
+func run() -> Int32? {
+    var arguments = Arguments()
+    switch arguments.next() {
+    case Bytes("serve"): return Server.serve(&arguments)
+    case Bytes("supervise"): return Supervisor.supervise(&arguments)
+    case Bytes("probe"): return arguments.isEmpty ? 0 : Probe.probe(&arguments)
+    case Bytes("seed"): return Seed.seed(&arguments)
+    case Bytes("cmdline"): return ProcessStatus.printArguments(&arguments)
+    case Bytes("version") where arguments.isEmpty:
+        let digest = (try? Executable.digest()) ?? []
+        let line = Bytes("LoopAgent ") + Bytes(decimal: UInt64(WireProtocol.version)) + [32] + digest.hexadecimal + [10]
+        return line.withUnsafeBytes { write(1, $0.baseAddress, $0.count) } == line.count ? 0 : 1
+    default: return nil
+    }
 }
-switch words.first {
-case Bytes("serve") where words.count == 1 || words[1...] == [Bytes("--walk")]:
-    exit(Server.serve(walkOnly: words.count > 1))
-case Bytes("probe") where words.count == 1:
-    exit(0)
-case Bytes("version") where words.count == 1:
-    let digest = (try? Executable.digest()) ?? []
-    let line = Bytes("LoopAgent ") + Bytes(decimal: UInt64(WireProtocol.version)) + [32] + digest.hexadecimal + [10]
-    exit(line.withUnsafeBytes { write(1, $0.baseAddress, $0.count) } == line.count ? 0 : 1)
-default:
-    let usage: StaticString = "usage: LoopAgent serve [--walk] | probe | version\n"
-    _ = write(2, usage.utf8Start, usage.utf8CodeUnitCount)
+
+guard let code = run() else {
+    complain(
+        Bytes(
+            """
+            usage: LoopAgent serve [--walk] [--state FOLDER]
+                   LoopAgent supervise [--state FOLDER] [--patience SECONDS] -- COMMAND…
+                   LoopAgent probe
+                   LoopAgent probe [--state FOLDER] [--initial-delay S] [--startup S] [--timeout S] CHECK
+                   LoopAgent seed FROM TO
+                   LoopAgent cmdline [PID]
+                   LoopAgent version
+            CHECK: exec -- COMMAND… | http PORT PATH [--host IP] [--header NAME:VALUE]… | tcp PORT [--host IP]
+            """))
     exit(2)
 }
+exit(code)

@@ -179,3 +179,17 @@ extension Abandon: WireCodable {
         writer.write(stage)
     }
 }
+
+extension Locate: WireCodable {
+    static var minimumSize: Int { 8 }
+
+    init(from reader: inout ByteReader) throws(WireError) {
+        destination = try reader.read()
+        stage = try reader.read()
+    }
+
+    func encode(to writer: inout ByteWriter) {
+        writer.write(destination)
+        writer.write(stage)
+    }
+}

@@ -61,6 +61,9 @@ public enum Message: Equatable, Sendable {
     case blocks([Block])
     /// Helper: every block was named; the file had this many bytes.
     case blocked(UInt64)
+    case locate(Locate)
+    /// Helper: the absolute path of staged content, as the container sees it.
+    case located([UInt8])
 
     // Programs.
     case exec(Exec)
@@ -68,6 +71,10 @@ public enum Message: Equatable, Sendable {
     case exited(ProgramExit)
     /// Host: a signal for the program's group.
     case signal(Int32)
+
+    // The service, where the helper is its supervisor's.
+    case service(ServiceRequest)
+    case serviceState(ServiceState)
 
     /// The number that stands for the case in a frame's header.
     public var type: MessageType {
@@ -101,10 +108,14 @@ public enum Message: Equatable, Sendable {
         case .blockRequest: return .blockRequest
         case .blocks: return .blocks
         case .blocked: return .blocked
+        case .locate: return .locate
+        case .located: return .located
         case .exec: return .exec
         case .output: return .output
         case .exited: return .exited
         case .signal: return .signal
+        case .service: return .service
+        case .serviceState: return .serviceState
         }
     }
 }
@@ -118,7 +129,9 @@ public enum MessageType: UInt8, CaseIterable, Sendable {
     case open = 16
     case opened, close, closed, list, entries, listed, digestRequest, digest, digested
     case stage = 32
-    case data, stageEnd, staged, abandon, commit, committed, copy, blockRequest, blocks, blocked
+    case data, stageEnd, staged, abandon, commit, committed, copy, blockRequest, blocks, blocked, locate, located
     case exec = 48
     case output, exited, signal
+    case service = 64
+    case serviceState
 }

@@ -31,10 +31,14 @@ extension Message {
         case .blockRequest: self = .blockRequest(try BlockRequest(from: &reader))
         case .blocks: self = .blocks(try reader.readList())
         case .blocked: self = .blocked(try reader.read())
+        case .locate: self = .locate(try Locate(from: &reader))
+        case .located: self = .located(try reader.readBytes())
         case .exec: self = .exec(try Exec(from: &reader))
         case .output: self = .output(try ProgramOutput(from: &reader))
         case .exited: self = .exited(try ProgramExit(from: &reader))
         case .signal: self = .signal(try reader.read())
+        case .service: self = .service(try ServiceRequest(from: &reader))
+        case .serviceState: self = .serviceState(try ServiceState(from: &reader))
         }
     }
 
@@ -63,10 +67,14 @@ extension Message {
         case .committed(let value): writer.write(value)
         case .blockRequest(let value): writer.write(value)
         case .blocks(let values): writer.write(values)
+        case .locate(let value): writer.write(value)
+        case .located(let path): writer.write(path)
         case .exec(let value): writer.write(value)
         case .output(let value): writer.write(value)
         case .exited(let value): writer.write(value)
         case .signal(let number): writer.write(number)
+        case .service(let value): writer.write(value)
+        case .serviceState(let value): writer.write(value)
         }
     }
 }

@@ -5,7 +5,7 @@ public enum WireProtocol {
     /// The version of the protocol that these sources speak.
     ///
     /// Ends of different versions do not talk.
-    public static let version: UInt16 = 2
+    public static let version: UInt16 = 3
     /// The most bytes that a frame's payload may have.
     public static let maximumPayload = 1 << 20
     /// Bytes before a frame's payload: length (u32), type (u8), stream (u32), all little-endian.
@@ -32,4 +32,6 @@ public struct Capabilities: OptionSet, Equatable, Sendable {
     public static let files = Capabilities(rawValue: 1)
     /// Running programs.
     public static let exec = Capabilities(rawValue: 2)
+    /// The service: a supervisor started it and answers.
+    public static let service = Capabilities(rawValue: 4)
 }

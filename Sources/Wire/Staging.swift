@@ -58,3 +58,20 @@ public struct Abandon: Equatable, Sendable {
         self.stage = stage
     }
 }
+
+/// Asks where content lies that is staged and complete, and not committed yet: the container's own programs can look at it
+/// there before it lands.
+///
+/// Answered by `located` or `failure`.
+public struct Locate: Equatable, Sendable {
+    /// The number from `opened`.
+    public var destination: UInt32
+    /// The host's number for the content.
+    public var stage: UInt32
+
+    /// A request with every field.
+    public init(destination: UInt32, stage: UInt32) {
+        self.destination = destination
+        self.stage = stage
+    }
+}

@@ -35,6 +35,7 @@ enum Loopd {
         case .check: return CheckCommand.run(invocation, console)
         case .env: return EnvCommand.run(invocation, console)
         case .status: return await StatusCommand.run(invocation, console)
+        case .restore: return await RestoreCommand.run(invocation, console)
         case .watch, .sync, .deploy: return await LoopCommand.run(invocation, console)
         case .up: return await PlaygroundCommands.up(invocation, console)
         case .down: return await PlaygroundCommands.down(invocation, console)

@@ -13,6 +13,9 @@
 //   probe stop                  SIGTERM to process 1: the container ends
 //   probe refuse CALLS PROGRAM… runs PROGRAM where system calls fail, as in `openat2=1,flock=37`
 //   probe slay                  SIGKILL to every other process but process 1
+//   probe service FILE          a service that adds "PID WORD" to FILE when it starts, where WORD is what follows the last
+//                               "\nword=" in its own program's file, and "PID HUP" at SIGHUP; it ends at SIGTERM. With the
+//                               word "stubborn" it adds "PID TERM" instead; with "exit-N" it prints "going down" and ends
 #define _GNU_SOURCE
 #include "cprobe.h"
 
@@ -166,6 +169,43 @@ static int run(const char *file) {
     for (;;) pause();
 }
 
+static const char *service_file;
+static int is_stubborn;
+
+static void note(const char *word) {
+    char line[128];
+    snprintf(line, sizeof line, "%d %s", (int)getpid(), word);
+    make(service_file, line, O_APPEND, "\n");
+}
+
+static void take_signal(int number) {
+    if (number == SIGHUP) return note("HUP");
+    if (!is_stubborn) _exit(0);
+    note("TERM");
+}
+
+static int service(const char *file) {
+    char end[65] = "", *word = NULL;
+    int program = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+    if (program >= 0 && lseek(program, -64, SEEK_END) >= 0 && read(program, end, 64) == 64) {
+        // The bytes before may hold zeros.
+        for (int i = 0; i < 58; i++)
+            if (!memcmp(end + i, "\nword=", 6)) word = end + i + 6;
+    }
+    if (program >= 0) close(program);
+    if (!word) word = "none";
+    service_file = file;
+    is_stubborn = !strcmp(word, "stubborn");
+    signal(SIGTERM, take_signal);
+    signal(SIGHUP, take_signal);
+    note(word);
+    if (!strncmp(word, "exit-", 5)) {
+        fprintf(stderr, "going down\n");
+        return atoi(word + 5);
+    }
+    for (;;) pause();
+}
+
 int cprobe_main(int count, char **words) {
     const char *verb = count > 1 ? words[1] : "";
     const char *first = count > 2 ? words[2] : NULL;
@@ -178,6 +218,7 @@ int cprobe_main(int count, char **words) {
     }
     if (!strcmp(verb, "slay")) return kill(-1, SIGKILL) && errno != ESRCH ? fail("kill") : 0;
     if (!strcmp(verb, "tree") && first) return tree(first, strlen(first) + 1), 0;
+    if (!strcmp(verb, "service") && first) return service(first);
     if (!strcmp(verb, "show") && first) return show(first);
     if (count > 3) {
         if (!strcmp(verb, "refuse")) return cprobe_refuse(first, words + 3);

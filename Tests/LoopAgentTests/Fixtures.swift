@@ -130,13 +130,14 @@ struct SeededGenerator: RandomNumberGenerator {
     }
 }
 
-/// Waits until a condition holds, looking again whenever other work has had its turn.
+/// Waits until a condition holds, looking again after pauses that leave the processor to what is waited for.
 func eventually(_ condition: () async -> Bool) async -> Bool {
     let clock = ContinuousClock()
-    let limit = clock.now.advanced(by: .seconds(20))
+    let limit = clock.now.advanced(by: .seconds(60))
     while clock.now < limit {
         if await condition() { return true }
-        await Task.yield()
+        if Task.isCancelled { return false }
+        try? await Task.sleep(for: .milliseconds(1))
     }
     return await condition()
 }

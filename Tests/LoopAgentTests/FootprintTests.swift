@@ -5,12 +5,6 @@ import Wire
 
 @Suite("What the helper costs", .serialized)
 struct FootprintTests {
-    /// Kilobytes resident, from `/proc/<pid>/status`.
-    private func resident(_ pid: Int32, _ field: String = "VmRSS:") -> Int? {
-        let line = Disk.text("/proc/\(pid)/status")?.split(separator: "\n").first { $0.hasPrefix(field) }
-        return line.flatMap { Int($0.dropFirst(field.count).filter(\.isNumber)) }
-    }
-
     private func stripped(_ folder: String) async throws -> Int {
         let output = folder + "/stripped"
         _ = try await Child.run(Launch(["strip", "-R", ".swift_ast", "-o", output, Built.helper]))

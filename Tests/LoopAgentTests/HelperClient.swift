@@ -47,9 +47,9 @@ actor HelperClient {
         return client
     }
 
-    /// Starts a helper and greets it.
+    /// Starts a helper and greets it; it takes long silence, because a busy machine may hold this process up.
     static func connect(
-        generation: UInt64 = 1, heartbeat: UInt16 = 20, arguments: [String] = ["serve"], wrapper: [String] = [],
+        generation: UInt64 = 1, heartbeat: UInt16 = 600, arguments: [String] = ["serve"], wrapper: [String] = [],
         helper: String = Built.helper
     ) async throws -> HelperClient {
         let client = try await start(arguments, wrapper: wrapper, helper: helper)
@@ -57,7 +57,7 @@ actor HelperClient {
         return client
     }
 
-    func greet(generation: UInt64 = 1, heartbeat: UInt16 = 20) async throws -> Welcome {
+    func greet(generation: UInt64 = 1, heartbeat: UInt16 = 600) async throws -> Welcome {
         try await send(.hello(Hello(generation: generation, heartbeatSeconds: heartbeat)))
         let answer = await receive(on: 0)
         guard case .welcome(let welcome)? = answer else { throw Unexpected(message: answer) }

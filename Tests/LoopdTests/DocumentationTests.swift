@@ -10,7 +10,8 @@ struct DocumentationTests {
     private static let pages = [
         "README.md", "CONTRIBUTING.md", "samples/hello/README.md", "docs/loop-json.md", "docs/sync.md",
         "docs/playground.md",
-        "docs/events.md", "docs/troubleshooting.md", "docs/nix.md", "samples/nix/README.md",
+        "docs/events.md", "docs/troubleshooting.md", "docs/dev-mode.md", "samples/supervisor/README.md", "docs/nix.md",
+        "samples/nix/README.md",
     ]
 
     private static func text(_ page: String) throws -> String {
@@ -44,7 +45,10 @@ struct DocumentationTests {
     private static let known: Set<String> = [
         "eval \"$(loopd env --file samples/nix)\"", "kubectl logs deployment/greeter -n greeter",
         "eval \"$(loopd env)\"", "kubectl logs -f deployment/hello -n hello", "kubectl get pods -A",
-        "apt-get install runc",
+        "apt-get install runc", "kubectl logs -f deployment/supervisor -n supervisor", "mkdir -p out",
+        "cc -O2 -static -o out/supervisor supervisor.c", "eval \"$(loopd env --file distroless.json)\"",
+        "buildah build --file distroless/Dockerfile --tag $LOOPD_REGISTRY/supervisor:distroless .",
+        "buildah push --tls-verify=false $LOOPD_REGISTRY/supervisor:distroless",
         "sysctl fs.inotify.max_user_watches=524288", "swift build --target LoopServer", "swift build --build-tests",
         "swift test --skip-build --filter ConfigurationTests",
     ]
@@ -116,7 +120,10 @@ struct DocumentationTests {
         let schema = try JSON(parsing: DocumentationTests.text("loop.schema.json"))
         let sections =
             [schema]
-            + ["cluster", "watch", "service", "rule", "build", "sideload", "sync", "step"].compactMap {
+            + [
+                "cluster", "watch", "service", "dev", "rule", "build", "sideload", "sync", "nix", "deploy", "kluctl",
+                "step",
+            ].compactMap {
                 schema.at("$defs", $0)
             }
         for section in sections {

@@ -4,6 +4,8 @@ internal import Glibc
 package enum Built {
     /// `LOOPD_E2E_LOOPD`, else the one beside the test bundle or the running program.
     package static let loopd = variable("LOOPD_E2E_LOOPD") ?? "\(folder)/loopd"
+    /// What loopd brings into containers.
+    package static let helper = "\(folder)/LoopAgent"
     /// What runs in test containers.
     package static let probe = "\(folder)/Probe"
 

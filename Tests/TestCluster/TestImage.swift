@@ -10,6 +10,10 @@ package enum TestImage: String, Sendable, CaseIterable {
     case tarOnly
     /// Nothing but `/probe`.
     case scratch
+    /// The first one with loopd's helper and its folder, as dev mode has them, and `/srv/tool`, another `/probe`.
+    case dev
+    /// The same without any other program.
+    case devScratch
     /// A shell, run by user 1000, whom `/srv` belongs to.
     case nonRoot
 
@@ -46,12 +50,13 @@ package enum TestImage: String, Sendable, CaseIterable {
         layer.file("probe", try Disk.read(Built.probe), mode: 0o755)
         switch self {
         case .scratch: break
+        case .devScratch: try addDevMode(to: &layer)
         case .tarOnly:
             layer.folder("tmp", mode: 0o1777)
             layer.folder("bin")
             // busybox does what its name says: without another name it is no shell.
             layer.file("bin/tar", try Disk.read(Self.busybox), mode: 0o755)
-        case .shell, .withoutTar, .nonRoot:
+        case .shell, .withoutTar, .nonRoot, .dev:
             layer.folder("tmp", mode: 0o1777)
             layer.folder("srv", owner: self == .nonRoot ? 1000 : 0)
             layer.folder("etc")
@@ -62,12 +67,23 @@ package enum TestImage: String, Sendable, CaseIterable {
                 layer.link("bin/\(program)", to: "busybox")
             }
         }
+        if self == .dev { try addDevMode(to: &layer) }
         layer.end()
         return layer.bytes
     }
 
+    private func addDevMode(to layer: inout TarArchive) throws {
+        if self == .devScratch { layer.folder("srv") }
+        layer.folder(".loopd")
+        layer.folder(".loopd/bin")
+        layer.folder(".loopd/state", mode: 0o1777)
+        layer.file(".loopd/bin/helper", try Disk.read(Built.helper), mode: 0o755)
+        layer.file("srv/tool", try Disk.read(Built.probe), mode: 0o755)
+    }
+
     private static let programs = [
-        "sh", "tar", "cat", "chmod", "chown", "cp", "dd", "df", "echo", "env", "find", "grep", "head", "id", "kill",
+        "sh", "tar", "cat", "chmod", "chown", "cmp", "cp", "dd", "df", "echo", "env", "find", "grep", "head", "id",
+        "kill",
         "ln",
         "ls", "mkdir", "mv", "printf", "ps", "rm", "rmdir", "sha256sum", "sleep", "stat", "tail", "test", "touch",
         "true",

@@ -53,4 +53,12 @@ let samples: [Message] = [
     .exec(Exec(arguments: [[97], []], directory: [47], environment: [[65, 61]])),
     .output(ProgramOutput(channel: .standardError, bytes: [1, 2, 3])),
     .exited(.code(-1)), .exited(.signal(9)), .signal(15),
+    .locate(Locate(destination: 1, stage: .max)), .located(Array("/srv/.loopd-1/a".utf8)),
+    .service(.state), .service(.follow(heartbeatSeconds: 1)), .service(.unfollow),
+    .service(.restart(graceMilliseconds: 10_000)),
+    .service(.signal(-1)), .service(.hold(graceMilliseconds: .max)), .service(.release),
+    .serviceState(.starting), .serviceState(.running(pid: 7, starts: .max)), .serviceState(.stopping),
+    .serviceState(.ended(.code(127), starts: 3)), .serviceState(.ended(.signal(9), starts: 1)), .serviceState(.held),
+    .failure(Failure(.service, code: 2, path: [], uid: 0, text: [])),
+    .failure(Failure(.locate, code: 2, path: [], uid: 0, text: [])),
 ]

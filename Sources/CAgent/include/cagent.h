@@ -72,6 +72,8 @@ int cagent_hold(int fd);
 int cagent_is_held(int fd);
 /// fallocate(2) of a file's first bytes: fails only where there is no room for them.
 int cagent_reserve(int fd, uint64_t size);
+/// copy_file_range(2) from and to where the descriptors are.
+ssize_t cagent_copy(int from, int to, size_t count);
 int cagent_set_nonblocking(int fd);
 int cagent_close_on_exec(int fd);
 
@@ -81,6 +83,20 @@ int cagent_close_on_exec(int fd);
 /// descriptors 0, 1 and 2 and no others, and dies with this process. Returns the pid, or -1 with the errno of the step
 /// that failed, execution included.
 pid_t cagent_spawn(char *const argv[], char *const envp[], const char *directory, const int stdio[3]);
+/// Forks and executes `argv` as cagent_execute does, in `directory` or else in this process's. The child leads a process
+/// group of its own, which gets the terminal where standard input is one, keeps this process's descriptors but those that
+/// close on exec, and dies with this process. Returns at once: `report` reads end of file when the program is executed, or
+/// the int errno of why it was not.
+pid_t cagent_start(char *const argv[], const char *directory, int *report);
+/// execve(2) with a search of PATH, default signals and no shell for what is no program; waits up to 0.1 s for a file that
+/// is still open for writing. Returns only when it failed, with errno.
+void cagent_execute(char *const argv[]);
+/// The value of PATH, or what stands for it.
+const char *cagent_search_path(void);
+/// What `name` is in the next folder of `rest`, a value of PATH; NULL after the last one.
+const char *cagent_next_candidate(const char *name, const char **rest, char *buffer, size_t size);
+/// A child that has ended and is not reaped, or 0.
+pid_t cagent_ended_child(void);
 /// Reaps an ended child (any, for -1) without waiting: its pid, or 0 where none has ended. `code` becomes the exit code,
 /// or the negated number of the signal.
 pid_t cagent_reap(pid_t child, int *code);
@@ -95,6 +111,18 @@ void cagent_ignore_signal(int signal);
 void cagent_die_by(int signal);
 char **cagent_environment(void);
 
+// Sockets (socket.c); none of them waits.
+
+/// Listens at `path`, in place of whatever is there; only this user may connect.
+int cagent_listen(const char *path);
+int cagent_accept(int listener);
+/// Connects to who listens at `path`.
+int cagent_connect(const char *path);
+/// Begins to connect to a numeric IPv4 or IPv6 address (EINVAL for anything else): writable when that is decided.
+int cagent_dial(const char *host, uint16_t port);
+/// How it was decided: 0, or -1 with errno.
+int cagent_dialled(int fd);
+
 // The rest (system.c).
 
 /// The command line, as `main` gets it.
@@ -104,6 +132,8 @@ char **cagent_arguments(void);
 int cagent_pipe(int ends[2]);
 /// Monotonic milliseconds.
 int64_t cagent_now(void);
+/// Milliseconds since a moment that `/proc` tells in ticks after boot.
+int64_t cagent_since_ticks(uint64_t ticks);
 uint64_t cagent_random(void);
 /// The machine's name as `uname -m` says, static.
 const char *cagent_machine(void);

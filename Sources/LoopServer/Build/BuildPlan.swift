@@ -4,8 +4,8 @@ internal import Watcher
 struct BuildPlan: Sendable {
     /// A rule that sideloads what a build makes.
     struct Consumer: Equatable, Sendable {
-        /// The service's number among the plans.
-        let service: Int
+        /// The number of the plan.
+        let plan: Int
         let rule: Int
     }
 
@@ -15,13 +15,14 @@ struct BuildPlan: Sendable {
     private let roots: [RelativePath]
     private let plans: [ServicePlan]
 
-    /// The builds of a project in the folder `project`, as far as these services use them.
+    /// The builds of a project in the folder `project`, as far as these plans use them.
     init(_ builds: [Build], plans: [ServicePlan], project: String) {
         var used: [(Build, [Consumer])] = []
         for build in builds {
             let consumers = plans.enumerated().flatMap { number, plan in
-                plan.service.rules.indices.filter { plan.service.rules[$0].build == build.name }
-                    .map { Consumer(service: number, rule: $0) }
+                plan.service.rules.indices.filter {
+                    plan.service.rules[$0].build == build.name && plan.takesOutputs(of: $0)
+                }.map { Consumer(plan: number, rule: $0) }
             }
             if !consumers.isEmpty { used.append((build, consumers)) }
         }
@@ -31,13 +32,16 @@ struct BuildPlan: Sendable {
         self.plans = plans
     }
 
-    /// The rules of a service that sideload what a build makes.
-    func rules(of service: Int, using build: Int) -> Set<Int> {
-        Set(consumers[build].filter { $0.service == service }.map(\.rule))
+    /// The rules of a plan that sideload what a build makes.
+    func rules(of plan: Int, using build: Int) -> Set<Int> {
+        Set(consumers[build].filter { $0.plan == plan }.map(\.rule))
     }
 
-    /// The services that use a build.
-    func services(using build: Int) -> Set<Int> { Set(consumers[build].map(\.service)) }
+    /// The plans that use a build.
+    func plans(using build: Int) -> Set<Int> { Set(consumers[build].map(\.plan)) }
+
+    /// The names of the services that use a build.
+    func services(using build: Int) -> Set<String> { Set(consumers[build].map { plans[$0.plan].service.name }) }
 
     /// The builds that a change on disk makes necessary, by their numbers.
     func builds(for changes: ChangeSet) -> Set<Int> {
@@ -69,7 +73,7 @@ struct BuildPlan: Sendable {
         let own = builds[build].watch.map { roots[build].appending($0.fixedPart.bytes) }
         return own
             + consumers[build].flatMap { consumer in
-                let plan = plans[consumer.service]
+                let plan = plans[consumer.plan]
                 return plan.service.rules[consumer.rule].watch.map { plan.root.appending($0.fixedPart.bytes) }
             }
     }

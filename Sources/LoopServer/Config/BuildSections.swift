@@ -110,6 +110,12 @@ extension ConfigurationReader {
             error(node, "\"/\" is no place for a file")
             return nil
         }
+        guard !isOnNode || path.dropFirst().contains("/") else {
+            error(
+                node, "\"\(path)\" lies in the root of a node, which loopd does not mount",
+                hint: "choose a folder of its own: \"/opt\(path)\"")
+            return nil
+        }
         return Sideload(from: ProjectPath.join(root, from), to: path, isOnNode: isOnNode)
     }
 }

@@ -32,6 +32,8 @@ struct ConfigurationReader {
     private(set) var places: [String: Position] = [:]
     /// Which service writes where, to find those that would write into one folder of one container.
     var claims: [DestinationClaim] = []
+    /// Which service brings files to a folder of nodes.
+    var nodeFolders: [String: String] = [:]
 
     /// The builds that were read so far: the named ones first.
     var builds: [Build] = []

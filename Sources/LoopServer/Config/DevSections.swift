@@ -70,10 +70,8 @@ extension ConfigurationReader {
     }
 
     /// Signals that programs take as a request; to stop one is what `process` does.
-    private static let signals: [String: Int32] = [
-        "HUP": SIGHUP, "INT": SIGINT, "QUIT": SIGQUIT, "USR1": SIGUSR1, "USR2": SIGUSR2, "TERM": SIGTERM,
-        "WINCH": SIGWINCH,
-    ]
+    private static let signals = [SIGHUP, SIGINT, SIGQUIT, SIGUSR1, SIGUSR2, SIGTERM, SIGWINCH]
+        .reduce(into: [String: Int32]()) { $0[SignalName.of($1)] = $1 }
 
     /// Strings of which any may be empty.
     private mutating func words(_ node: Node) -> [String]? {

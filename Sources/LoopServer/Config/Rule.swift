@@ -57,6 +57,8 @@ public struct Rule: Equatable, Sendable {
     }
     /// Whether it concerns containers, so that its service has to say which.
     var needsPods: Bool { if case .deploy = action { false } else { true } }
+    /// Whether it brings files onto nodes, not into containers.
+    var isOnNodes: Bool { if case .sideload(let items) = action { items.contains(where: \.isOnNode) } else { false } }
 }
 
 /// Where a rule's files go.

@@ -52,7 +52,9 @@ extension ConfigurationReader {
                     node, "\"watch\" is missing",
                     hint: "what the build is made from: \"watch\": [\"src/**\"], here or at the build")
             }
-            return Rule(watch: watch, build: build, sideload: self.sideload(sideload, root: root), then: then)
+            let rule = Rule(watch: watch, build: build, sideload: self.sideload(sideload, root: root), then: then)
+            checkNodes(rule, of: name, sideload: sideload, then: keys["then"])
+            return rule
         }
         if let build = keys["build"] {
             error(

@@ -30,9 +30,13 @@ extension LoopEvent {
         case .progress: "progress"
         case .output: "output"
         case .executed: "executed"
+        case .restarted: "restarted"
+        case .signalled: "signalled"
+        case .podDeleted: "podDeleted"
         case .building: "building"
         case .buildOutput: "buildOutput"
         case .built: "built"
+        case .devMode: "devMode"
         case .podsChanged: "podsChanged"
         case .failed: "failed"
         case .notice: "notice"
@@ -66,10 +70,22 @@ extension LoopEvent {
                 ("pod", .string(pod)), ("command", strings(command)), ("exitCode", .integer(Int64(exitCode))),
                 ("milliseconds", number(milliseconds)),
             ]
+        case .restarted(let pod, let pid, let milliseconds):
+            [("pod", .string(pod)), ("pid", .integer(Int64(pid))), ("milliseconds", number(milliseconds))]
+        case .signalled(let pod, let signal, let milliseconds):
+            [("pod", .string(pod)), ("signal", .string(signal)), ("milliseconds", number(milliseconds))]
+        case .podDeleted(let pod, let milliseconds):
+            [("pod", .string(pod)), ("milliseconds", number(milliseconds))]
         case .building(let name, let again): [("build", .string(name)), ("again", .bool(again))]
         case .buildOutput(let line): [("line", .string(line))]
         case .built(let name, let milliseconds):
             [("build", .string(name)), ("milliseconds", number(milliseconds))]
+        case .devMode(let change):
+            [
+                ("change", .string(change.what.rawValue)), ("container", .string(change.container)),
+                ("by", change.by.map(JSON.string)), ("milliseconds", change.milliseconds.map { number($0) }),
+                ("kept", change.kept.isEmpty ? nil : strings(change.kept)),
+            ]
         case .podsChanged(let added, let removed): [("added", strings(added)), ("removed", strings(removed))]
         case .failed(let failure):
             [
@@ -85,7 +101,7 @@ extension LoopEvent {
         [
             ("files", .integer(Int64(landed.files))), ("deleted", .integer(Int64(landed.deleted))),
             ("bytes", .integer(landed.bytes)), ("bytesSent", .integer(landed.bytesSent)),
-            ("pods", .integer(Int64(landed.pods))), ("paths", strings(landed.paths)),
+            (landed.isOnNodes ? "nodes" : "pods", .integer(Int64(landed.pods))), ("paths", strings(landed.paths)),
             ("milliseconds", number(landed.milliseconds)),
             (
                 "legs",

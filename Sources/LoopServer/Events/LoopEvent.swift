@@ -45,12 +45,20 @@ public struct LoopEvent: Equatable, Sendable {
         case output(pod: String, line: String)
         /// A `then` step is done in one pod.
         case executed(pod: String, command: [String], exitCode: Int32, milliseconds: Double)
+        /// The service's process was restarted in place, in one pod; the time is from the request to the new process.
+        case restarted(pod: String, pid: UInt32, milliseconds: Double)
+        /// The service's process got a signal, in one pod.
+        case signalled(pod: String, signal: String, milliseconds: Double)
+        /// A pod was deleted, so that its controller makes another one.
+        case podDeleted(pod: String, milliseconds: Double)
         /// A build starts; `again` when a newer change ended the one before.
         case building(name: String, again: Bool)
         /// Output of a build, without its line end.
         case buildOutput(line: String)
         /// A build has succeeded.
         case built(name: String, milliseconds: Double)
+        /// The workload came into dev mode, or out of it.
+        case devMode(DevModeChange)
         /// The set of pods changed: what came and what went.
         case podsChanged(added: [String], removed: [String])
         /// Something did not work; the loop goes on.
@@ -63,6 +71,43 @@ public struct LoopEvent: Equatable, Sendable {
         case stopped
     }
 
+    /// What became of a workload's dev mode.
+    public struct DevModeChange: Equatable, Sendable {
+        /// What happened.
+        public enum What: String, Sendable {
+            /// Its pods run with the helper; the time is that of the rollout.
+            case entered
+            /// An earlier session had left it there, and that fits.
+            case takenUp
+            /// Somebody took it back, and it was entered again.
+            case reverted
+            /// It is as it was before.
+            case restored
+        }
+
+        /// What happened.
+        public var what: What
+        /// The container that the helper runs.
+        public var container: String
+        /// Who took it back, as the field manager's name.
+        public var by: String?
+        /// How long the rollout took.
+        public var milliseconds: Double?
+        /// Fields that somebody else has changed, and that stay.
+        public var kept: [String]
+
+        /// A change by its parts.
+        public init(
+            _ what: What, container: String, by: String? = nil, milliseconds: Double? = nil, kept: [String] = []
+        ) {
+            self.what = what
+            self.container = container
+            self.by = by
+            self.milliseconds = milliseconds
+            self.kept = kept
+        }
+    }
+
     /// A batch that is in the containers.
     public struct Landed: Equatable, Sendable {
         /// How many files (links and folders too) were written.
@@ -73,8 +118,10 @@ public struct LoopEvent: Equatable, Sendable {
         public var bytes: Int64
         /// How many of them travelled to one pod: of large files only the blocks that it lacked.
         public var bytesSent: Int64
-        /// In how many pods it landed.
+        /// In how many pods, or on how many nodes, it landed.
         public var pods: Int
+        /// Whether it landed on nodes, not in pods.
+        public var isOnNodes = false
         /// Some of the paths, for `--verbose` and for programs.
         public var paths: [String]
         /// From the first change on disk to the last pod's acknowledgement.

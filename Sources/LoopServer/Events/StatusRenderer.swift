@@ -20,10 +20,17 @@ extension StatusReport {
                 rows.append([entry.service, entry.target, "–", entry.problem ?? "no pods", "–", "–"])
             }
             if let holder = entry.holder { notes.append("\(entry.service) is held by \(holder)") }
+            if let dev = entry.devMode { notes += note(dev, entry.service) }
         }
         lines += TextTable.lines(rows)
         lines += notes.map(Printable.text)
         return lines
+    }
+
+    private func note(_ dev: DevMode, _ service: String) -> [String] {
+        let what = "\(service) is in dev mode since \(dev.since.rfc3339): container \(dev.container), by \(dev.holder)"
+        guard !dev.lost.isEmpty else { return [what] }
+        return [what, "somebody has taken a part of it back: \(dev.lost.joined(separator: ", "))"]
     }
 
     /// The report as one JSON object, the form of `--output json`.
@@ -54,6 +61,12 @@ extension StatusReport.Entry {
                 return .object(object)
             })
         object["holder"] = holder.map(JSON.string)
+        object["devMode"] = devMode.map { dev in
+            [
+                "container": .string(dev.container), "since": .string(dev.since.rfc3339), "by": .string(dev.holder),
+                "lost": .array(dev.lost.map(JSON.string)),
+            ]
+        }
         object["problem"] = problem.map(JSON.string)
         return .object(object)
     }

@@ -23,6 +23,26 @@ public struct StatusReport: Equatable, Sendable {
         }
     }
 
+    /// That a workload is in dev mode.
+    public struct DevMode: Equatable, Sendable {
+        /// The container that the helper runs.
+        public var container: String
+        /// Since when.
+        public var since: Timestamp
+        /// Who brought it there: `alice@laptop`.
+        public var holder: String
+        /// What of it somebody has taken back.
+        public var lost: [String]
+
+        /// A dev mode by its parts.
+        public init(container: String, since: Timestamp, holder: String, lost: [String] = []) {
+            self.container = container
+            self.since = since
+            self.holder = holder
+            self.lost = lost
+        }
+    }
+
     /// One service of `loop.json`.
     public struct Entry: Equatable, Sendable {
         /// The service's name.
@@ -35,6 +55,8 @@ public struct StatusReport: Equatable, Sendable {
         public var holder: String?
         /// Why there is nothing to show: the workload is missing.
         public var problem: String?
+        /// Its dev mode; `nil` where it is not in it.
+        public var devMode: DevMode?
 
         /// A service by its parts.
         public init(service: String, target: String, pods: [Pod] = [], holder: String? = nil, problem: String? = nil) {

@@ -58,10 +58,16 @@ public struct TextRenderer: Sendable {
             let text = "\(command.joined(separator: " ")) → \(pod)"
             if exitCode == 0 { return line(event, text, figure: milliseconds) }
             return line(event, "\(text): exit code \(exitCode)", .failure, figure: milliseconds)
+        case .restarted(let pod, _, let milliseconds): return line(event, "restarted → \(pod)", figure: milliseconds)
+        case .signalled(let pod, let signal, let milliseconds):
+            return line(event, "sent \(signal) → \(pod)", figure: milliseconds)
+        case .podDeleted(let pod, let milliseconds):
+            return line(event, "deleted \(pod): its controller makes another", figure: milliseconds)
         case .building(let name, let again):
             return line(event, again ? "building \(name) again: the files have changed" : "building \(name)", .dim)
         case .buildOutput(let text): return line(event, "| \(text)", .dim)
         case .built(let name, let milliseconds): return line(event, "built \(name)", figure: milliseconds)
+        case .devMode(let change): return render(change, event)
         case .podsChanged(let added, let removed):
             let changes = added.map { "+\($0)" } + removed.map { "−\($0)" }
             return line(event, "pods: \(changes.joined(separator: " "))")
@@ -83,7 +89,7 @@ public struct TextRenderer: Sendable {
             parts.append(Figures.bytes(landed.bytes) + part)
         }
         let what = parts.isEmpty ? "in step, nothing to send" : parts.joined(separator: ", ")
-        let text = "\(what) → \(Figures.count(landed.pods, "pod"))"
+        let text = "\(what) → \(Figures.count(landed.pods, landed.isOnNodes ? "node" : "pod"))"
         var rendering = line(event, text, figure: landed.milliseconds)
         guard isVerbose else { return rendering }
         rendering.lines += landed.paths.map { indented(event, $0) }
@@ -101,6 +107,18 @@ public struct TextRenderer: Sendable {
             return indented(event, text, style)
         }
         return rendering
+    }
+
+    private func render(_ change: LoopEvent.DevModeChange, _ event: LoopEvent) -> Rendering {
+        switch change.what {
+        case .entered: return line(event, "dev mode: rolled out", figure: change.milliseconds)
+        case .takenUp: return line(event, "dev mode: taken up as it was left")
+        case .reverted:
+            return line(event, "dev mode: taken back by \(change.by ?? "somebody"); rolling it out again", .warning)
+        case .restored:
+            let kept = change.kept.isEmpty ? "" : "; kept what others changed: \(list(change.kept))"
+            return line(event, "dev mode: undone\(kept)")
+        }
     }
 
     private func render(_ failure: LoopEvent.Failure, _ event: LoopEvent) -> Rendering {

@@ -105,7 +105,7 @@ struct KubeClient: Sendable {
     ) async throws -> JSON {
         let path = resource.path(namespace: namespace, name: name, part: part)
         return try await call(
-            "PATCH", target(path, dryRun ? [("dryRun", "All")] : []), body: patch, type: kind.rawValue,
+            "PATCH", target(path, KubeClient.writing(dryRun)), body: patch, type: kind.rawValue,
             attempt: "patch \(resource.plural)/\(name)")
     }
 
@@ -136,16 +136,21 @@ struct KubeClient: Sendable {
         _ resource: KubeResource, namespace: String? = nil, _ object: JSON, dryRun: Bool = false
     ) async throws -> JSON {
         try await call(
-            "POST", target(resource.path(namespace: namespace), dryRun ? [("dryRun", "All")] : []), body: object,
+            "POST", target(resource.path(namespace: namespace), KubeClient.writing(dryRun)), body: object,
             attempt: "create \(resource.plural)/\(object.at("metadata", "name")?.string ?? "")")
     }
 
     /// Deletes an object; its dependents are deleted in the background.
+    ///
+    /// With `uid`, another object of that name is a conflict.
     func delete(
-        _ resource: KubeResource, _ name: String, namespace: String? = nil, gracePeriodSeconds: Int? = nil
+        _ resource: KubeResource, _ name: String, namespace: String? = nil, uid: String? = nil,
+        gracePeriodSeconds: Int? = nil
     ) async throws {
         var options: JSON = ["kind": "DeleteOptions", "apiVersion": "v1", "propagationPolicy": "Background"]
+        if let uid { options["preconditions"] = ["uid": .string(uid)] }
         if let gracePeriodSeconds { options["gracePeriodSeconds"] = .integer(Int64(gracePeriodSeconds)) }
+        if let uid { options["preconditions"] = ["uid": .string(uid)] }
         _ = try await call(
             "DELETE", resource.path(namespace: namespace, name: name), body: options,
             attempt: "delete \(resource.plural)/\(name)")
@@ -163,6 +168,11 @@ struct KubeClient: Sendable {
         if let tailLines { query.append(("tailLines", "\(tailLines)")) }
         let path = KubeResource.pods.path(namespace: namespace, name: pod, part: "log")
         return try await stream(target(path, query), attempt: "read the log of \(pod)")
+    }
+
+    /// Who writes, so that others see it, and whether it is only tried.
+    private static func writing(_ dryRun: Bool) -> [(String, String)] {
+        [("fieldManager", FieldManagers.own)] + (dryRun ? [("dryRun", "All")] : [])
     }
 
     /// A target with its query.

@@ -21,10 +21,14 @@ struct PodState: Equatable, Sendable {
     /// The pod's own reason and message: `Evicted`, `NodeLost`.
     let reason: String?
     let message: String?
+    /// How long its processes get to end by themselves.
+    let gracePeriod: Duration
     /// The container that the pod names as the usual one.
     let defaultContainer: String?
     /// In the API's form, whose text order is the order of time.
     let created: String
+    /// The ConfigMap that a pod in dev mode has its helper from.
+    let devProgram: String?
 
     init(_ pod: JSON) {
         let status = pod["status"] ?? .null
@@ -45,8 +49,11 @@ struct PodState: Equatable, Sendable {
         unschedulable = scheduled?["status"]?.string == "False" ? scheduled?["message"]?.string ?? "" : nil
         reason = status["reason"]?.string
         message = status["message"]?.string
+        gracePeriod = .seconds(spec["terminationGracePeriodSeconds"]?.integer ?? 30)
         defaultContainer = metadata.strings("annotations")["kubectl.kubernetes.io/default-container"]
         created = metadata["creationTimestamp"]?.string ?? ""
+        let configMaps = (spec["volumes"]?.array ?? []).compactMap { $0.at("configMap", "name")?.string }
+        devProgram = configMaps.first(where: ProgramConfigMap.isName)
     }
 
     private static func containers(_ specs: JSON?, _ statuses: JSON?) -> [ContainerState] {
@@ -72,7 +79,9 @@ struct PodState: Equatable, Sendable {
             let id = state.id, let node
         else { return nil }
         return ContainerInstance(
-            id: .init(podUID: uid, containerID: id), namespace: namespace, pod: name, container: container, node: node)
+            id: .init(podUID: uid, containerID: id), namespace: namespace, pod: name, container: container, node: node,
+            isInDevMode: state.isInDevMode, gracePeriod: gracePeriod, hasController: owner != nil,
+            root: state.root)
     }
 }
 
@@ -102,8 +111,14 @@ struct ContainerState: Equatable, Sendable {
     let restarts: Int
     let now: Phase
     let last: Termination?
+    /// When the run began that it is in, or has ended with, in the API's form.
+    let startedAt: String?
     /// Whether it is an init container that keeps running beside the others.
     let isSidecar: Bool
+    /// Whether loopd's helper is its process 1, which starts the service.
+    let isInDevMode: Bool
+    /// Where files lie that belong directly into `/`, where dev mode has a volume for them.
+    let root: String?
 
     init(_ spec: JSON, _ status: JSON) {
         name = spec["name"]?.string ?? ""
@@ -112,6 +127,9 @@ struct ContainerState: Equatable, Sendable {
         isReady = status["ready"]?.bool ?? false
         restarts = Int(status["restartCount"]?.integer ?? 0)
         isSidecar = spec["restartPolicy"]?.string == "Always"
+        isInDevMode = spec["command"]?.array?.prefix(2) == [.string(HelperProgram.supervisor), "supervise"]
+        let mounts = isInDevMode ? spec["volumeMounts"]?.array ?? [] : []
+        root = mounts.contains { $0["mountPath"]?.string == SeededVolumes.root } ? SeededVolumes.root : nil
         let state = status["state"]
         if state?["running"]?.object != nil {
             now = .running
@@ -122,6 +140,7 @@ struct ContainerState: Equatable, Sendable {
         } else {
             now = .unknown
         }
+        startedAt = (state?.at("running", "startedAt") ?? state?.at("terminated", "startedAt"))?.string
         last = status.at("lastState", "terminated").flatMap { $0.isNull ? nil : Termination($0) }
     }
 }

@@ -18,6 +18,11 @@ struct WorkloadState: Equatable, Sendable {
         pods.compactMap { pod in (container ?? pod.usualContainer).flatMap { pod.instance(of: $0) } }
     }
 
+    /// How many pods there should be; `nil` where nobody says it.
+    var wantedPods: Int? {
+        (workload?.at("spec", "replicas") ?? workload?.at("status", "desiredNumberScheduled"))?.integer.map { Int($0) }
+    }
+
     /// Why no pod is ready, in one line; `nil` where one is.
     func reason(container: String?) -> String? {
         if let disconnection { return "the cluster does not answer: \(disconnection)" }

@@ -149,7 +149,7 @@ extension ServiceLane {
         for closure in plan.closures {
             let isWhole =
                 !replica.blocked.contains(closure.store) && missing.isDisjoint(with: closures[closure.rule] ?? [])
-            if !isWhole { replica.doubtfulSteps.remove(closure.rule) }
+            if !isWhole { replica.doubtfulSteps[closure.rule] = nil }
             guard let profile = closure.profile, let link = profiles[closure.rule] else { continue }
             if isWhole {
                 links.append((profile.destination, Batch(contents: [link])))

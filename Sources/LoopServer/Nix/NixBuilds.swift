@@ -10,16 +10,17 @@ struct NixBuilds: Sendable {
     private let lanes: [BuildLane]
     private let deployers: [Int: Deployer]
 
-    /// The rules of these services; `runs` are those of them that have containers.
+    /// The rules of these services; `consumers` bring things into the containers of those that have some.
     ///
     /// `prepare` is what an object becomes before it is applied: see `ManifestApply`.
     init(
-        _ services: [Service], _ runs: [ServiceRun], _ configuration: Configuration, _ connection: ClusterConnection,
+        _ services: [Service], _ consumers: [ServiceLane], _ configuration: Configuration,
+        _ connection: ClusterConnection,
         deploys: Bool, prepare: @escaping @Sendable (JSON) async -> JSON? = { $0 },
         emit: @escaping @Sendable (LoopEvent) -> Void
     ) {
         let plans = services.map { service in
-            runs.first { $0.service.name == service.name }?.lane.plan
+            NixBuilds.lane(of: service, among: consumers)?.plan
                 ?? ServicePlan(service, project: configuration.directory)
         }
         let rules = NixRules(plans, deployments: deploys)
@@ -49,7 +50,7 @@ struct NixBuilds: Sendable {
                 }
             } else {
                 let sink = ClosureSink(
-                    lane: runs.first { $0.service.name == service.name }?.lane, rule: entry.rule, service: service,
+                    lane: NixBuilds.lane(of: service, among: consumers), rule: entry.rule, service: service,
                     connection: connection, namespace: configuration.namespace, nodes: nodes, emit: emitKind)
                 success = { firstEvent, ended, answer in
                     guard let path = NixBuilds.output(answer, installable, emitKind) else { return false }
@@ -64,6 +65,11 @@ struct NixBuilds: Sendable {
         self.rules = rules
         self.lanes = lanes
         self.deployers = deployers
+    }
+
+    /// The lane that brings things into a service's containers.
+    private static func lane(of service: Service, among lanes: [ServiceLane]) -> ServiceLane? {
+        lanes.first { $0.plan.service.name == service.name && $0.plan.part == .containers }
     }
 
     /// The lane of a rule: a build whose command line is Nix's.

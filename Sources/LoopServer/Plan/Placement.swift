@@ -57,20 +57,44 @@ struct ServicePlan: Sendable {
         let base: RelativePath
     }
 
+    /// Which of a service's places a plan is about: each kind has a lane of its own.
+    enum Part: Sendable {
+        case containers
+        case nodes
+    }
+
     let service: Service
+    let part: Part
     let destinations: [Destination]
     /// The service's root, relative to the project's folder.
     let root: RelativePath
-    /// What builds make, rule by rule.
+    /// What builds make and bring to this plan's places, rule by rule.
     let outputs: [BuildOutput]
     /// What Nix builds, rule by rule.
     let closures: [ClosurePlace]
+    /// Everything that builds make for the service, relative to the project's folder.
+    private let made: [RelativePath]
+    /// Whether files that no rule takes are this plan's to name: only one of a service's plans does.
+    private let namesOverlooked: Bool
     /// `destination` is `nil` for a rule that takes a path only to build from it.
     private let rules: [(patterns: [Pattern], destination: Int?)]
 
-    /// Prepares a service of the project in the folder `project`.
-    init(_ service: Service, project: String) {
+    /// The plans of a service: for its containers, for the nodes that they run on, or for both.
+    static func parts(of service: Service, project: String) -> [ServicePlan] {
+        let isOnNodes = service.rules.contains(where: \.isOnNodes)
+        let isInContainers =
+            service.rules.isEmpty || service.dev != nil && !isOnNodes
+            || service.rules.contains { $0.entersContainers && !$0.isOnNodes }
+        return (isInContainers ? [ServicePlan(service, project: project)] : [])
+            + (isOnNodes
+                ? [ServicePlan(service, part: .nodes, project: project, namesOverlooked: !isInContainers)] : [])
+    }
+
+    /// Prepares one part of a service of the project in the folder `project`.
+    init(_ service: Service, part: Part = .containers, project: String, namesOverlooked: Bool = true) {
         self.service = service
+        self.part = part
+        self.namesOverlooked = namesOverlooked
         root = ServicePlan.relative(service.root, to: project)
         var destinations: [Destination] = []
         func number(of path: String, mirror: Bool = false, isListedWhole: Bool = false) -> Int {
@@ -84,9 +108,11 @@ struct ServicePlan: Sendable {
         }
         var outputs: [BuildOutput] = []
         var closures: [ClosurePlace] = []
+        var made: [RelativePath] = []
         rules = service.rules.enumerated().map { rule, about in
+            let unplaced = (about.watch.map { Pattern(glob: $0, base: $0.fixedPart) }, Int?.none)
             switch about.action {
-            case .sync(let sync):
+            case .sync(let sync) where part == .containers:
                 let patterns = about.watch.map { glob in
                     Pattern(glob: glob, base: sync.from.map { RelativePath($0) } ?? glob.fixedPart)
                 }
@@ -94,24 +120,26 @@ struct ServicePlan: Sendable {
                 return (patterns, number(of: sync.to, mirror: sync.mirror, isListedWhole: takesAll || sync.mirror))
             case .sideload(let items):
                 for item in items {
+                    let local = ServicePlan.relative(item.from, to: project)
+                    made.append(local)
+                    guard item.isOnNode == (part == .nodes) else { continue }
                     let (folder, name) = ServicePlan.split(item.to)
                     let place = Place(destination: number(of: folder), path: RelativePath(name))
-                    outputs.append(
-                        BuildOutput(rule: rule, local: ServicePlan.relative(item.from, to: project), place: place))
+                    outputs.append(BuildOutput(rule: rule, local: local, place: place))
                 }
-                return (about.watch.map { Pattern(glob: $0, base: $0.fixedPart) }, nil)
-            case .closure(let closure) where closure.copyTo == nil:
+                return unplaced
+            case .closure(let closure) where closure.copyTo == nil && part == .containers:
                 let profile = closure.profile.map { path in
                     let (folder, name) = ServicePlan.split(path)
                     return Place(destination: number(of: folder), path: RelativePath(name))
                 }
                 closures.append(ClosurePlace(rule: rule, store: number(of: NixStore.folder), profile: profile))
-                return (about.watch.map { Pattern(glob: $0, base: $0.fixedPart) }, nil)
-            case .closure, .deploy:
-                return (about.watch.map { Pattern(glob: $0, base: $0.fixedPart) }, nil)
+                return unplaced
+            case .sync, .closure, .deploy: return unplaced
             }
         }
         self.outputs = outputs
+        self.made = made
         self.closures = closures
         self.destinations = destinations
     }
@@ -164,12 +192,15 @@ struct ServicePlan: Sendable {
 
     /// Whether a local path lies in the service's folder and no rule has a use for it, so that it should be named.
     func isOverlooked(_ local: RelativePath) -> Bool {
-        guard let path = local.relative(to: root), !path.isRoot, !isOutput(local) else { return false }
+        guard namesOverlooked, let path = local.relative(to: root), !path.isRoot, !isOutput(local) else { return false }
         return !rules.contains { $0.patterns.contains { $0.glob.matches(path) } }
     }
 
     /// Whether a local path is something that a build makes.
-    func isOutput(_ local: RelativePath) -> Bool { outputs.contains { local.isInside($0.local) } }
+    func isOutput(_ local: RelativePath) -> Bool { made.contains { local.isInside($0) } }
+
+    /// Whether a rule brings something to this plan's places when its build has succeeded.
+    func takesOutputs(of rule: Int) -> Bool { outputs.contains { $0.rule == rule } }
 
     /// The first sideload rule that takes a local path, to build from it.
     func builder(of local: RelativePath) -> Int? {
@@ -193,8 +224,16 @@ struct ServicePlan: Sendable {
         return all.filter { base in !all.contains { $0 != base && base.isInside($0) } }.sorted()
     }
 
-    /// The `then` steps of a rule.
-    func steps(of rule: Int) -> [Step] { service.rules[rule].then }
+    /// The rule that brings something to a place, whether or not it is there.
+    func rule(of place: Place) -> Int? {
+        let output = outputs.first {
+            $0.place.destination == place.destination && place.path.isInside($0.place.path)
+        }
+        return output?.rule ?? sources(of: place).lazy.compactMap { self.placement(of: $0)?.rule }.first
+    }
+
+    /// The `then` steps of a rule; a node's pods restart by themselves when something has landed there.
+    func steps(of rule: Int) -> [Step] { part == .nodes ? [] : service.rules[rule].then }
 
     /// The folder of an absolute path, and the name in it.
     private static func split(_ path: String) -> (folder: String, name: String) {

@@ -52,16 +52,22 @@ struct ClusterConnection: Sendable {
 
     /// Applies manifests (files, folders, or folders with a kustomization) and returns what is not unchanged.
     ///
-    /// With `dryRun` the cluster only says what it would do.
-    func apply(_ manifests: [String], namespace: String, dryRun: Bool = false) async throws -> [String] {
+    /// Workloads of `sessions` are applied in dev mode where they are to be in it; `folder` is a private one. With `dryRun`
+    /// the cluster only says what it would do.
+    func apply(
+        _ manifests: [String], namespace: String, carriedBy sessions: [DevModeSession] = [], takeOver: Bool = false,
+        in folder: String, dryRun: Bool = false
+    ) async throws -> [String] {
         var changed: [String] = []
         for manifest in manifests {
             let isKustomization = ["kustomization.yaml", "kustomization.yml", "Kustomization"].contains {
                 access("\(manifest)/\($0)", R_OK) == 0
             }
+            let source = isKustomization ? ["-k", manifest] : ["-f", ClusterConnection.listed(manifest)]
+            let carried = await carried(source, namespace: namespace, by: sessions, takeOver: takeOver, in: folder)
             let output = try await context.kubectl.run(
                 ["apply", "-n", namespace] + (dryRun ? ["--dry-run=server"] : [])
-                    + (isKustomization ? ["-k", manifest] : ["-f", ClusterConnection.listed(manifest)]), leash: leash)
+                    + (carried.map { ["-f", $0] } ?? source), leash: leash)
             let lines = output.text.split(separator: "\n").map(String.init)
             changed += lines.filter { !$0.hasSuffix(" unchanged") && !$0.hasSuffix(" unchanged (server dry run)") }
             guard output.status.isSuccess else {

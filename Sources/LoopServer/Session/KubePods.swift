@@ -51,6 +51,23 @@ extension KubePods: PodObjects {
     }
 }
 
+extension KubePods: PodActions {
+    func delete(_ instance: ContainerInstance) async throws {
+        do {
+            try await client.delete(.pods, instance.pod, namespace: namespace, uid: instance.id.podUID)
+        } catch let error as KubeError where error.isNotFound || error.isConflict {
+            // Somebody else was faster.
+        }
+    }
+
+    func lastLines(of instance: ContainerInstance, _ count: Int) async -> [String] {
+        let body = try? await client.log(
+            pod: instance.pod, namespace: namespace, container: instance.container, tailLines: count)
+        guard let bytes = try? await body?.readAll(limit: 1 << 20) else { return [] }
+        return String(decoding: bytes, as: UTF8.self).split(separator: "\n").map { String($0.prefix(500)) }
+    }
+}
+
 extension KubePods: ContainerExec {
     func start(_ command: [String], pod: String, container: String) async throws -> any ExecStream {
         let request = ExecSession.Request(namespace: namespace, pod: pod, container: container, command: command)

@@ -1,25 +1,32 @@
 internal import JSON
 internal import Synchronization
 
-/// One service while a session runs: its lease, its pods, its lane.
+/// One service while a session runs: its lease, its pods, and a lane for its containers, its nodes, or both.
 final class ServiceRun: Sendable {
     let service: Service
-    let lane: ServiceLane
+    private let containers: ServiceLane?
+    private let nodes: NodeRun?
     private let target: Target
     private let client: KubeClient
     private let namespace: String
     private let keeper: LeaseKeeper?
+    private let dev: DevModeSession?
     private let takeOver: Bool
     private let emit: @Sendable (LoopEvent) -> Void
     private let hasLease = Mutex(false)
+    /// Whether another loopd has taken the lease, and works on with what is in the cluster.
+    private let hasLostLease = Mutex(false)
 
     init(
-        _ service: Service, target: Target, lane: ServiceLane, client: KubeClient, namespace: String,
-        session: String, takeOver: Bool, emit: @escaping @Sendable (LoopEvent) -> Void
+        _ service: Service, target: Target, containers: ServiceLane?, nodes: NodeRun?, dev: DevModeSession?,
+        client: KubeClient,
+        namespace: String, session: String, takeOver: Bool, emit: @escaping @Sendable (LoopEvent) -> Void
     ) {
         self.service = service
         self.target = target
-        self.lane = lane
+        self.containers = containers
+        self.nodes = nodes
+        self.dev = dev
         self.client = client
         self.namespace = namespace
         self.takeOver = takeOver
@@ -32,7 +39,10 @@ final class ServiceRun: Sendable {
         }
     }
 
-    /// Follows the pods and keeps the lane up with them until the task is cancelled.
+    /// The lanes that bring its files to their places.
+    var lanes: [ServiceLane] { [containers, nodes?.lane].compactMap(\.self) }
+
+    /// Follows the pods and keeps the lanes up with them until the task is cancelled.
     ///
     /// Throws `LeaseHeld` when another loopd has the workload.
     func run() async throws {
@@ -40,11 +50,17 @@ final class ServiceRun: Sendable {
         try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask { await watch.run() }
             group.addTask { try await self.follow(watch) }
+            group.addTask { await self.nodes?.run() }
             group.addTask {
                 if let keeper = self.keeper { try await keeper.keep() }
             }
             defer { group.cancelAll() }
-            while let _ = try await group.next() {}
+            do {
+                while let _ = try await group.next() {}
+            } catch let held as LeaseHeld {
+                hasLostLease.withLock { $0 = true }
+                throw held
+            }
         }
     }
 
@@ -52,11 +68,12 @@ final class ServiceRun: Sendable {
         var known: [ContainerInstance] = []
         var told: String?
         var isWaiting = false
-        while let state = await watch.next() {
+        while var state = await watch.next() {
             if state.isMissing {
                 if told != "missing" { await tellMissing() }
                 told = "missing"
-                await lane.setInstances([])
+                await containers?.setInstances([])
+                nodes?.update(state)
                 known = []
                 continue
             }
@@ -67,12 +84,18 @@ final class ServiceRun: Sendable {
                 told = "away"
                 continue
             }
-            if let workload = state.workload { try await hold(workload) }
+            if let workload = state.workload {
+                try await hold(workload)
+                if hasLease.withLock({ $0 }) { try await dev?.hold(workload) }
+            }
+            let isRollingOut = await keepAdmitted(in: &state)
             let present = state.instances(of: service.container)
+            if !present.isEmpty { await dev?.tellRunning() }
             tellChange(from: known, to: present)
             known = present
-            await lane.setInstances(present)
-            let reason = present.isEmpty ? absence(in: state) : nil
+            await containers?.setInstances(present, wanted: state.wantedPods)
+            nodes?.update(state)
+            let reason = isReached(present, state) ? nil : absence(in: state, isRollingOut: isRollingOut)
             let isComing = reason != nil && isComing(state)
             if let reason, reason != told {
                 // A pod that is on its way is worth one calm line, one that cannot come up is a failure.
@@ -88,8 +111,26 @@ final class ServiceRun: Sendable {
         }
     }
 
+    /// Leaves out the pods that go because the workload comes into dev mode; true when there are only such.
+    private func keepAdmitted(in state: inout WorkloadState) async -> Bool {
+        guard let dev else { return false }
+        var admitted: [PodState] = []
+        for pod in state.pods where await dev.admits(pod) { admitted.append(pod) }
+        let isRollingOut = admitted.isEmpty && !state.pods.isEmpty
+        state.pods = admitted
+        return isRollingOut
+    }
+
+    /// Whether there is a place to bring files to: a container, or where only nodes are wanted, a pod on one.
+    private func isReached(_ present: [ContainerInstance], _ state: WorkloadState) -> Bool {
+        containers == nil ? state.pods.contains { $0.node != nil && !$0.isOver } : !present.isEmpty
+    }
+
     /// Why there is nothing to sync into, in one line.
-    private func absence(in state: WorkloadState) -> String {
+    private func absence(in state: WorkloadState, isRollingOut: Bool) -> String {
+        if isRollingOut, let workload = state.workload {
+            return PodDiagnosis.reason(workload: workload) ?? "dev mode is rolling out"
+        }
         if case .selector(let labels) = target, state.pods.isEmpty {
             return "no pod in namespace \(namespace) has \(labels)"
         }
@@ -111,7 +152,7 @@ final class ServiceRun: Sendable {
 
     /// A container name that no pod has, and what there is instead.
     private func missingContainer(_ state: WorkloadState) -> String? {
-        guard let pod = state.pods.first(where: { !$0.isOver }) else { return nil }
+        guard containers != nil, let pod = state.pods.first(where: { !$0.isOver }) else { return nil }
         let names = pod.lastingContainers.map(\.name)
         let list = names.joined(separator: ", ")
         guard let wanted = service.container else {
@@ -152,9 +193,19 @@ final class ServiceRun: Sendable {
         hasLease.withLock { $0 = true }
     }
 
-    /// Gives the lease back.
+    /// Leaves the places that files were brought to.
+    func leave() async {
+        await withDiscardingTaskGroup { group in
+            group.addTask { await self.containers?.end() }
+            group.addTask { await self.nodes?.end(keepingPods: self.hasLostLease.withLock { $0 }) }
+        }
+    }
+
+    /// Takes the workload out of dev mode, and gives the lease back; neither where another loopd has it by now.
     func end() async {
-        if hasLease.withLock({ $0 }) { await keeper?.release() }
+        guard hasLease.withLock({ $0 }), let keeper else { return }
+        await dev?.leave { keeper.loss(in: $0) == nil }
+        await keeper.release()
     }
 
     private func tellMissing() async {

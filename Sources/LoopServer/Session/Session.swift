@@ -31,6 +31,13 @@ public struct Session: Sendable {
         self.options = options
     }
 
+    /// Whether its end has something to undo in the cluster: workloads in dev mode.
+    public var changesWorkloads: Bool {
+        configuration.services.contains {
+            $0.dev != nil && (options.services.isEmpty || options.services.contains($0.name))
+        }
+    }
+
     /// Watches and syncs until the task is cancelled (`interrupted`), or something makes it impossible to start.
     ///
     /// `report` is called in order, never twice at once. Whatever ends the loop was reported as `failed` before.
@@ -60,6 +67,13 @@ public struct Session: Sendable {
     /// A cluster that cannot be reached is in the report.
     public func status() async -> (StatusReport, Outcome) {
         await run { _ in }.status()
+    }
+
+    /// Takes workloads out of dev mode: those of the chosen services, or with `all` every one of the namespace.
+    ///
+    /// A cluster that cannot be reached is in the report.
+    public func restore(all: Bool) async -> (RestoreReport, Outcome) {
+        await run { _ in }.restore(all: all)
     }
 
     private func run(_ report: @escaping @Sendable (LoopEvent) -> Void) -> SessionRun {

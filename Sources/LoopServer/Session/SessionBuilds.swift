@@ -7,23 +7,23 @@ struct SessionBuilds: Sendable {
     private let lanes: [BuildLane]
     private let nix: NixBuilds
 
-    /// The builds that these services use, besides those of `nix`.
+    /// The builds whose outputs these lanes take, besides those of `nix`.
     init(
-        _ runs: [ServiceRun], _ configuration: Configuration, nix: NixBuilds, leash: String,
+        _ consumers: [ServiceLane], _ configuration: Configuration, nix: NixBuilds, leash: String,
         emit: @escaping @Sendable (LoopEvent) -> Void
     ) {
         self.nix = nix
-        let plan = BuildPlan(configuration.builds, plans: runs.map(\.lane.plan), project: configuration.directory)
+        let plan = BuildPlan(configuration.builds, plans: consumers.map(\.plan), project: configuration.directory)
         self.plan = plan
         lanes = plan.builds.enumerated().map { number, build in
             let services = plan.services(using: number)
-            let only = services.count == 1 ? services.first.map { runs[$0].service.name } : nil
+            let only = services.count == 1 ? services.first : nil
             return BuildLane(build, leash: leash) { kind in
                 emit(LoopEvent(kind, service: only))
             } onSuccess: { firstEvent, ended, _ in
                 await withDiscardingTaskGroup { group in
-                    for service in services {
-                        let (lane, rules) = (runs[service].lane, plan.rules(of: service, using: number))
+                    for consumer in plan.plans(using: number) {
+                        let (lane, rules) = (consumers[consumer], plan.rules(of: consumer, using: number))
                         group.addTask { await lane.takeOutputs(of: rules, firstEvent: firstEvent, settled: ended) }
                     }
                 }

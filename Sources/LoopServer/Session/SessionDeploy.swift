@@ -1,3 +1,4 @@
+internal import JSON
 internal import Reactor
 internal import Synchronization
 
@@ -46,14 +47,20 @@ extension SessionRun {
             report(.notice("no service has manifests or a rule that deploys: there is nothing to deploy"))
             return true
         }
+        let scratch = try SocketDirectory.create()
+        defer { scratch.remove() }
+        let devModes = services.compactMap { devMode($0, connection, once: true) }
         let isNewNamespace = try await !connection.hasNamespace(configuration.namespace)
         var lines = isNewNamespace ? ["+ namespace/\(configuration.namespace)"] : []
         lines += try await connection.difference(
-            manifests, namespace: configuration.namespace, isNewNamespace: isNewNamespace)
+            manifests, namespace: configuration.namespace, isNewNamespace: isNewNamespace, carriedBy: devModes,
+            in: scratch.path)
         if !lines.isEmpty { report(.diff(lines: ManifestDiff.shortened(lines))) }
         var waiting: [Waiting] = []
         for entry in entries {
-            guard let next = await prepare(entry, connection, isNewNamespace: isNewNamespace) else { return false }
+            guard let next = await prepare(entry, connection, devModes, isNewNamespace: isNewNamespace) else {
+                return false
+            }
             waiting.append(next)
         }
         let isChange = !lines.isEmpty || waiting.contains { if case .nothing = $0.pending { false } else { true } }
@@ -66,12 +73,20 @@ extension SessionRun {
             report(.notice("nothing was applied"))
             return true
         }
-        return try await carryOut(waiting, manifests, connection)
+        return try await carryOut(waiting, manifests, connection, devModes, scratch: scratch.path)
+    }
+
+    /// An object with dev mode in it, where it is meant to be; `nil` where another loopd's has to stay as it is.
+    func carried(_ object: JSON, by sessions: [DevModeSession]) async -> JSON? {
+        guard let session = sessions.first(where: { $0.isAbout(object, namespace: configuration.namespace) }) else {
+            return object
+        }
+        return await session.carry(object, takeOver: options.takeOver)
     }
 
     /// Builds what a rule deploys and compares it with the cluster; `nil` when that failed, which is reported.
     private func prepare(
-        _ entry: NixRules.Entry, _ connection: ClusterConnection, isNewNamespace: Bool
+        _ entry: NixRules.Entry, _ connection: ClusterConnection, _ devModes: [DevModeSession], isNewNamespace: Bool
     ) async -> Waiting? {
         let service = entry.plan.service
         let emit = emit
@@ -79,9 +94,9 @@ extension SessionRun {
         guard let installable = entry.installable, case .deploy(let deployment) = service.rules[entry.rule].action,
             let path = await build(entry, installable, connection, emitKind)
         else { return nil }
-        let deployer = Deployer(
-            deployment, connection,
-            ManifestApply(connection.client, namespace: configuration.namespace, service: service.name), emit: emitKind)
+        var apply = ManifestApply(connection.client, namespace: configuration.namespace, service: service.name)
+        apply.prepare = { await carried($0, by: devModes) }
+        let deployer = Deployer(deployment, connection, apply, emit: emitKind)
         let pending = await deployer.attempt { try await deployer.plan(path, isNewNamespace: isNewNamespace) }
         return pending.map { Waiting(deployer: deployer, path: path, pending: $0, service: service.name) }
     }
@@ -111,14 +126,16 @@ extension SessionRun {
     }
 
     private func carryOut(
-        _ waiting: [Waiting], _ manifests: [String], _ connection: ClusterConnection
+        _ waiting: [Waiting], _ manifests: [String], _ connection: ClusterConnection, _ devModes: [DevModeSession],
+        scratch: String
     ) async throws -> Bool {
         let started = monotonicNow()
         var objects: [String] = []
         if try await connection.ensureNamespace(configuration.namespace) {
             objects.append("namespace/\(configuration.namespace) created")
         }
-        objects += try await connection.apply(manifests, namespace: configuration.namespace)
+        objects += try await connection.apply(
+            manifests, namespace: configuration.namespace, carriedBy: devModes, takeOver: options.takeOver, in: scratch)
         if !objects.isEmpty {
             report(.deployed(objects: objects, milliseconds: Double(monotonicNow() - started) / 1e6))
         }
@@ -150,11 +167,14 @@ extension ClusterConnection {
 
     /// What applying manifests would change, object by object.
     fileprivate func difference(
-        _ manifests: [String], namespace: String, isNewNamespace: Bool
+        _ manifests: [String], namespace: String, isNewNamespace: Bool, carriedBy sessions: [DevModeSession],
+        in folder: String
     ) async throws -> [String] {
         // Into a namespace that is not there nothing can be tried.
         if isNewNamespace { return manifests.map { "+ \($0)" } }
-        return try await apply(manifests, namespace: namespace, dryRun: true).map { line in
+        let lines = try await apply(
+            manifests, namespace: namespace, carriedBy: sessions, in: folder, dryRun: true)
+        return lines.map { line in
             let words = line.split(separator: " ")
             let sign = words.count > 1 && words[1] == "created" ? "+" : "~"
             return "\(sign) \(words.first ?? "")"

@@ -35,24 +35,32 @@ struct SessionRun: Sendable {
 
     private func run(on connection: ClusterConnection, once: Bool) async -> Outcome {
         do {
-            let isDeployed = try await deploy(connection)
             let scratch = try SocketDirectory.create()
             defer { scratch.remove() }
+            let devModes = Dictionary(
+                uniqueKeysWithValues: services.compactMap { service in
+                    devMode(service, connection, once: once).map { (service.name, $0) }
+                })
+            let isDeployed = try await deploy(connection, Array(devModes.values), scratch: scratch.path)
             var runs: [ServiceRun] = []
             for service in services {
-                let lanes = runs.filter { service.dependsOn.contains($0.service.name) }.map(\.lane)
-                if let run = try serviceRun(service, after: lanes, connection, scratch: scratch.path) {
+                let lanes = runs.filter { service.dependsOn.contains($0.service.name) }.flatMap(\.lanes)
+                let dev = devModes[service.name]
+                if let run = try serviceRun(service, after: lanes, dev, connection, scratch: scratch.path) {
                     runs.append(run)
                 }
             }
+            let sessions = Array(devModes.values)
             let nix = NixBuilds(
-                services, runs, configuration, connection, deploys: options.deploy, emit: emit)
-            let builds = SessionBuilds(runs, configuration, nix: nix, leash: connection.leash, emit: emit)
+                services, runs.flatMap(\.lanes), configuration, connection, deploys: options.deploy,
+                prepare: { await carried($0, by: sessions) }, emit: emit)
+            let builds = SessionBuilds(
+                runs.flatMap(\.lanes), configuration, nix: nix, leash: connection.leash, emit: emit)
             var outcome = await work(runs, builds, isIdle: runs.isEmpty && nix.isEmpty, once: once)
             if once, outcome == .done, !isDeployed { outcome = .failed }
             await withTaskGroup { group in
                 for run in runs {
-                    group.addTask { await run.lane.end() }
+                    group.addTask { await run.leave() }
                     group.addTask { await run.end() }
                 }
             }
@@ -105,9 +113,10 @@ struct SessionRun: Sendable {
     private func untilConverged(_ runs: [ServiceRun]) async -> Outcome? {
         await withTaskGroup(of: Outcome?.self) { group in
             group.addTask {
-                for run in runs { await run.lane.untilConverged() }
+                let lanes = runs.flatMap(\.lanes)
+                for lane in lanes { await lane.untilConverged() }
                 if Task.isCancelled { return nil }
-                for run in runs where await !run.lane.isWhole { return .failed }
+                for lane in lanes where await !lane.isWhole { return .failed }
                 return .done
             }
             group.addTask { await self.giveUp(runs) }
@@ -125,7 +134,8 @@ struct SessionRun: Sendable {
         return await withTaskGroup(of: Outcome?.self) { group in
             group.addTask {
                 let loop = WatchLoop(
-                    watcher: watcher, lanes: runs.map(\.lane), builds: builds, startFiles: startFiles, emit: self.emit
+                    watcher: watcher, lanes: runs.flatMap(\.lanes), builds: builds, startFiles: startFiles,
+                    emit: self.emit
                 ) {
                     onSurveyed()
                     ready.signal()
@@ -160,7 +170,7 @@ struct SessionRun: Sendable {
                         return nil
                     } catch {
                         let outcome = self.outcome(of: error, service: run.service.name)
-                        if !Task.isCancelled { await run.lane.end() }
+                        if !Task.isCancelled { await run.leave() }
                         return outcome
                     }
                 }
@@ -185,7 +195,7 @@ struct SessionRun: Sendable {
         while patience > 0 {
             guard (try? await Task.sleep(for: .seconds(1))) != nil else { return nil }
             var isReached = true
-            for run in runs where await !run.lane.isReached { isReached = false }
+            for lane in runs.flatMap(\.lanes) where await !lane.isReached { isReached = false }
             patience = isReached ? limit : patience - 1
         }
         report(
@@ -199,7 +209,9 @@ struct SessionRun: Sendable {
     // MARK: - Beginning
 
     /// Applies the manifests; false when that failed, which is reported.
-    private func deploy(_ connection: ClusterConnection) async throws -> Bool {
+    private func deploy(
+        _ connection: ClusterConnection, _ devModes: [DevModeSession], scratch: String
+    ) async throws -> Bool {
         guard options.deploy else { return true }
         let started = monotonicNow()
         do {
@@ -209,7 +221,9 @@ struct SessionRun: Sendable {
             }
             let manifests = services.flatMap(\.manifests)
             guard !manifests.isEmpty || !objects.isEmpty else { return true }
-            objects += try await connection.apply(manifests, namespace: configuration.namespace)
+            objects += try await connection.apply(
+                manifests, namespace: configuration.namespace, carriedBy: devModes, takeOver: options.takeOver,
+                in: scratch)
             report(.deployed(objects: objects, milliseconds: Double(monotonicNow() - started) / 1e6))
             return true
         } catch let failure as LoopFailure {
@@ -221,47 +235,108 @@ struct SessionRun: Sendable {
         return false
     }
 
-    private func serviceRun(
-        _ service: Service, after dependencies: [ServiceLane], _ connection: ClusterConnection, scratch: String
-    ) throws -> ServiceRun? {
-        guard let target = service.target,
-            service.rules.isEmpty || service.rules.contains(where: \.entersContainers)
-        else { return nil }
-        let plan = ServicePlan(service, project: configuration.directory)
-        let pods = KubePods(
+    private func pods(_ connection: ClusterConnection) -> KubePods {
+        KubePods(
             client: connection.client, namespace: configuration.namespace, kubectl: connection.context.kubectl,
             leash: connection.leash)
-        let vias = Set(service.rules.compactMap(\.sync?.via))
-        let folder = "\(scratch)/\(service.name)"
-        guard mkdir(folder, 0o700) == 0 else { throw SystemError.last("mkdir \(folder)") }
+    }
+
+    /// The dev mode of a service's workload; a single sync neither enters nor ends it.
+    func devMode(_ service: Service, _ connection: ClusterConnection, once: Bool) -> DevModeSession? {
+        guard case .workload(let kind, let name) = service.target else { return nil }
+        var purpose = DevModeSession.Purpose.use
+        if !once {
+            purpose = .clear
+            if let dev = service.dev {
+                purpose = .keep(
+                    DevInputs(
+                        service: service, dev: dev, plan: ServicePlan(service, project: configuration.directory),
+                        pods: pods(connection), programs: options.programs))
+            }
+        }
         let emit = emit
-        let name = service.name
-        let ladder = Ladder(
+        return DevModeSession(
+            purpose, kind, name, client: connection.client, namespace: configuration.namespace
+        ) { emit(LoopEvent($0, service: service.name)) }
+    }
+
+    private func serviceRun(
+        _ service: Service, after dependencies: [ServiceLane], _ dev: DevModeSession?,
+        _ connection: ClusterConnection, scratch: String
+    ) throws -> ServiceRun? {
+        let parts = ServicePlan.parts(of: service, project: configuration.directory)
+        guard let target = service.target, !parts.isEmpty else { return nil }
+        let pods = pods(connection)
+        var containers: ServiceLane?
+        var nodes: NodeRun?
+        for plan in parts {
+            switch plan.part {
+            case .containers:
+                let ladder = try ladder(plan, pods, scratch: scratch)
+                containers = try lane(plan, after: dependencies, by: ladder, pods, connection)
+            case .nodes: nodes = try nodeRun(plan, after: dependencies, pods, connection, scratch: scratch)
+            }
+        }
+        return ServiceRun(
+            service, target: target, containers: containers, nodes: nodes, dev: dev, client: connection.client,
+            namespace: configuration.namespace, session: SessionRun.randomName(), takeOver: options.takeOver,
+            emit: emit)
+    }
+
+    private func nodeRun(
+        _ plan: ServicePlan, after dependencies: [ServiceLane], _ pods: KubePods, _ connection: ClusterConnection,
+        scratch: String
+    ) throws -> NodeRun {
+        let (emit, name) = (emit, plan.service.name)
+        let tell: @Sendable (LoopEvent.Kind) -> Void = { emit(LoopEvent($0, service: name)) }
+        let nodePods = NodePods(
+            pods, service: name, image: configuration.cluster.usedHelperImage,
+            folders: plan.destinations.map(\.path))
+        let restarts = NodeRestarts(connection.client, namespace: configuration.namespace, emit: tell)
+        let connector = NodeConnector(
+            pods: nodePods, ladder: try ladder(plan, pods, scratch: scratch), restarts: restarts)
+        return NodeRun(
+            try lane(plan, after: dependencies, by: connector, pods, connection), pods: nodePods,
+            restarts: restarts, namespace: configuration.namespace, emit: tell)
+    }
+
+    private func ladder(_ plan: ServicePlan, _ pods: KubePods, scratch: String) throws -> Ladder {
+        let (emit, name) = (emit, plan.service.name)
+        let isOnNodes = plan.part == .nodes
+        let vias = Set(plan.service.rules.compactMap(\.sync?.via))
+        let folder = "\(scratch)/\(name)\(isOnNodes ? "@nodes" : "")"
+        guard mkdir(folder, 0o700) == 0 else { throw SystemError.last("mkdir \(folder)") }
+        return Ladder(
             objects: pods, exec: pods, commands: pods, programs: options.programs,
             helperImage: configuration.cluster.usedHelperImage,
-            transport: vias.contains(.cp) ? .cp : vias.contains(.exec) ? .exec : .automatic,
-            destinations: plan.destinations.map(\.path), scratch: folder
+            transport: isOnNodes ? .exec : vias.contains(.cp) ? .cp : vias.contains(.exec) ? .exec : .automatic,
+            destinations: isOnNodes ? [] : plan.destinations.map(\.path), root: isOnNodes ? NodePodSpec.root : "",
+            scratch: folder
         ) { emit(LoopEvent($0, service: name)) }
-        let lane = ServiceLane(
-            plan, tree: LocalTree(root: configuration.directory), connector: ladder,
+    }
+
+    private func lane(
+        _ plan: ServicePlan, after dependencies: [ServiceLane], by connector: any ContainerConnector,
+        _ pods: KubePods, _ connection: ClusterConnection
+    ) throws -> ServiceLane {
+        ServiceLane(
+            plan, tree: LocalTree(root: configuration.directory), connector: connector, pods: pods,
             ignore: try IgnoreRules(root: configuration.directory, patterns: configuration.watch.ignore),
-            journal: Journal(path: journalPath(service, connection), destinations: plan.destinations),
+            journal: Journal(path: journalPath(plan, connection), destinations: plan.destinations),
             dependencies: dependencies, emit: emit)
-        return ServiceRun(
-            service, target: target, lane: lane, client: connection.client, namespace: configuration.namespace,
-            session: SessionRun.randomName(), takeOver: options.takeOver, emit: emit)
     }
 
     /// One journal for each service on each cluster, beside those of other projects.
-    private func journalPath(_ service: Service, _ connection: ClusterConnection) -> String? {
+    private func journalPath(_ plan: ServicePlan, _ connection: ClusterConnection) -> String? {
         let folder = "\(options.stateDirectory)/journals"
         for path in [options.stateDirectory, folder] where mkdir(path, 0o700) != 0 && errno != EEXIST { return nil }
-        let parts = [
-            connection.context.name, connection.context.server, configuration.namespace, configuration.directory,
-            service.name,
-        ]
+        let parts =
+            [
+                connection.context.name, connection.context.server, configuration.namespace, configuration.directory,
+                plan.service.name,
+            ] + (plan.part == .nodes ? ["nodes"] : [])
         let digest = SHA256Digest(of: Array(parts.joined(separator: "\0").utf8))
-        return "\(folder)/\(service.name)-\(digest.hex.prefix(16))"
+        return "\(folder)/\(plan.service.name)-\(digest.hex.prefix(16))"
     }
 
     private var startFiles: StartFiles {
@@ -293,7 +368,7 @@ struct SessionRun: Sendable {
         return placed
     }
 
-    private static func randomName() -> String {
+    static func randomName() -> String {
         var generator = SystemRandomNumberGenerator()
         return String(generator.next(), radix: 36)
     }

@@ -39,6 +39,13 @@ extension SessionRun {
         entry.holder = state.workload.flatMap { Lease(of: $0) }.flatMap { lease in
             lease.isHeld(at: Timestamp.now().seconds) ? "\(lease.holder), process \(lease.pid)" : nil
         }
+        entry.devMode = state.workload.flatMap { workload in
+            DevRecord(of: workload).map { record in
+                StatusReport.DevMode(
+                    container: record.container, since: Timestamp(seconds: record.since), holder: record.holder,
+                    lost: record.lost(in: workload).map(\.path.text))
+            }
+        }
         entry.pods = state.pods.map { pod in
             let name = service.container ?? pod.usualContainer
             let container = pod.lastingContainers.first { $0.name == name }

@@ -14,6 +14,20 @@ struct ContainerInstance: Hashable, Sendable {
     let container: String
     /// The node that it runs on.
     let node: String
+    /// Whether loopd's helper is its process 1, which starts the service.
+    var isInDevMode = false
+    /// How long its process gets to end by itself.
+    var gracePeriod = Duration.seconds(30)
+    /// Whether something makes the pod anew when it is deleted.
+    var hasController = true
+    /// Where files lie that belong directly into `/`, where nothing else can be written there; `nil` is `/` itself.
+    var root: String?
+
+    /// A destination as this container has it.
+    func placed(_ destination: Destination) -> Destination {
+        guard destination.path == "/", let root else { return destination }
+        return Destination(path: root, mirror: destination.mirror, isListedWhole: destination.isListedWhole)
+    }
 
     static func == (left: ContainerInstance, right: ContainerInstance) -> Bool { left.id == right.id }
 

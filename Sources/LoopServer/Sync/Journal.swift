@@ -52,6 +52,9 @@ struct Journal: ~Copyable {
     /// Up to which serial number a container has been told of deletions.
     func toldSerial(_ id: ContainerInstance.ID) -> UInt64 { told[id.description] ?? 0 }
 
+    /// Whether a container has had everything before, in this run or an earlier one.
+    func knows(_ id: ContainerInstance.ID) -> Bool { told[id.description] != nil }
+
     /// Notes what a look at the disk changed.
     mutating func note(_ places: some Sequence<Place>, in index: borrowing SourceIndex) {
         for place in places {

@@ -42,7 +42,7 @@ extension ServiceLane {
         _ destination: Destination, _ number: Int, _ replica: Replica, _ access: any ContainerAccess
     ) async throws -> Bool {
         do {
-            let opened = try await access.open(destination, number: number)
+            let opened = try await access.open(replica.instance.placed(destination), number: number)
             replica.opened[number] = opened
             guard opened.obstacle != 0 || opened.kind == .file else { return true }
             report(.failed(Obstacle.destination(destination.path, opened, pod: replica.instance.pod)))

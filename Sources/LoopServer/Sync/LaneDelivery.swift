@@ -45,6 +45,7 @@ extension ServiceLane {
 
     private func deliver(_ work: Replica.Work, to replica: Replica, _ access: any ContainerAccess) async throws {
         var work = work
+        replica.lacksRoom = false
         if !replica.blocked.isEmpty { try await unblock(&work, replica, access) }
         if !plan.closures.isEmpty { try await dropPresent(from: &work, replica, access) }
         let needs = work.needs.filter { !replica.blocked.contains($0.key.destination) }
@@ -59,10 +60,15 @@ extension ServiceLane {
             switch sent.outcome {
             case .success(let content):
                 index.learn(content, of: sent.place, as: sent.item.entry)
+                replica.refused.remove(sent.place)
                 if sent.item.isOutput, replica.landed[sent.place] == content.digest,
                     !work.retried.contains(sent.place)
                 {
                     // A build that made the same bytes again: there is nothing to take up.
+                    access.abandon(destination: sent.place.destination, stage: sent.stage)
+                    continue
+                }
+                guard try await isFit(sent.item, sent.place, sent.stage, replica, access) else {
                     access.abandon(destination: sent.place.destination, stage: sent.stage)
                     continue
                 }
@@ -95,8 +101,9 @@ extension ServiceLane {
         receipt.staged = monotonicNow()
         var succeeded: Set<Place> = []
         let rules = Set(needs.keys.compactMap { index.items[$0]?.rule }).union(work.tickets.flatMap(\.rules))
+            .subtracting(replica.refused.compactMap { index.items[$0]?.rule })
         // Before the commit: when the way is lost, nobody knows whether it was made.
-        replica.doubtfulSteps = rules.filter { !plan.steps(of: $0).isEmpty }
+        replica.doubtfulSteps = dueSteps(of: rules, for: work, replica)
         let profiles = takeProfiles(from: &batches)
         for (destination, batch) in batches {
             try await commit(batch, destination, replica, access, work.retried, &receipt, &succeeded)
@@ -104,8 +111,9 @@ extension ServiceLane {
         for (destination, batch) in seals(of: needs, profiles, replica) {
             try await commit(batch, destination, replica, access, work.retried, &receipt, &succeeded)
         }
-        if !succeeded.isEmpty { replica.owedSteps.formUnion(replica.doubtfulSteps) }
-        replica.doubtfulSteps = []
+        let changedRules = Set(succeeded.compactMap { index.items[$0]?.rule ?? plan.rule(of: $0) })
+        replica.owe(replica.doubtfulSteps.filter { changedRules.contains($0.key) })
+        replica.doubtfulSteps = [:]
         receipt.acknowledged = monotonicNow()
         for place in succeeded { replica.landed[place] = index.items[place].flatMap { $0.isOutput ? $0.digest : nil } }
         journal.wrote(succeeded.filter { index.items[$0].map { $0.store == nil } ?? false })
@@ -113,6 +121,7 @@ extension ServiceLane {
         reportLanded(work.tickets)
         lookAgain(changedAgain, in: replica, since: work.tickets.map(\.firstEvent).min())
         startSteps(replica, access)
+        retryLater(replica)
     }
 
     /// Tries destinations again that could not be written, as far as the work concerns them.
@@ -309,6 +318,7 @@ extension ServiceLane {
     }
 
     private func skip(_ place: Place, _ code: Int32, _ text: [UInt8], _ replica: Replica, isRetried: Bool) {
+        if ServiceLane.meansNoRoom(code) { replica.lacksRoom = true }
         let reason = Obstacle.reason(
             code, text, in: plan.destinations[place.destination].path, replica.opened[place.destination])
         owe(place, name(place), because: "\(replica.instance.pod): \(reason)", replica, isRetried: isRetried)
@@ -324,7 +334,8 @@ extension ServiceLane {
     /// Reports what has landed everywhere; saves that came together are one batch, as old as the first of them.
     func reportLanded(_ tickets: [Ticket]) {
         let landed = tickets.filter { $0.landed != nil }
-        guard let first = landed.min(by: { $0.firstEvent < $1.firstEvent })?.landed else { return }
+        guard var first = landed.min(by: { $0.firstEvent < $1.firstEvent })?.landed else { return }
+        first.isOnNodes = plan.part == .nodes
         report(.landed(first))
     }
 

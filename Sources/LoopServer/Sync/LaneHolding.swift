@@ -9,7 +9,7 @@ extension ServiceLane {
     /// Whether there is anything to do now.
     func hasWork(_ replica: Replica) -> Bool {
         if let held = replica.held, isReady(held, replica) { return true }
-        return !replica.work.isEmpty
+        return replica.hasWork
     }
 
     /// The next piece of work that can be applied without waiting for a large transfer; `nil` when it has to wait.
@@ -18,7 +18,7 @@ extension ServiceLane {
             replica.held = nil
             return held
         }
-        guard !replica.work.isEmpty else { return nil }
+        guard replica.hasWork else { return nil }
         let work = replica.takeWork()
         if let held = replica.held, held.touches(work) || !isReady(work, replica) {
             replica.held?.merge(work)

@@ -3,47 +3,76 @@ internal import Wire
 
 /// The `then` steps of rules.
 extension ServiceLane {
+    /// The rules that have steps, each with the occasion that makes these due when its part of a piece of work lands.
+    func dueSteps(of rules: Set<Int>, for work: Replica.Work, _ replica: Replica) -> [Int: Occasion] {
+        let saved = work.tickets.reduce(into: Set<Int>()) { if !$1.isInitial { $0.formUnion($1.rules) } }
+        var due: [Int: Occasion] = [:]
+        for rule in rules {
+            let occasion = replica.isNew && !saved.contains(rule) ? Occasion.firstComparison : .change
+            if !occasion.due(of: plan.steps(of: rule)).isEmpty { due[rule] = occasion }
+        }
+        return due
+    }
+
     /// Runs the `then` steps that are owed, beside the files that come meanwhile: a step may take its time, or never end.
     ///
     /// Files of the same rule that land while its steps run make them run once more.
     func startSteps(_ replica: Replica, _ access: any ContainerAccess) {
-        guard replica.stepping == nil, !replica.owedSteps.isEmpty, replicas[replica.instance.id] === replica else {
-            return
-        }
+        guard replica.stepping == nil, !replica.isLeaving, !replica.owedSteps.isEmpty,
+            replicas[replica.instance.id] === replica
+        else { return }
         replica.stepping = Task {
             do {
-                try await runSteps(replica, access)
+                while !replica.owedSteps.isEmpty, !replica.isLeaving {
+                    try await runSteps(replica.owedSteps, replica, access)
+                }
                 replica.stepping = nil
             } catch {
                 // Whoever cancels has put back what is owed.
                 guard !Task.isCancelled else { return }
-                replica.stepError = error
+                replica.lostWay = error
                 replica.gate.signal()
             }
             changed()
         }
     }
 
-    /// Runs what is owed in the order of the file, until nothing is; a step that fails ends its rule's steps.
-    private func runSteps(_ replica: Replica, _ access: any ContainerAccess) async throws {
-        while !replica.owedSteps.isEmpty {
-            for rule in replica.owedSteps.sorted() {
-                replica.owedSteps.remove(rule)
-                replica.runningSteps = rule
-                for case .exec(let command) in plan.steps(of: rule) {
-                    let isDone = try await run(command, replica.instance.pod, access)
-                    try Task.checkCancellation()
-                    if isDone { continue }
-                    replica.hasFailedStep = true
-                    break
-                }
-                replica.runningSteps = nil
+    /// Runs what is owed now; a step that fails ends the steps of its rules.
+    private func runSteps(
+        _ owed: [Int: Occasion], _ replica: Replica, _ access: any ContainerAccess
+    ) async throws {
+        var failed: Set<Int> = []
+        var due = DueStep.plan(
+            owed.sorted { $0.key < $1.key }.map { ($0.key, $0.value.due(of: plan.steps(of: $0.key))) })[...]
+        while let next = due.popFirst() {
+            let rules = next.rules.subtracting(failed)
+            guard !rules.isEmpty else { continue }
+            replica.beginSteps(of: rules, owed)
+            let isDone = try await take(next.step, replica, access)
+            try Task.checkCancellation()
+            // What is left of the steps is the next pod's, and so is whoever waits for them.
+            if replica.isLeaving { return }
+            if !isDone {
+                replica.hasFailedStep = true
+                failed.formUnion(rules)
             }
+            let going = due.reduce(into: Set<Int>()) { $0.formUnion($1.rules) }.subtracting(failed)
+            replica.runningSteps = replica.runningSteps.filter { going.contains($0.key) }
+        }
+    }
+
+    /// Takes one step; false when it did not work, which is reported.
+    private func take(_ step: Step, _ replica: Replica, _ access: any ContainerAccess) async throws -> Bool {
+        switch step {
+        case .exec(let command): try await run(command, replica.instance.pod, access)
+        case .restart(.process): try await restartProcess(replica, access)
+        case .restart(.signal(let number)): try await signal(number, replica, access)
+        case .restart(.pod): try await restartPod(replica)
         }
     }
 
     /// Says now and then that a step still runs: nothing else would tell one that never ends from one that has ended.
-    private func remind(of command: [String], in pod: String) async {
+    func remind(of step: String, in pod: String) async {
         var wait = stepPatience
         var waited = Duration.zero
         while (try? await Task.sleep(for: wait)) != nil {
@@ -52,7 +81,7 @@ extension ServiceLane {
             let milliseconds = Double(waited.components.seconds) * 1000 + Double(waited.components.attoseconds) / 1e15
             report(
                 .notice(
-                    "\(command.joined(separator: " ")) → \(pod): still runs after "
+                    "\(step) → \(pod): still runs after "
                         + "\(Figures.duration(milliseconds: milliseconds)); files go on landing, later steps wait for it"
                 ))
         }
@@ -60,7 +89,7 @@ extension ServiceLane {
 
     private func run(_ command: [String], _ pod: String, _ access: any ContainerAccess) async throws -> Bool {
         let started = monotonicNow()
-        let reminder = Task { await remind(of: command, in: pod) }
+        let reminder = Task { await remind(of: command.joined(separator: " "), in: pod) }
         defer { reminder.cancel() }
         var lines = LineSplitter()
         let exit: ProgramExit

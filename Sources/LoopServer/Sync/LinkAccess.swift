@@ -18,6 +18,7 @@ final class LinkAccess: ContainerAccess {
     /// A base that is not what it seems to be shows in the hash of the result.
     private let bases = Mutex<[Place: Base]>([:])
     let description: String
+    let architecture: String?
 
     private enum Base {
         /// There is a file whose blocks were not asked for yet.
@@ -30,8 +31,9 @@ final class LinkAccess: ContainerAccess {
     /// `removesHelper` is for helpers that loopd put there.
     init(
         _ link: HelperLink, root: String = "", removesHelper: Bool, description: String,
-        target: (exec: any ContainerExec, instance: ContainerInstance)? = nil
+        architecture: String? = nil, target: (exec: any ContainerExec, instance: ContainerInstance)? = nil
     ) {
+        self.architecture = architecture
         self.target = target
         self.link = link
         self.root = root
@@ -40,6 +42,10 @@ final class LinkAccess: ContainerAccess {
     }
 
     var isOpen: Bool { link.isOpen }
+
+    var service: (any SupervisedService)? {
+        link.welcome.capabilities.contains(.service) ? LinkedService(link: link) : nil
+    }
 
     func whenEnded(_ body: @escaping @Sendable () -> Void) { link.whenEnded(body) }
 
@@ -123,6 +129,10 @@ final class LinkAccess: ContainerAccess {
             }
         case nil: return nil
         }
+    }
+
+    func stagedPath(destination: Int, stage: UInt32) async throws -> String? {
+        try await link.locate(destination: try number(destination), stage: stage)
     }
 
     func abandon(destination: Int, stage: UInt32) {

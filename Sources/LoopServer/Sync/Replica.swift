@@ -84,32 +84,54 @@ final class Replica {
     var held: Work?
     /// Places that could not be written or read: tried again with every batch.
     var owed: [Place: Need] = [:]
+    /// Whether something of the last batch found no room.
+    var lacksRoom = false
+    /// What waits to try that again.
+    var retrying: Task<Void, Never>?
+    var retryBackoff = Backoff(first: .seconds(1), limit: .seconds(30))
+    /// Whether what is owed is to be tried without a batch.
+    var isRetryDue = false
     /// What was last said of a place that could not be brought over.
     var reasons: [Place: String] = [:]
     /// Places whose staged content was found missing once, so that they are not compared for ever.
     var lost: Set<Place> = []
+    /// Whether its files have never been as they should be, so that they differ because it is new.
+    var isNew: Bool
     /// Rules whose files have landed and whose steps have not begun since: a lost way does not make up for them.
-    var owedSteps: Set<Int> = []
+    var owedSteps: [Int: Occasion] = [:]
     /// Rules with files in the batch that is being committed: whether they have landed, only its answer tells.
-    var doubtfulSteps: Set<Int> = []
-    /// The rule whose steps run now.
-    var runningSteps: Int?
+    var doubtfulSteps: [Int: Occasion] = [:]
+    /// The rules whose steps have begun.
+    var runningSteps: [Int: Occasion] = [:]
     /// What runs them: files do not wait for it.
     var stepping: Task<Void, Never>?
-    /// Why the way is lost, where steps have found out.
-    var stepError: (any Error)?
+    /// Whether its pod was deleted for a step.
+    var isLeaving = false
+    /// What hears how its service is, in dev mode.
+    var following: Task<Void, Never>?
+    var serviceEnds = ServiceEnds()
+    /// Why the way is lost, where something beside the deliveries has found out.
+    var lostWay: (any Error)?
     /// Whether a step has failed since the way stands.
     var hasFailedStep = false
     /// The content of what builds made, as the container has it.
     var landed: [Place: SHA256Digest] = [:]
+    /// What the programs need that builds made and that were found to run there.
+    var programs: [Place: ProgramNeeds] = [:]
+    /// What builds made and would not run there.
+    var refused: Set<Place> = []
+    /// Places of outputs that were looked at since the way stands.
+    var looked: Set<Place> = []
     var early: [Place: Early] = [:]
     /// Up to which deletion the container has been told.
     var toldSerial: UInt64 = 0
     var task: Task<Void, Never>?
     private var lastStage: UInt32 = 0
 
-    init(_ instance: ContainerInstance) {
+    /// What is known of a container at first; `isNew` says that no earlier run has brought its files there.
+    init(_ instance: ContainerInstance, isNew: Bool = true) {
         self.instance = instance
+        self.isNew = isNew
     }
 
     /// A number for content that is staged next.
@@ -123,6 +145,7 @@ final class Replica {
         defer {
             work = Work()
             owed = [:]
+            isRetryDue = false
         }
         for place in work.needs.keys { reasons[place] = nil }
         work.retried = Set(owed.keys.filter { work.needs[$0] == nil })
@@ -130,14 +153,17 @@ final class Replica {
         return work
     }
 
+    /// Whether there is work that can be taken.
+    var hasWork: Bool { !work.isEmpty || isRetryDue }
+
     /// Whether the container has every file that it can have.
     var isQuiet: Bool { isConverged && !isDelivering && work.isEmpty && held == nil }
 
     /// Whether nothing is under way, steps included.
-    var isSettled: Bool { isQuiet && owedSteps.isEmpty && runningSteps == nil }
+    var isSettled: Bool { isQuiet && owedSteps.isEmpty && runningSteps.isEmpty }
 
     /// Whether everything is there that should be: nothing was passed over, and every step went well.
-    var isWhole: Bool { isSettled && blocked.isEmpty && owed.isEmpty && !hasFailedStep }
+    var isWhole: Bool { isSettled && blocked.isEmpty && owed.isEmpty && refused.isEmpty && !hasFailedStep }
 
     /// Forgets the way; what was under way has to be found again by comparison.
     ///
@@ -152,8 +178,10 @@ final class Replica {
         early = [:]
         owed = [:]
         landed = [:]
+        refused = []
+        looked = []
         hasFailedStep = false
-        stopSteps()
+        stopTasks()
         let tickets = work.tickets + (held?.tickets ?? [])
         for ticket in tickets { ticket.drop(instance.id) }
         work = Work()
@@ -161,14 +189,32 @@ final class Replica {
         return tickets
     }
 
-    /// Ends the step that runs; it and those that may be due begin again on the next way.
-    func stopSteps() {
+    /// Notes that rules' steps are due; a change counts for more than the first comparison.
+    func owe(_ steps: [Int: Occasion]) {
+        owedSteps.merge(steps) { $0 == .change ? .change : $1 }
+    }
+
+    /// Notes that rules' steps begin, as far as they are owed on this occasion.
+    func beginSteps(of rules: Set<Int>, _ owed: [Int: Occasion]) {
+        for rule in rules where runningSteps[rule] == nil {
+            runningSteps[rule] = owed[rule]
+            if owedSteps[rule] == owed[rule] { owedSteps[rule] = nil }
+        }
+    }
+
+    /// Ends what goes on beside the deliveries; the step that runs and those that may be due begin again on the next way.
+    func stopTasks() {
         stepping?.cancel()
         stepping = nil
-        stepError = nil
-        owedSteps.formUnion(doubtfulSteps)
-        doubtfulSteps = []
-        if let rule = runningSteps { owedSteps.insert(rule) }
-        runningSteps = nil
+        following?.cancel()
+        following = nil
+        retrying?.cancel()
+        retrying = nil
+        isRetryDue = false
+        lostWay = nil
+        owe(doubtfulSteps)
+        owe(runningSteps)
+        doubtfulSteps = [:]
+        runningSteps = [:]
     }
 }

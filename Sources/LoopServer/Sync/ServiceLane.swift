@@ -12,6 +12,7 @@ actor ServiceLane {
     let plan: ServicePlan
     let tree: LocalTree
     let connector: any ContainerConnector
+    let pods: any PodActions
     private(set) var ignore: IgnoreRules
     /// The names of the store paths that belong to each rule that brings over what Nix builds.
     var closures: [Int: Set<String>] = [:]
@@ -27,18 +28,28 @@ actor ServiceLane {
     private var hasToldLeftAlone = false
     /// How often in a row a file changed while it was read.
     var restless: [RelativePath: Int] = [:]
+    /// The pod that a step has deleted last, until another one is in its place.
+    var replacement: PodReplacement?
+    /// How many pods the workload should have; `nil` where nobody says it.
+    private(set) var wantedPods: Int?
+    /// Whether it was said that a container's process cannot be restarted.
+    var hasToldNoSupervisor = false
+    /// What was said of programs that did not land.
+    var refusals: [Place: Refusal] = [:]
     private var changeWaiters: [CheckedContinuation<Void, Never>] = []
     private var isOver = false
 
     /// A lane that has looked at nothing yet; `journal` holds what earlier runs remembered.
     init(
-        _ plan: ServicePlan, tree: LocalTree, connector: any ContainerConnector, ignore: IgnoreRules,
+        _ plan: ServicePlan, tree: LocalTree, connector: any ContainerConnector, pods: any PodActions,
+        ignore: IgnoreRules,
         journal: consuming sending Journal, dependencies: [ServiceLane] = [],
         stepPatience: Duration = .seconds(10), emit: @escaping @Sendable (LoopEvent) -> Void
     ) {
         self.plan = plan
         self.tree = tree
         self.connector = connector
+        self.pods = pods
         self.ignore = ignore
         self.dependencies = dependencies
         self.stepPatience = stepPatience
@@ -87,6 +98,8 @@ actor ServiceLane {
                         nextStep: "\"from\" of the rule has to name what the build makes")))
         }
         guard !findings.changed.isEmpty else { return }
+        // The same fault of another build is said again.
+        for place in findings.changed.keys { refusals[place] = nil }
         journal.note(findings.changed.keys, in: index)
         tell(findings, firstEvent: firstEvent, settled: settled)
     }
@@ -189,8 +202,11 @@ actor ServiceLane {
     // MARK: - Containers
 
     /// Takes the present set of containers: new ones are connected and compared, others are given up.
-    func setInstances(_ instances: [ContainerInstance]) {
+    ///
+    /// `wanted` is how many pods the workload should have.
+    func setInstances(_ instances: [ContainerInstance], wanted: Int? = nil) {
         guard !isOver else { return }
+        wantedPods = wanted
         let present = Set(instances.map(\.id))
         for (id, replica) in replicas where !present.contains(id) {
             replica.task?.cancel()
@@ -198,7 +214,7 @@ actor ServiceLane {
             reportLanded(replica.disconnect())
         }
         for instance in instances where replicas[instance.id] == nil {
-            let replica = Replica(instance)
+            let replica = Replica(instance, isNew: !journal.knows(instance.id))
             replica.toldSerial = journal.toldSerial(instance.id)
             replicas[instance.id] = replica
             replica.task = Task { await self.drive(instance.id) }
@@ -231,7 +247,7 @@ actor ServiceLane {
     }
 
     /// Returns at the next change of any container, or when the task is cancelled.
-    private func nextChange() async {
+    func nextChange() async {
         await withTaskCancellationHandler {
             await withCheckedContinuation { changeWaiters.append($0) }
         } onCancel: {
@@ -243,7 +259,7 @@ actor ServiceLane {
     func end() async {
         isOver = true
         let replicas = replicas.values.map { ($0.task, $0.access) }
-        for replica in self.replicas.values { replica.stopSteps() }
+        for replica in self.replicas.values { replica.stopTasks() }
         self.replicas = [:]
         for (task, _) in replicas { task?.cancel() }
         await withTaskGroup(of: Void.self) { group in
@@ -271,6 +287,7 @@ actor ServiceLane {
                 replica.access = access
                 let gate = replica.gate
                 access.whenEnded { gate.signal() }
+                follow(replica, access)
                 try await converge(replica, access)
                 backoff.reset()
                 patience.reset()
@@ -296,9 +313,10 @@ actor ServiceLane {
             await replica.gate.pass()
             try Task.checkCancellation()
             guard access.isOpen else { throw LinkError.disconnected("the container or the way to it is gone") }
-            if let error = replica.stepError { throw error }
+            if let error = replica.lostWay { throw error }
             while hasWork(replica) {
                 for lane in dependencies { await lane.untilQuiet() }
+                try await lookAtOutputs(in: replica, access)
                 guard let work = next(for: replica) else { continue }
                 replica.isDelivering = true
                 defer { replica.isDelivering = false }
@@ -306,6 +324,7 @@ actor ServiceLane {
                 let serial = replica.work.isEmpty && replica.held == nil ? index.serial : nil
                 try await apply(work, to: replica, access, serial: serial)
             }
+            if replica.isQuiet { replica.isNew = false }
             changed()
         }
     }

@@ -29,6 +29,8 @@ struct EphemeralUpload: Sendable {
     let generation: UInt64
 
     private static let prefix = "loopd-"
+    /// What a container runs that only has to be there, because the helper comes by exec; it ends at once when told to.
+    static let waiting = ["sh", "-c", "trap 'exit 0' TERM; while :; do sleep 3600 & wait $!; done"]
 
     /// Starts the helper there and returns it with the target's root as the helper sees it.
     func start() async throws -> (helper: StartedHelper, root: String) {
@@ -93,8 +95,7 @@ struct EphemeralUpload: Sendable {
         return [
             "name": .string(name), "image": .string(image), "targetContainerName": .string(target),
             "imagePullPolicy": "IfNotPresent", "securityContext": context,
-            // It only has to be there: the helper comes by exec.
-            "command": ["sh", "-c", "trap 'exit 0' TERM; while :; do sleep 3600 & wait $!; done"],
+            "command": .array(EphemeralUpload.waiting.map(JSON.string)),
         ]
     }
 

@@ -6,6 +6,9 @@ struct HelperProgram: Sendable {
     let bytes: [UInt8]
     let digest: SHA256Digest
 
+    /// Where it lies in a container in dev mode.
+    static let supervisor = "/.loopd/bin/helper"
+
     /// The name of its folder in a container: helpers of other versions have other folders.
     var folder: String { ".loopd-" + digest.hex.prefix(16) }
 
@@ -30,6 +33,14 @@ struct HelperProgram: Sendable {
             count = max(0, read(descriptor, buffer.baseAddress, size))
         }
         guard bytes.count == size else { throw SystemError(code: EIO, attempt: "read \(path)") }
-        return HelperProgram(bytes: bytes, digest: SHA256Digest(of: bytes))
+        return HelperProgram(stripping: bytes)
+    }
+}
+
+extension HelperProgram {
+    /// A program without what only debuggers read: a ConfigMap holds a megabyte, and a helper built for debugging is bigger.
+    init(stripping file: [UInt8]) {
+        let bytes = ElfStripping.stripped(file) ?? file
+        self.init(bytes: bytes, digest: SHA256Digest(of: bytes))
     }
 }

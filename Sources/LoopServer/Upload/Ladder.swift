@@ -2,9 +2,10 @@ internal import Glibc
 internal import JSON
 internal import Reactor
 internal import Synchronization
+internal import Wire
 
-/// Finds the best way into a container: a helper that is there, one brought by shell or tar, one in an ephemeral container,
-/// and at last `kubectl cp`.
+/// Finds the best way into a container: the helper that is its process 1 in dev mode, one brought by shell or tar, one in an
+/// ephemeral container, and at last `kubectl cp`.
 final class Ladder: ContainerConnector {
     private let objects: any PodObjects
     private let exec: any ContainerExec
@@ -13,6 +14,8 @@ final class Ladder: ContainerConnector {
     private let helperImage: String
     private let transport: Sync.Transport
     private let destinations: [String]
+    /// Where the helper finds the root that destinations are below; empty for its own.
+    private let root: String
     /// A private folder for what `kubectl cp` needs.
     private let scratch: String
     private let emit: @Sendable (LoopEvent.Kind) -> Void
@@ -30,8 +33,8 @@ final class Ladder: ContainerConnector {
     /// The ladder of one service; `destinations` are further places where a helper may live.
     init(
         objects: any PodObjects, exec: any ContainerExec, commands: any ContainerCommands, programs: Programs,
-        helperImage: String, transport: Sync.Transport, destinations: [String], scratch: String,
-        emit: @escaping @Sendable (LoopEvent.Kind) -> Void
+        helperImage: String, transport: Sync.Transport, destinations: [String], root: String = "",
+        scratch: String, emit: @escaping @Sendable (LoopEvent.Kind) -> Void
     ) {
         self.objects = objects
         self.exec = exec
@@ -40,32 +43,33 @@ final class Ladder: ContainerConnector {
         self.helperImage = helperImage
         self.transport = transport
         self.destinations = destinations
+        self.root = root
         self.scratch = scratch
         self.emit = emit
     }
 
     func connect(to instance: ContainerInstance) async throws -> any ContainerAccess {
-        if transport == .cp { return try copyAccess(instance) }
-        let program = try HelperProgram.load(architecture: try await architecture(of: instance.node), from: programs)
+        if transport == .cp {
+            // It is only good for a check: where nobody can say it, there is none.
+            _ = try? await architecture(of: instance.node)
+            return try copyAccess(instance)
+        }
+        var reasons: [String] = []
+        if instance.isInDevMode,
+            let access = try await attempt(.supervisor, instance, &reasons, { try await join(instance) })
+        {
+            return access
+        }
+        let architecture = try await architecture(of: instance.node)
+        let program = try HelperProgram.load(architecture: architecture, from: programs)
         let upload = HelperUpload(
             exec: exec, pod: instance.pod, container: instance.container, program: program,
             generation: nextGeneration())
-        var reasons: [String] = []
         for rung in [Rung.shell, .tar, .ephemeral] {
-            do {
-                return try await climb(rung, upload, instance)
-            } catch let failed as RungFailed {
-                reasons.append("\(rung): \(failed)")
-            } catch let end as ExecEnd where end.kind == .programMissing || end.kind == .forbidden {
-                reasons.append("\(rung): \(end.message)")
-            } catch let end as ExecEnd {
-                guard case .exited = end.kind, isLasting(instance) else { throw end }
-                reasons.append("\(rung): \(end.message)")
-            } catch LinkError.disconnected(let reason) where rung != .ephemeral {
-                // It was started and did not speak: an image that does not let it run.
-                guard isLasting(instance) else { throw LinkError.disconnected(reason) }
-                reasons.append("\(rung): \(reason)")
+            let access = try await attempt(rung, instance, &reasons) {
+                try await climb(rung, upload, instance, architecture)
             }
+            if let access { return access }
         }
         guard transport == .automatic else { throw noWay(instance, reasons) }
         emit(
@@ -73,6 +77,28 @@ final class Ladder: ContainerConnector {
                 "\(instance.pod): no helper there (\(reasons.joined(separator: "; "))): falling back to kubectl cp, which is"
                     + " slow and compares nothing"))
         return try copyAccess(instance)
+    }
+
+    /// Tries a rung; `nil`, with a reason more, where the next one is to be tried.
+    private func attempt(
+        _ rung: Rung, _ instance: ContainerInstance, _ reasons: inout [String],
+        _ climb: () async throws -> any ContainerAccess
+    ) async throws -> (any ContainerAccess)? {
+        do {
+            return try await climb()
+        } catch let failed as RungFailed {
+            reasons.append("\(rung): \(failed)")
+        } catch let end as ExecEnd where end.kind == .programMissing || end.kind == .forbidden {
+            reasons.append("\(rung): \(end.message)")
+        } catch let end as ExecEnd {
+            guard case .exited = end.kind, isLasting(instance) else { throw end }
+            reasons.append("\(rung): \(end.message)")
+        } catch LinkError.disconnected(let reason) where rung != .ephemeral {
+            // It was started and did not speak: an image that does not let it run.
+            guard isLasting(instance) else { throw LinkError.disconnected(reason) }
+            reasons.append("\(rung): \(reason)")
+        }
+        return nil
     }
 
     /// Whether what could be a container that is just ending, or a lost way, has come often enough to be the image's fault.
@@ -86,6 +112,7 @@ final class Ladder: ContainerConnector {
     }
 
     private enum Rung: String, CustomStringConvertible {
+        case supervisor = "as process 1"
         case shell = "by shell"
         case tar = "by tar"
         case ephemeral = "by ephemeral container"
@@ -93,18 +120,41 @@ final class Ladder: ContainerConnector {
         var description: String { rawValue }
     }
 
+    /// Speaks with the helper that is in a container in dev mode: nothing is sent, and nothing is removed at the end.
+    private func join(_ instance: ContainerInstance) async throws -> any ContainerAccess {
+        let stream = try await exec.start(
+            [HelperProgram.supervisor, "serve"], pod: instance.pod, container: instance.container)
+        do {
+            let link = try await HelperLink.open(ExecChannel(stream), generation: nextGeneration())
+            return LinkAccess(
+                link, removesHelper: false, description: "helper as process 1",
+                architecture: try? await architecture(of: instance.node))
+        } catch {
+            stream.close()
+            guard case LinkError.versionMismatch(let theirs) = error else { throw error }
+            throw LoopFailure(
+                failure: LoopEvent.Failure(
+                    "\(instance.pod): its helper speaks protocol \(theirs), this loopd \(WireProtocol.version)",
+                    nextStep: "another loopd put it there: let its pod be made anew, or use that loopd"))
+        }
+    }
+
     private func climb(
-        _ rung: Rung, _ upload: HelperUpload, _ instance: ContainerInstance
+        _ rung: Rung, _ upload: HelperUpload, _ instance: ContainerInstance, _ architecture: String
     ) async throws -> any ContainerAccess {
         let places = UploadScript.places(destinations: destinations)
         switch rung {
+        case .supervisor: return try await join(instance)
         case .shell:
             let helper = try await upload.byShell(places: places)
-            return LinkAccess(helper.link, removesHelper: true, description: "helper at \(helper.path)")
+            return LinkAccess(
+                helper.link, root: root, removesHelper: true, description: "helper at \(helper.path)",
+                architecture: architecture)
         case .tar:
             let helper = try await upload.byTar(places: places)
             return LinkAccess(
-                helper.link, removesHelper: true, description: "helper at \(helper.path), by tar")
+                helper.link, root: root, removesHelper: true, description: "helper at \(helper.path), by tar",
+                architecture: architecture)
         case .ephemeral:
             let ephemeral = EphemeralUpload(
                 objects: objects, exec: exec, pod: instance.pod, target: instance.container,
@@ -113,7 +163,7 @@ final class Ladder: ContainerConnector {
             let (helper, root) = try await ephemeral.start()
             return LinkAccess(
                 helper.link, root: root, removesHelper: true, description: "helper in an ephemeral container",
-                target: (exec, instance))
+                architecture: architecture, target: (exec, instance))
         }
     }
 
@@ -124,7 +174,9 @@ final class Ladder: ContainerConnector {
         }
         let folder = "\(scratch)/cp-\(number)"
         guard mkdir(folder, 0o700) == 0 || errno == EEXIST else { throw SystemError.last("mkdir \(folder)") }
-        return CopyAccess(commands: commands, instance: instance, folder: folder)
+        return CopyAccess(
+            commands: commands, instance: instance, folder: folder,
+            architecture: state.withLock { $0.architectures[instance.node] })
     }
 
     private func noWay(_ instance: ContainerInstance, _ reasons: [String]) -> LoopFailure {

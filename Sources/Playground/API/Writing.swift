@@ -37,7 +37,7 @@ extension APIServer {
         let created = try store.create(kind, object, by: manager, dryRun: request.isDryRun, admit: PodAdmission.admit)
         return APIResponse(
             status: 201, body: show(created, kind, request, Presentation(accept: request.headers["Accept"] ?? "")),
-            warnings: warnings + securityWarnings(created, kind))
+            warnings: warnings + securityWarnings(created, kind, request))
     }
 
     func update(_ kind: ResourceKind, _ request: APIRequest, body: [UInt8]) throws -> APIResponse {
@@ -60,7 +60,7 @@ extension APIServer {
         }
         return APIResponse(
             body: show(updated, kind, request, .objects),
-            warnings: decoded.warnings + securityWarnings(updated, kind))
+            warnings: decoded.warnings + securityWarnings(updated, kind, request))
     }
 
     func patch(_ kind: ResourceKind, _ request: APIRequest, body: [UInt8]) throws -> APIResponse {
@@ -108,7 +108,7 @@ extension APIServer {
         }
         return APIResponse(
             body: show(patched, kind, request, Presentation(accept: request.headers["Accept"] ?? "")),
-            warnings: warnings + securityWarnings(patched, kind))
+            warnings: warnings + securityWarnings(patched, kind, request))
     }
 
     /// Changes a stored object for a client.
@@ -133,7 +133,6 @@ extension APIServer {
         var object = given
         if request.subresource == "ephemeralcontainers" {
             object = try ephemeralContainers(of: given, on: current)
-            if object != current { try level.admit(object) }
         } else if kind == .pod, part == .spec,
             given.at("spec", "ephemeralContainers") != current.at("spec", "ephemeralContainers")
         {
@@ -143,6 +142,7 @@ extension APIServer {
             Defaults.apply(to: &object, kind)
             if kind == .namespace { object["spec"] = current["spec"] }
             try Validation.check(object, from: current, kind)
+            if kind == .pod, object["spec"] != current["spec"] { try level.admit(object) }
         }
         current = object
     }

@@ -93,8 +93,10 @@ extension APIServer {
     }
 
     /// Warnings about what a client has written and its namespace would rather not have.
-    func securityWarnings(_ object: JSON, _ kind: ResourceKind) -> [String] {
-        guard let name = object.at("metadata", "namespace")?.string else { return [] }
+    func securityWarnings(_ object: JSON, _ kind: ResourceKind, _ request: APIRequest) -> [String] {
+        guard request.subresource == nil || request.subresource == "ephemeralcontainers",
+            let name = object.at("metadata", "namespace")?.string
+        else { return [] }
         return PodSecurity.warnings(about: object, kind, in: store.get(.namespace, nil, name))
     }
 }

@@ -17,13 +17,13 @@ extension APIServer {
                 "PatchOptions", .required("fieldManager", "is required for apply patch"))
         }
         let application = try ServerSideApply(
-            try RequestBody.json(body), kind, name, request.namespace, by: FieldManager(request),
+            try Self.applied(body), kind, name, request.namespace, by: FieldManager(request),
             isForced: request.isForced)
         if store.get(kind, request.namespace, name) == nil {
             do {
                 let object = try decoded(application.applied(to: ["metadata": [:]]), kind)
                 return try insert(object, kind, request, by: nil)
-            } catch let error as StatusError where error.reason == "AlreadyExists" && !request.isDryRun {
+            } catch let error as StatusError where error.reason == "AlreadyExists" {
                 // Someone else was faster: there is something to change now.
             }
         }
@@ -40,7 +40,16 @@ extension APIServer {
         }
         return APIResponse(
             body: show(applied, kind, request, Presentation(accept: request.headers["Accept"] ?? "")),
-            warnings: securityWarnings(applied, kind))
+            warnings: securityWarnings(applied, kind, request))
+    }
+
+    private static func applied(_ body: [UInt8]) throws -> JSON {
+        do {
+            return try JSON(parsing: body)
+        } catch {
+            throw StatusError.badRequest(
+                "error decoding YAML: \(error): the playground reads only such YAML as is JSON (kubectl sends that)")
+        }
     }
 
     /// The object as the API stores it.

@@ -75,6 +75,21 @@ struct ManagedFields: Equatable, Sendable {
         entries[index].time = time ?? entries[index].time
     }
 
+    /// So many managers that only update are told apart; what older ones did is kept under one name.
+    private static let mostUpdaters = 10
+    private static let ancient = FieldManager(name: "ancient-changes")
+
+    private mutating func forgetOldest() {
+        while entries.count(where: { $0.manager.operation == .update }) > Self.mostUpdaters {
+            let updaters = entries.indices.filter {
+                entries[$0].manager.operation == .update && entries[$0].manager != Self.ancient
+            }
+            guard let oldest = updaters.min(by: { (entries[$0].time ?? "") < (entries[$1].time ?? "") }) else { return }
+            let entry = entries.remove(at: oldest)
+            add(entry.fields, to: Self.ancient, apiVersion: entry.apiVersion, at: entry.time)
+        }
+    }
+
     /// Whether both say the same but for the times.
     func isSame(as other: ManagedFields) -> Bool {
         func timeless(_ fields: ManagedFields) -> JSON? {
@@ -105,6 +120,7 @@ struct ManagedFields: Equatable, Sendable {
             managed.release(changes.written)
             managed.add(
                 changes.written, to: manager, apiVersion: kind.apiVersion, at: Timestamp.now.description)
+            managed.forgetOldest()
         }
         object["metadata"]?["managedFields"] = managed.json
     }

@@ -6,6 +6,7 @@ enum Command: String, CaseIterable {
     case sync
     case deploy
     case status
+    case restore
     case check
     case env
     case version
@@ -28,7 +29,7 @@ enum Command: String, CaseIterable {
 
     var arguments: Arguments {
         switch self {
-        case .watch, .sync, .deploy, .status: .services
+        case .watch, .sync, .deploy, .status, .restore: .services
         case .help: .command
         case .completion: .shell
         case .playgroundServe: .folders
@@ -58,6 +59,7 @@ enum Command: String, CaseIterable {
         case .watch, .sync: return cluster + [.noDeploy, .takeOver] + display
         case .deploy: return cluster + [.dryRun, .yes] + display
         case .status: return cluster + display
+        case .restore: return cluster + [.all, .takeOver] + display
         case .check: return [.file] + display
         case .env: return cluster + [.output, .help]
         case .version: return [.output, .help]
@@ -73,6 +75,7 @@ enum Command: String, CaseIterable {
         case .sync: "make the containers equal to the files here once"
         case .deploy: "apply the manifests and what the deploy rules build, after showing what changes"
         case .status: "show the services, their pods and who syncs into them"
+        case .restore: "take workloads out of dev mode: as they were before"
         case .check: "check loop.json and name everything that is wrong with it"
         case .env: "print the variables that lead kubectl to the same cluster"
         case .version: "print the versions of loopd and its helper"
@@ -105,6 +108,11 @@ enum Command: String, CaseIterable {
             Without a terminal, --yes or --dry-run has to say what to do. With names, only these services.
             """
         case .status: "Reads only. With names, only these services."
+        case .restore:
+            """
+            "watch" undoes dev mode when it ends; this does it after one that was killed. What others have changed
+            meanwhile stays. With names, only these services; with --all, every workload of the namespace.
+            """
         case .check:
             """
             Prints every problem as FILE:LINE:COLUMN: JSON PATH: what is wrong. Patterns that match no file are warnings.
@@ -136,6 +144,7 @@ enum Command: String, CaseIterable {
                 ("loopd deploy --yes platform", "one service, without a question"),
             ]
         case .status: [("loopd status", ""), ("loopd status --output json", "")]
+        case .restore: [("loopd restore", "every service of ./loop.json"), ("loopd restore --all", "and all others")]
         case .check: [("loopd check", ""), ("loopd check -f ../shop", "the loop.json of another folder")]
         case .env: [("eval \"$(loopd env)\"", "kubectl in this shell talks to the same cluster")]
         case .version: [("loopd version", "")]

@@ -11,6 +11,7 @@ enum Option: String, CaseIterable {
     case takeOver = "take-over"
     case dryRun = "dry-run"
     case yes
+    case all
     case help
 
     /// As it is written: `--file`.
@@ -55,6 +56,7 @@ enum Option: String, CaseIterable {
         case .takeOver: "take a workload over that another loopd holds"
         case .dryRun: "only show what would change"
         case .yes: "do not ask"
+        case .all: "every workload of the namespace, also those that loop.json does not name"
         case .help: "what this command does"
         }
     }

@@ -2,6 +2,7 @@ internal import Glibc
 internal import JSON
 internal import LoopServer
 internal import Reactor
+internal import Synchronization
 
 /// `loopd watch`, `loopd sync` and `loopd deploy`: the loop with its events on the terminal.
 enum LoopCommand {
@@ -11,8 +12,9 @@ enum LoopCommand {
             console.complain("signals cannot be caught")
             return .failed
         }
-        let work = Task { await loop(invocation, console) }
-        let interruption = Task { await cancel(work, at: signals) }
+        let patience = Mutex(Duration.milliseconds(950))
+        let work = Task { await loop(invocation, console) { longer in patience.withLock { $0 = longer } } }
+        let interruption = Task { await cancel(work, at: signals) { patience.withLock { $0 } } }
         let outcome = await work.value
         interruption.cancel()
         return outcome
@@ -22,7 +24,9 @@ enum LoopCommand {
     ///
     /// The second one, or a second without an end, ends the process: whatever the loop was waiting for, Ctrl-C works,
     /// and the leash ends what loopd has started.
-    private static func cancel(_ work: Task<Outcome, Never>, at signals: Signals) async {
+    private static func cancel(
+        _ work: Task<Outcome, Never>, at signals: Signals, patience: @escaping @Sendable () -> Duration
+    ) async {
         guard (try? await signals.next()) != nil, !Task.isCancelled else { return }
         work.cancel()
         await withTaskGroup { group in
@@ -31,14 +35,16 @@ enum LoopCommand {
                 let first = ContinuousClock.now
                 while (try? await signals.next()) != nil, ContinuousClock.now - first < .milliseconds(200) {}
             }
-            group.addTask { try? await Task.sleep(for: .milliseconds(950)) }
+            group.addTask { try? await Task.sleep(for: patience()) }
             await group.next()
             if !Task.isCancelled { _exit(Outcome.interrupted.rawValue) }
             group.cancelAll()
         }
     }
 
-    private static func loop(_ invocation: Invocation, _ console: Console) async -> Outcome {
+    private static func loop(
+        _ invocation: Invocation, _ console: Console, wait: @Sendable (Duration) -> Void
+    ) async -> Outcome {
         if invocation.command == .deploy, DeployCommand.refuses(invocation, console) { return .usage }
         do throws(Target.Stop) {
             let target = try Target.load(invocation, console)
@@ -54,6 +60,8 @@ enum LoopCommand {
             }
             let report = reporter(target, invocation, console)
             let session = target.session(invocation)
+            // A workload that stays in dev mode is worse than a slow end, on a cluster that is slow to answer.
+            if session.changesWorkloads { wait(.seconds(5)) }
             switch invocation.command {
             case .watch: return await session.watch(report: report)
             case .deploy: return await DeployCommand.run(session, invocation, console, report: report)

@@ -61,7 +61,8 @@ import Watcher
     func consumers() throws {
         let plan = try plan()
         let shared = try #require(plan.builds.firstIndex { $0.name == "workspace" })
-        #expect(plan.services(using: shared) == [0, 1])
+        #expect(plan.plans(using: shared) == [0, 1])
+        #expect(plan.services(using: shared) == ["one", "two"])
         #expect(plan.rules(of: 0, using: shared) == [1])
         #expect(plan.rules(of: 1, using: shared) == [0])
         #expect(plan.rules(of: 2, using: shared).isEmpty)

@@ -35,6 +35,37 @@ import Watcher
         await fixture.lane.end()
     }
 
+    @Test("what a first build makes and the container has from an earlier run is neither brought nor taken up again")
+    func hasAlready() async throws {
+        let fixture = try LaneFixture(sideloads: [("out/server", "bin/server")], then: [.exec(["echo", "ran"])])
+        try fixture.container.write("bin/server", "one")
+        await fixture.start()
+        try fixture.project.write("out/server", "one")
+        await built(fixture)
+        #expect(fixture.events.landed.isEmpty)
+        #expect(!fixture.events.all.contains { if case .executed = $0 { true } else { false } })
+        try fixture.project.write("out/server", "two")
+        await built(fixture)
+        #expect(fixture.container.read("bin/server") == "two")
+        #expect(fixture.events.all.contains { if case .executed = $0 { true } else { false } })
+        await fixture.lane.end()
+    }
+
+    @Test("a first build's large file is built on what the container has from an earlier run", arguments: [3, 9])
+    func buildsOnEarlierRun(megabytes: Int) async throws {
+        let fixture = try fixture([("out/server", "bin/server")])
+        var generator = SeededGenerator(seed: 5)
+        var bytes = (0..<megabytes * 1_000_000).map { _ in UInt8.random(in: 0...255, using: &generator) }
+        try fixture.container.write("bin/server", bytes)
+        await fixture.start()
+        bytes[1_500_000] ^= 1
+        try fixture.project.write("out/server", bytes)
+        await built(fixture)
+        let landed = try #require(fixture.events.landed.last)
+        #expect(landed.bytesSent > 0 && landed.bytesSent < 200_000, "\(landed.bytesSent)")
+        await fixture.lane.end()
+    }
+
     @Test("events about a build's file send nothing: only the end of a build says that it is whole")
     func waitsForBuild() async throws {
         let fixture = try fixture([("out/server", "bin/server")])

@@ -63,11 +63,13 @@ struct SchemaTests {
         "label selector", "out of range", "is here twice",
         "needs dev mode", "both have one workload", "is no pattern", "matches no file", "not a label",
         "mirror\\\" on /", "NUL character", "warning:", "circle",
+        "onto nodes",
     ]
 
     private static let mistakes = [
         ConfigurationProblemTests.documents, ConfigurationProblemTests.services, ConfigurationProblemTests.rules,
         BuildConfigurationTests.mistakes, DevConfigurationTests.mistakes, NixConfigurationTests.mistakes,
+        NodeConfigurationTests.mistakes,
     ].flatMap(\.self)
 
     @Test("the schema refuses what the reader refuses", arguments: mistakes)
@@ -87,7 +89,8 @@ struct SchemaTests {
             #"{"version": 1, "project": "a-1", "services": {"a": {"workload": "sts/a.b", "container": "c"}}}"#,
             #"{"watch": {"debounce": "1.5s", "maxWait": "1m", "poll": "500ms", "ignore": ["!x"]}, "services": {"a": {"workload": "ds/a"}}}"#,
             #"{"cluster": {"context": "x", "allowContexts": []}, "services": {"a": {"workload": "deploy/a"}}}"#,
-            #"{"services": {"a": {"workload": "ds/a", "dev": true, "rules": [{"watch": ["a"], "sideload": {"from": "a", "to": "/a", "on": "node"}, "then": [{"restart": "signal:SIGhup"}]}]}}}"#,
+            #"{"services": {"a": {"workload": "ds/a", "dev": true, "rules": [{"watch": ["a"], "sideload": {"from": "a", "to": "/a", "on": "container"}, "then": [{"restart": "signal:SIGhup"}]}]}}}"#,
+            #"{"services": {"a": {"workload": "ds/a", "rules": [{"watch": ["a"], "sideload": {"from": "a", "to": "/opt/", "on": "node"}, "then": [{"restart": "pod"}]}]}}}"#,
             #"{"services": {"a": {"rules": [{"watch": ["*.nix"], "deploy": {"nix": ".#a", "kluctl": {"target": "x"}}}]}}}"#,
             #"{"services": {"a": {"workload": "ds/a", "dev": false, "rules": [{"watch": ["*.nix"], "sideload": {"nix": {"file": "a.nix"}, "profile": "/p"}}]}}}"#,
             #"{"services": {"a": {"workload": "deployment/a", "rules": [{"watch": ["a/"], "sync": {"to": "/processes", "from": "."}, "then": [{"exec": ["a", ""]}]}]}}}"#,

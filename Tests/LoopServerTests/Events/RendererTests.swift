@@ -75,6 +75,18 @@ struct RendererTests {
             #""event":"executed","service":"web","pod":"web-1","command":["false"],"exitCode":1,"milliseconds":125400.0"#
         ),
         (
+            .restarted(pod: "web-1", pid: 17, milliseconds: 5.94), ["restarted → web-1  5.9 ms"],
+            #""event":"restarted","service":"web","pod":"web-1","pid":17,"milliseconds":5.94"#
+        ),
+        (
+            .signalled(pod: "web-1", signal: "HUP", milliseconds: 0.8), ["sent HUP → web-1  0.8 ms"],
+            #""event":"signalled","service":"web","pod":"web-1","signal":"HUP","milliseconds":0.8"#
+        ),
+        (
+            .podDeleted(pod: "web-1", milliseconds: 12), ["deleted web-1: its controller makes another  12 ms"],
+            #""event":"podDeleted","service":"web","pod":"web-1","milliseconds":12.0"#
+        ),
+        (
             .podsChanged(added: ["web-2"], removed: ["web-1"]), ["pods: +web-2 −web-1"],
             #""event":"podsChanged","service":"web","added":["web-2"],"removed":["web-1"]"#
         ),

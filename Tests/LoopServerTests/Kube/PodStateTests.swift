@@ -56,6 +56,35 @@ struct PodStateTests {
         #expect(PodDiagnosis.reason(pods[0]) == reason)
     }
 
+    @Test("a container in dev mode is known by its command; what restarts need is there, or what stands for it")
+    func devMode() throws {
+        let pod: JSON = [
+            "metadata": ["name": "web-1", "uid": "u", "ownerReferences": [["controller": true, "uid": "set"]]],
+            "spec": [
+                "nodeName": "node", "terminationGracePeriodSeconds": 5,
+                "containers": [
+                    ["name": "web", "command": ["/.loopd/bin/helper", "supervise", "--", "/srv/web"]],
+                    ["name": "side", "command": ["/.loopd/bin/helper"]],
+                ],
+            ],
+            "status": [
+                "phase": "Running",
+                "containerStatuses": [
+                    ["name": "web", "containerID": "c://1", "state": ["running": [:]]],
+                    ["name": "side", "containerID": "c://2", "state": ["running": [:]]],
+                ],
+            ],
+        ]
+        let web = try #require(PodState(pod).instance(of: "web"))
+        #expect(web.isInDevMode && web.hasController && web.gracePeriod == .seconds(5))
+        var bare = pod
+        bare["metadata"] = ["name": "web-1", "uid": "u"]
+        bare["spec"] = ["nodeName": "node", "containers": [["name": "side"]]]
+        let side = try #require(PodState(bare).instance(of: "side"))
+        #expect(!side.isInDevMode && !side.hasController && side.gracePeriod == .seconds(30))
+        #expect(try #require(PodState(pod).instance(of: "side")).isInDevMode == false)
+    }
+
     @Test("what is missing, null or of another kind than expected is as if it were not there")
     func holes() {
         for hole in [nil, .null, "text", 7, [], [nil], [:]] as [JSON?] {

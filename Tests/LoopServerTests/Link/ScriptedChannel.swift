@@ -25,7 +25,10 @@ final class ScriptedChannel: HelperChannel {
     func block() { state.withLock { $0.isBlocked = true } }
 
     func send(_ bytes: [UInt8]) async throws {
-        while state.withLock({ $0.isBlocked && !$0.isClosed }) { await room.pass() }
+        while state.withLock({ $0.isBlocked && !$0.isClosed }) {
+            try Task.checkCancellation()
+            await room.pass()
+        }
         try state.withLock { state in
             if state.isClosed { throw LinkError.disconnected("the test's channel is closed") }
             state.decoder.feed(bytes)
@@ -41,6 +44,7 @@ final class ScriptedChannel: HelperChannel {
                 return state.isClosed ? [] : nil
             }
             if let bytes { return bytes }
+            try Task.checkCancellation()
             await news.pass()
         }
     }
@@ -60,20 +64,20 @@ final class ScriptedChannel: HelperChannel {
         news.signal()
     }
 
-    /// The next frame that the link sent; `nil` when the channel is closed.
+    /// The next frame that the link sent; `nil` when the channel is closed, or the test gave up.
     func heard() async -> Frame? {
         while true {
             let (frame, isClosed) = state.withLock { state in
                 (state.sent.isEmpty ? nil : state.sent.removeFirst(), state.isClosed)
             }
             if let frame { return frame }
-            if isClosed { return nil }
+            if isClosed || Task.isCancelled { return nil }
             await arrivals.pass()
         }
     }
 
-    /// A link over a channel of this kind that has been greeted.
-    static func link(pulse: Duration? = nil) async throws -> (HelperLink, ScriptedChannel) {
+    /// A link over a channel of this kind that has been greeted; it is not pinged unless a test asks for it.
+    static func link(pulse: Duration = .seconds(3600)) async throws -> (HelperLink, ScriptedChannel) {
         let channel = ScriptedChannel()
         channel.say(.welcome(ScriptedChannel.welcome))
         let link = try await HelperLink.open(channel, generation: 1, pulse: pulse)

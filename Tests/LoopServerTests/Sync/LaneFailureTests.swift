@@ -113,6 +113,27 @@ final class Once: Sendable {
         await fixture.lane.end()
     }
 
+    @Test("what found no room lands when there is some, without a save")
+    func findsRoom() async throws {
+        let hooks = Hooks()
+        let fixture = try LaneFixture(then: [.exec(["true"])], hooks: hooks)
+        let first = Once()
+        hooks.before { call in
+            guard case .stage = call, first.take() else { return }
+            throw LinkError.refused(
+                Failure(.stage, code: ENOSPC, path: [], uid: 0, text: Array("No space left on device".utf8)))
+        }
+        try fixture.project.write("app/a.txt", "one")
+        await fixture.lane.survey()
+        await fixture.lane.setInstances([LaneFixture.instance()])
+        try await fixture.until("landed file") { if case .landed(let landed) = $0 { landed.files == 1 } else { false } }
+        #expect(fixture.events.skipped.count == 1)
+        #expect(fixture.container.read("srv/app/a.txt") == "one")
+        await fixture.lane.untilConverged()
+        #expect(fixture.events.all.contains { if case .executed = $0 { true } else { false } })
+        await fixture.lane.end()
+    }
+
     @Test("steps whose connection is lost run on the next one")
     func owesSteps() async throws {
         let hooks = Hooks()

@@ -10,6 +10,7 @@ final class LaneFixture {
     let container: ScratchTree
     let state: ScratchTree
     let local: LocalContainer
+    let pods: PodsDouble
     let lane: ServiceLane
     let events: EventLog
 
@@ -41,18 +42,19 @@ final class LaneFixture {
         let plan = ServicePlan(service, project: project.path)
         let log = events
         local = LocalContainer(others: root)
+        pods = PodsDouble()
         let connector: any ContainerConnector = if let hooks { HookedContainer(local, hooks) } else { local }
         lane = ServiceLane(
-            plan, tree: LocalTree(root: project.path), connector: connector,
+            plan, tree: LocalTree(root: project.path), connector: connector, pods: pods,
             ignore: try IgnoreRules(root: project.path, patterns: []),
             journal: Journal(path: "\(state.path)/journal", destinations: plan.destinations),
             stepPatience: stepPatience, emit: { log.add($0) })
     }
 
-    static func instance(_ number: Int = 1, run: Int = 1) -> ContainerInstance {
+    static func instance(_ number: Int = 1, run: Int = 1, hasController: Bool = true) -> ContainerInstance {
         ContainerInstance(
             id: .init(podUID: "uid-\(number)", containerID: "run-\(run)"), namespace: "demo", pod: "web-\(number)",
-            container: "web", node: "node")
+            container: "web", node: "node", hasController: hasController)
     }
 
     /// Looks at the tree, connects one container and waits until it is equal.
@@ -79,6 +81,15 @@ final class LaneFixture {
         }
     }
 
+    /// Waits until the lane has said something that `isWanted` knows.
+    func until(_ what: String, _ isWanted: (LoopEvent.Kind) -> Bool) async throws {
+        let deadline = ContinuousClock.now + .seconds(60)
+        while !events.all.contains(where: isWanted) {
+            try #require(ContinuousClock.now < deadline, "no \(what); said: \(events.all)")
+            try await Task.sleep(for: .milliseconds(2))
+        }
+    }
+
     func settle(_ paths: [String], rescan: [String] = []) async {
         await lane.settle(
             ChangeSet(paths: Set(paths.map { RelativePath($0) }), rescan: Set(rescan.map { RelativePath($0) })))
@@ -96,6 +107,15 @@ final class EventLog: Sendable {
 
     var landed: [LoopEvent.Landed] {
         all.compactMap { if case .landed(let landed) = $0 { landed } else { nil } }
+    }
+
+    /// The process ids that restarts in place have told.
+    var restarted: [UInt32] {
+        all.compactMap { if case .restarted(_, let pid, _) = $0 { pid } else { nil } }
+    }
+
+    var failed: [LoopEvent.Failure] {
+        all.compactMap { if case .failed(let failure) = $0 { failure } else { nil } }
     }
 
     var skipped: [String] {

@@ -8,11 +8,35 @@ import Testing
 /// A folder that stands for a container, with the real helper as its child: everything but the cluster.
 final class LocalContainer: ContainerConnector {
     private let helpers = Mutex<[Child]>([])
+    private let supervisor = Mutex<(child: Child, state: String)?>(nil)
     private let generation = Atomic<UInt64>(1)
     /// The folder with the roots of all pods but the first, whose root is the machine's.
     private let others: String
 
     init(others: String) { self.others = others }
+
+    deinit { killSupervisor() }
+
+    /// Starts the helper as the container's first process in dev mode, with `command` as its service; helpers that come
+    /// later find it.
+    func supervise(_ command: [String], state: String) async throws {
+        mkdir(state, 0o755)
+        // What an earlier one left there is no sign of this one.
+        unlink("\(state)/s")
+        var launch = Launch([try LocalContainer.helper, "supervise", "--state", state, "--"] + command)
+        launch.standardOutput = .null
+        launch.standardError = .inherit
+        let child = try await Child.spawn(launch)
+        supervisor.withLock { $0 = (child, state) }
+        // It listens before it starts the service.
+        while access("\(state)/s", F_OK) != 0 { try await Task.sleep(for: .milliseconds(2)) }
+    }
+
+    /// Kills the first process: what it supervises dies with it.
+    func killSupervisor() { supervisor.withLock { $0?.child.signal(SIGKILL) } }
+
+    /// Waits for the end of the first process, as a kubelet does.
+    func supervisorEnd() async -> Reactor.ExitStatus? { await supervisor.withLock({ $0?.child })?.wait() }
 
     /// The helper that the build made, beside the test bundle.
     static var helper: String {
@@ -23,7 +47,8 @@ final class LocalContainer: ContainerConnector {
     }
 
     func connect(to instance: ContainerInstance) async throws -> any ContainerAccess {
-        var launch = Launch([try LocalContainer.helper, "serve"])
+        let state = supervisor.withLock { $0?.state }
+        var launch = Launch([try LocalContainer.helper, "serve"] + (state.map { ["--state", $0] } ?? []))
         launch.standardInput = .pipe
         launch.standardError = .inherit
         let child = try await Child.spawn(launch)

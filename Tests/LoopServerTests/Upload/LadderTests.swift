@@ -3,6 +3,7 @@ import JSON
 import Reactor
 import Synchronization
 import Testing
+import Wire
 
 @testable import LoopServer
 
@@ -54,6 +55,22 @@ private final class PodDouble: PodObjects, ContainerCommands {
     }
 }
 
+/// A helper of another time: it greets with a version of its own.
+private struct ForeignHelper: ContainerExec {
+    func start(_ command: [String], pod: String, container: String) async throws -> any ExecStream { Stream() }
+
+    private struct Stream: ExecStream {
+        func write(_ bytes: [UInt8]) async throws {}
+        func close() {}
+
+        func read() async throws -> ExecOutput {
+            let welcome = Welcome(
+                capabilities: [], architecture: [], uid: 0, gid: 0, pid: 1, digest: [], path: [], version: 99)
+            return .standardOutput(Frame(.welcome(welcome)).encoded)
+        }
+    }
+}
+
 /// Refuses every exec the same way.
 private struct RefusingExec: ContainerExec {
     let kind: ExecEnd.Kind
@@ -89,6 +106,43 @@ private struct RefusingExec: ContainerExec {
         #expect(access.description.hasPrefix("helper at /"))
         #expect(!access.description.contains("tar"))
         await access.end()
+    }
+
+    /// A container in dev mode.
+    private var devInstance: ContainerInstance {
+        var instance = LaneFixture.instance()
+        instance.isInDevMode = true
+        return instance
+    }
+
+    @Test("in dev mode the helper that is there is the first way: nothing is sent, and no node has to be looked at")
+    func joinsSupervisor() async throws {
+        let helper = HelperProgram.supervisor
+        let exec = LocalExec(programs: [helper: [try LocalContainer.helper]], missing: ["sh", "tar"])
+        let access = try await ladder(PodDouble(isNodeForbidden: true), exec, helpers: [:]).connect(to: devInstance)
+        #expect(access.description == "helper as process 1")
+        // Nobody supervises beside the test.
+        #expect(access.service == nil)
+        await access.end()
+    }
+
+    @Test("a helper that is missing in dev mode is brought by the next way")
+    func bringsMissingHelper() async throws {
+        let access = try await ladder(PodDouble(), LocalExec(missing: [HelperProgram.supervisor])).connect(
+            to: devInstance)
+        #expect(access.description.hasPrefix("helper at /"))
+        await access.end()
+    }
+
+    @Test("a helper of another protocol is one line, and no other way is tried")
+    func namesVersions() async throws {
+        do {
+            _ = try await ladder(PodDouble(), ForeignHelper()).connect(to: devInstance)
+            Issue.record("it found a way")
+        } catch let failure as LoopFailure {
+            let version = WireProtocol.version
+            #expect(failure.failure.summary == "web-1: its helper speaks protocol 99, this loopd \(version)")
+        }
     }
 
     @Test("tar comes after the shell")

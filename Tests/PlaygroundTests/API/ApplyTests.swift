@@ -178,6 +178,36 @@ struct ApplyTests {
         }
     }
 
+    @Test("what controllers make is theirs, and its status the kubelet's, as recorded")
+    func controllers() async throws {
+        let lines = try #require(FileTree.read("\(Recording.folder)/watch/pods-during-rollout.jsonl"))
+        let line = try #require(lines.split(separator: UInt8(ascii: "\n")).first)
+        let pod = try #require(try JSON(parsing: Array(line))["object"])
+        let set = try #require(try Fixture.json("objects/replicasets.json")["items"]?[0])
+        try await RunningAPI.with(kubelet: false) { api in
+            var template: JSON = ["metadata": ["labels": ["app": "app"]], "spec": pod["spec"] ?? [:]]
+            for field in ["tolerations", "priority", "preemptionPolicy", "enableServiceLinks"] {
+                template["spec"]?[field] = nil
+            }
+            let answer = try await api.request(
+                "POST", "/apis/apps/v1/namespaces/default/deployments",
+                body: [
+                    "metadata": ["name": "app"],
+                    "spec": ["selector": ["matchLabels": ["app": "app"]], "template": template],
+                ])
+            #expect(answer.status == 201)
+            let pods = try api.store.watch(.pod)
+            for try await _ in pods { break }
+            func first(_ kind: ResourceKind) -> String? {
+                Recording.owners(of: api.store.list(kind, "default").items.first).first
+            }
+            #expect(first(.pod) == Recording.owners(of: pod).first)
+            // The recorded one has run before, and kept its revisions.
+            let history = #","f:deployment.kubernetes.io/revision-history":{}"#
+            #expect(first(.replicaSet) == Recording.owners(of: set).first?.replacing(history, with: ""))
+        }
+    }
+
     @Test("elements keep the order of who applies them, and others stay where they are")
     func order() async throws {
         try await RunningAPI.with(kubelet: false) { api in

@@ -140,14 +140,17 @@ struct PodSecurityTests {
                 "metadata": ["name": "psa", "labels": ["app": "psa"]], "spec": recorded["spec"] ?? [:],
             ]
             let created = try await api.request(
-                "POST", "/apis/apps/v1/namespaces/strict/deployments", body: deployment)
+                "POST", "/apis/apps/v1/namespaces/strict/deployments?fieldManager=kubectl-create", body: deployment)
             #expect(created.status == 201)
             #expect(
                 created.headers["Warning"]?.hasPrefix(#"299 - "would violate PodSecurity \"restricted:latest\""#)
                     == true)
             let wanted = Self.failure(of: recorded)
             #expect(wanted != nil)
-            try await api.wait(for: .deployment, "strict", "psa") { Self.failure(of: $0) == wanted }
+            try await api.wait(for: .deployment, "strict", "psa") { deployment in
+                Self.failure(of: deployment) == wanted
+                    && Recording.owners(of: deployment).sorted() == Recording.owners(of: recorded).sorted()
+            }
         }
     }
 

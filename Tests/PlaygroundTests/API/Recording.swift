@@ -23,6 +23,15 @@ struct Recording: Sendable {
         lastObject = answers.compactMap { try? JSON(parsing: $0) }.last { $0.at("metadata", "managedFields") != nil }
     }
 
+    /// The entries of an object's managed fields, without times and identities.
+    static func owners(of object: JSON?) -> [String] {
+        (object?.at("metadata", "managedFields")?.array ?? []).map { entry in
+            var entry = entry
+            if entry["time"] != nil { entry["time"] = "TIME" }
+            return normal(entry.text)
+        }
+    }
+
     static var folder: String {
         let parts = #filePath.split(separator: "/").dropLast(3)
         return "/" + parts.joined(separator: "/") + "/Fixtures/kubernetes-1.36"

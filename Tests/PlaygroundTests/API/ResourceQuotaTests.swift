@@ -160,6 +160,8 @@ struct ResourceQuotaTests {
             try await api.kubectl("create", "ns", "small")
             let created = try await api.kubectl("create", "quota", "q", "--hard=pods=1", "-n", "small")
             #expect(created.text == "resourcequota/q created\n", "\(created.errorText)")
+            let described = try await api.kubectl("describe", "ns", "small")
+            #expect(described.text.contains("Resource Quotas"), "\(described.errorText)")
             let deleted = try await api.kubectl("delete", "ns", "small", "--timeout=60s")
             #expect(deleted.status == .exited(0), "\(deleted.errorText)")
             #expect(api.store.list(.resourceQuota).items.isEmpty)

@@ -63,6 +63,42 @@ struct WritingTests {
         }
     }
 
+    @Test("a dry run of any verb answers as the verb does, and changes nothing")
+    func dryRuns() async throws {
+        try await RunningAPI.with(kubelet: false) { api in
+            let object: JSON = ["metadata": ["name": "one"], "data": ["a": "1"]]
+            let path = "/api/v1/namespaces/default/configmaps"
+            let created = try await api.request("POST", path, body: object)
+            #expect(created.status == 201)
+            let before = api.store.get(.configMap, "default", "one")
+            let version = api.store.currentVersion
+            let changed: JSON = ["metadata": ["name": "one"], "data": ["a": "2"]]
+            let merge: HTTPHeaders = ["Content-Type": "application/merge-patch+json"]
+            let updated = try await api.request("PUT", "\(path)/one?dryRun=All", body: changed)
+            #expect(updated.body["data"] == ["a": "2"])
+            let patched = try await api.request("PATCH", "\(path)/one?dryRun=All", headers: merge, body: changed)
+            #expect(patched.body["data"] == ["a": "2"])
+            for target in ["\(path)/one?dryRun=All", "\(path)?dryRun=All"] {
+                #expect(try await api.request("DELETE", target).status == 200)
+            }
+            let deleted = try await api.request("DELETE", "\(path)/one", body: ["dryRun": ["All"]])
+            #expect(deleted.status == 200)
+            #expect(api.store.get(.configMap, "default", "one") == before)
+            #expect(api.store.currentVersion == version)
+            for (method, options, target) in [
+                ("POST", "CreateOptions", path), ("PUT", "UpdateOptions", "\(path)/one"),
+                ("PATCH", "PatchOptions", "\(path)/one"), ("DELETE", "DeleteOptions", "\(path)/one"),
+            ] {
+                let refused = try await api.request(method, "\(target)?dryRun=Some", headers: merge, body: changed)
+                #expect(refused.status == 422)
+                #expect(
+                    refused.body["message"]?.string
+                        == "\(options).meta.k8s.io \"\" is invalid: dryRun: Unsupported value: \"Some\": supported "
+                        + "values: \"All\"")
+            }
+        }
+    }
+
     @Test(
         "keys that come twice are found",
         arguments: [

@@ -262,6 +262,32 @@ struct PodLifecycleTests {
         }
     }
 
+    @Test("a pod that names its node needs no scheduler, and ends within the grace period of its deletion")
+    func direct() async throws {
+        try await Laboratory.run { lab in
+            _ = try lab.store.create(.node, ["metadata": ["name": .string(Node.defaultName)]])
+            let script = "trap '' TERM; echo deaf; while :; do sleep 1; done"
+            _ = try OwnedPod.create(
+                [
+                    "metadata": ["name": "direct", "namespace": "default"],
+                    "spec": [
+                        "nodeName": .string(Node.defaultName), "containers": [Laboratory.script(script)],
+                        "terminationGracePeriodSeconds": 3600,
+                    ],
+                ], in: lab.store)
+            let pod = try await lab.untilReady("direct")
+            let reported = (pod.at("metadata", "managedFields")?.array ?? []).first { $0["manager"] == "kubelet" }
+            #expect(reported?["subresource"] == "status")
+            #expect(reported?.at("fieldsV1", "f:status", "f:containerStatuses") == [:])
+            while try await lab.log("direct").text != "deaf\n" {}
+            var options = DeleteOptions()
+            options.gracePeriod = 1
+            let deleted = try lab.store.delete(.pod, "default", "direct", options)
+            #expect(deleted.at("metadata", "deletionGracePeriodSeconds") == 1)
+            try await lab.untilGone("direct")
+        }
+    }
+
     @Test("a second deletion hurries a pod that takes its time")
     func hurry() async throws {
         try await Laboratory.run { lab in

@@ -69,8 +69,11 @@ struct RestartTests {
     func deletedMeanwhile() async throws {
         let folder = "/tmp/loopd-node-\(Identifier.random(bytes: 6))"
         try await Laboratory.run(folder: folder, keeping: true) { lab in
-            try lab.create("one", spec: ["containers": [Laboratory.script("trap '' TERM; while :; do sleep 1; done")]])
+            let script = "trap '' TERM; echo deaf; while :; do sleep 1; done"
+            try lab.create("one", spec: ["containers": [Laboratory.script(script)]])
             _ = try await lab.untilReady("one")
+            // Before it is deaf, the signal would end it.
+            while try await lab.log("one").text != "deaf\n" {}
             try lab.delete("one", grace: 3600)
             // It is on its way out, and takes its time.
             while !lab.store.list(.event, "default").items.contains(where: { $0["reason"] == "Killing" }) {

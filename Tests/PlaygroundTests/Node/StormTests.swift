@@ -117,7 +117,7 @@ private struct Storm {
 }
 
 /// Numbers that a seed decides (SplitMix64).
-private struct SeededNumbers: RandomNumberGenerator {
+struct SeededNumbers: RandomNumberGenerator {
     var state: UInt64
 
     mutating func next() -> UInt64 {

@@ -1,0 +1,82 @@
+internal import JSON
+
+/// Gathers what a service's dev mode depends on: the nodes' architecture, the helper for it, and what the image says.
+struct DevInputs: Sendable {
+    let service: Service
+    let dev: DevMode
+    let plan: ServicePlan
+    let pods: KubePods
+    let programs: Programs
+
+    /// What dev mode of a workload needs, and the program that its pods mount.
+    ///
+    /// - Parameters:
+    ///   - base: the workload, or its manifest, as it is without dev mode.
+    ///   - isRunning: whether there may be containers of it to look at.
+    func gather(for base: JSON, isRunning: Bool) async throws -> (DevTemplate.Inputs, HelperProgram) {
+        let architecture = try await architecture(of: base)
+        let program = try HelperProgram.load(architecture: architecture, from: programs)
+        var inputs = DevTemplate.Inputs(
+            container: service.container, dev: dev, destinations: destinations, rootFiles: rootFiles,
+            program: ProgramConfigMap.name(of: program))
+        let template = base.at("spec", "template") ?? .null
+        guard let target = DevTemplate.target(of: template, service.container), let image = target["image"]?.string
+        else {
+            return (inputs, program)
+        }
+        let isNeeded = DevTemplate.needsImage(template, inputs)
+        let decidesUser = SeededVolumes.canWriteImage(
+            target, pod: template["spec"] ?? .null, image: ImageConfiguration(user: "unknown"))
+        guard isNeeded || !decidesUser else { return (inputs, program) }
+        inputs.image = await ImageLookup(leash: pods.leash, architecture: architecture)
+            .configuration(of: image, isNeeded: isNeeded)
+        if inputs.image == nil, isRunning {
+            let running = RunningContainer(pods: pods, programs: programs)
+            inputs.image = await running.configuration(
+                of: target["name"]?.string ?? "", image: image, workload: base, needsCommand: isNeeded)
+            inputs.commandIsSeen = isNeeded && inputs.image != nil
+        }
+        return (inputs, program)
+    }
+
+    /// Where rules write, in the container.
+    private var destinations: [String] {
+        let closures = service.rules.flatMap { rule -> [String] in
+            guard case .closure(let closure) = rule.action else { return [] }
+            let profile = closure.profile.map { String($0[..<($0.lastIndex(of: "/") ?? $0.startIndex)]) }
+            return ["/nix/store"] + [profile].compactMap { $0 }.filter { !$0.isEmpty }
+        }
+        return plan.destinations.map(\.path) + closures
+    }
+
+    /// The files that go directly into `/`; `nil` where a rule syncs whatever it finds there.
+    private var rootFiles: [String]? {
+        if service.rules.contains(where: { $0.sync?.to == "/" }) { return nil }
+        return plan.outputs.filter { plan.destinations[$0.place.destination].path == "/" }.map { "/\($0.place.path)" }
+    }
+
+    /// The architecture of the nodes that run its pods, or would.
+    private func architecture(of workload: JSON) async throws -> String {
+        let selector = workload.at("spec", "template", "spec", "nodeSelector")
+        if let chosen = selector?["kubernetes.io/arch"]?.string { return chosen }
+        let all: [JSON]
+        do {
+            all = try await pods.client.list(.init(.nodes)).items
+        } catch let error as KubeError where error.isForbidden || error.isNotFound {
+            // Who may use one namespace only cannot look at nodes: the usual one.
+            return "amd64"
+        }
+        let scope = KubeClient.Scope(.pods, namespace: pods.namespace, labels: workload.selectorText)
+        let names = Set(try await pods.client.list(scope).items.compactMap { $0.at("spec", "nodeName")?.string })
+        let used = all.filter { names.contains($0.at("metadata", "name")?.string ?? "") }
+        let found = Set(
+            (used.isEmpty ? all : used).map(\.nodePlatform).filter { $0.system == "linux" }.map(\.architecture))
+        guard found.count < 2 else {
+            throw LoopFailure(
+                failure: LoopEvent.Failure(
+                    "dev mode: its nodes are of several architectures (\(found.sorted().joined(separator: ", ")))",
+                    nextStep: "add nodeSelector \"kubernetes.io/arch\" to its pod template"))
+        }
+        return found.first ?? "amd64"
+    }
+}

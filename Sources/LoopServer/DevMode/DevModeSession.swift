@@ -1,0 +1,321 @@
+internal import JSON
+internal import Reactor
+
+/// One workload's dev mode while a session runs: enters it, heals it when somebody takes it back, and leaves it.
+///
+/// What the cluster holds is the truth, and the annotation there says what was changed; this only remembers how far it is.
+actor DevModeSession {
+    /// What the session wants.
+    enum Purpose: Sendable {
+        /// The workload shall be in dev mode until the session ends.
+        case keep(DevInputs)
+        /// What an earlier session has left is to be undone.
+        case clear
+        /// It is used as it is.
+        case use
+    }
+
+    private enum State {
+        case outside
+        case inside(DevRecord, uid: String, version: Int?)
+        /// It does not work here, or somebody does not want it.
+        case leftAlone(DevRecord?)
+    }
+
+    /// A rollout that dev mode has caused and that nobody was told of yet.
+    private struct Rollout {
+        let started: UInt64
+        let container: String
+    }
+
+    private let purpose: Purpose
+    private nonisolated let kind: WorkloadKind
+    private nonisolated let name: String
+    private let client: KubeClient
+    private let namespace: String
+    private let holder: String
+    private let emit: @Sendable (LoopEvent.Kind) -> Void
+    private var state = State.outside
+    private var rollout: Rollout?
+    private var isCleared = false
+    private var reverts = 0
+    private var carried: (started: UInt64, generation: Int64)?
+
+    init(
+        _ purpose: Purpose, _ kind: WorkloadKind, _ name: String, client: KubeClient, namespace: String,
+        emit: @escaping @Sendable (LoopEvent.Kind) -> Void
+    ) {
+        self.purpose = purpose
+        self.kind = kind
+        self.name = name
+        self.client = client
+        self.namespace = namespace
+        holder = Lease.mine(session: "", now: 0).holder
+        self.emit = emit
+    }
+
+    private var workload: String { "\(kind.rawValue)/\(name)" }
+
+    // MARK: - Following the workload
+
+    /// Does what the workload's newest state asks for; the caller holds its lease.
+    ///
+    /// Returns when that is done, or given up in a line; throws only when cancelled.
+    func hold(_ object: JSON) async throws {
+        switch purpose {
+        case .use: return
+        case .clear:
+            guard !isCleared else { return }
+            isCleared = true
+            if let record = DevRecord(of: object) { await undo(record) }
+        case .keep(let inputs):
+            switch state {
+            case .outside: try await enter(inputs)
+            case .leftAlone: return
+            case .inside(let record, let uid, let version):
+                // What is older than what was written last says nothing.
+                if let seen = DevModeSession.version(of: object), let version, seen < version { return }
+                if isFine(object, record, uid) { return }
+                try await heal(inputs, record, uid)
+            }
+        }
+    }
+
+    /// Whether a pod belongs to what was entered.
+    func admits(_ pod: PodState) -> Bool {
+        guard case .inside(let record, _, _) = state else { return true }
+        return pod.devProgram == record.program
+            && pod.lastingContainers.contains { $0.name == record.container && $0.isInDevMode }
+    }
+
+    /// Tells of a rollout as soon as one of its containers runs.
+    func tellRunning() {
+        guard let rollout else { return }
+        self.rollout = nil
+        let milliseconds = Double(monotonicNow() - rollout.started) / 1e6
+        emit(.devMode(.init(.entered, container: rollout.container, milliseconds: milliseconds)))
+    }
+
+    private func isFine(_ object: JSON, _ record: DevRecord, _ uid: String) -> Bool {
+        object.at("metadata", "uid")?.string ?? "" == uid && DevRecord(of: object) != nil && record.isHeld(by: object)
+            && hasImage(object, record)
+    }
+
+    /// Whether the container has the image that its command and its volumes were taken from.
+    private func hasImage(_ object: JSON, _ record: DevRecord) -> Bool {
+        let template = object.at("spec", "template") ?? .null
+        return DevTemplate.target(of: template, record.container)?["image"]?.string == record.image
+    }
+
+    private func heal(_ inputs: DevInputs, _ record: DevRecord, _ uid: String) async throws {
+        guard let object = try? await client.get(kind.resource, name, namespace: namespace) else { return }
+        if isFine(object, record, uid) { return }
+        let lost = record.lost(in: object)
+        // Another workload of the name, another image, or an annotation that is gone: nobody took anything back.
+        guard object.at("metadata", "uid")?.string ?? "" == uid, !lost.isEmpty else { return try await enter(inputs) }
+        reverts += 1
+        let manager = FieldManagers.reverter(of: lost, in: object) ?? "somebody"
+        guard reverts <= 2 else {
+            state = .leftAlone(record)
+            emit(
+                .failed(
+                    LoopEvent.Failure(
+                        "dev mode: \(manager) took it back a third time; \(workload) is left alone",
+                        details: lost.prefix(3).map { "\($0.path.text) was changed" },
+                        nextStep: "its restart steps do not work now: pause \(manager), then start loopd again")))
+            return
+        }
+        emit(.devMode(.init(.reverted, container: record.container, by: manager)))
+        try await enter(inputs)
+    }
+
+    // MARK: - Entering
+
+    private func enter(_ inputs: DevInputs) async throws {
+        var backoff = Backoff(first: .milliseconds(10), limit: .seconds(10))
+        var isTold = false
+        while true {
+            do {
+                return try await enterOnce(inputs)
+            } catch let failure as LoopFailure {
+                return giveUp(failure.failure)
+            } catch let error as KubeError where error.isNotFound {
+                // Gone since: the watch tells, and tells when it is back.
+                return
+            } catch let error as KubeError where error.isForbidden || error.code == 422 || error.code == 400 {
+                return giveUp(
+                    LoopEvent.Failure(
+                        "dev mode: \(workload) cannot be changed: \(error.message)",
+                        nextStep: "it goes on as it is, and restarts of its process do not work"))
+            } catch {
+                try Task.checkCancellation()
+                // Another writer, or the cluster hiccups.
+                let isConflict = (error as? KubeError)?.isConflict == true
+                if !isConflict, !isTold {
+                    isTold = true
+                    emit(.notice("dev mode: \(workload) cannot be changed yet: \(error)"))
+                }
+                try await Task.sleep(for: backoff.next())
+            }
+        }
+    }
+
+    private func giveUp(_ failure: LoopEvent.Failure) {
+        if case .inside(let record, _, _) = state { state = .leftAlone(record) } else { state = .leftAlone(nil) }
+        emit(.failed(failure))
+    }
+
+    private func enterOnce(_ inputs: DevInputs) async throws {
+        let object = try await client.get(kind.resource, name, namespace: namespace)
+        if let failure = DevRecord.unreadable(in: object) { throw LoopFailure(failure: failure) }
+        let step = try await DevStep(object, remembered: remembered(object), inputs, holder: holder, isRunning: true)
+        let configMap = ProgramConfigMap(client: client, namespace: namespace)
+        var written = object
+        if let patch = DevWorkload.patch(from: object, to: step.target) {
+            if step.changesTemplate {
+                try await PodTrial(client: client, namespace: namespace).check(step.target, insteadOf: step.base)
+            }
+            try await configMap.ensure(step.program)
+            written = try await client.patch(kind.resource, name, namespace: namespace, as: .json, patch)
+        } else {
+            try await configMap.ensure(step.program)
+        }
+        let wasOutside = if case .outside = state { true } else { false }
+        state = .inside(
+            step.record, uid: written.at("metadata", "uid")?.string ?? "", version: DevModeSession.version(of: written))
+        try await tellEntered(step, from: object, to: written, isFirst: wasOutside)
+    }
+
+    /// What was changed in this very workload, where its annotation is gone.
+    private func remembered(_ object: JSON) -> DevRecord? {
+        guard case .inside(let record, let uid, _) = state, object.at("metadata", "uid")?.string == uid else {
+            return nil
+        }
+        return record
+    }
+
+    private func tellEntered(_ step: DevStep, from old: JSON, to new: JSON, isFirst: Bool) async throws {
+        var started: UInt64?
+        if DevModeSession.generation(of: new) != DevModeSession.generation(of: old) {
+            started = monotonicNow()
+        } else if let carried, carried.generation != DevModeSession.generation(of: new) {
+            started = carried.started
+        }
+        carried = nil
+        if isFirst { for detail in step.details { emit(.notice("dev mode: \(detail)")) } }
+        if let started {
+            rollout = Rollout(started: started, container: step.record.container)
+            if let reason = DevStep.standstill(of: new, kind) { emit(.notice("dev mode: \(workload) \(reason)")) }
+        } else if isFirst {
+            emit(.devMode(.init(.takenUp, container: step.record.container)))
+        }
+        try await StuckPods(client: client, namespace: namespace).replace(of: new, kind) {
+            [program = step.record.program] in
+            $0.devProgram != program
+        }
+    }
+
+    /// etcd numbers its versions.
+    private static func version(of object: JSON) -> Int? {
+        object.at("metadata", "resourceVersion")?.string.flatMap { Int($0) }
+    }
+
+    private static func generation(of object: JSON) -> Int64 { object.at("metadata", "generation")?.integer ?? 0 }
+
+    // MARK: - With the manifests
+
+    /// Whether an object is this workload, or its manifest.
+    nonisolated func isAbout(_ object: JSON, namespace: String) -> Bool {
+        object["kind"]?.string?.lowercased() == kind.rawValue && object.at("metadata", "name")?.string == name
+            && object.at("metadata", "namespace")?.string ?? namespace == namespace
+    }
+
+    /// The workload's manifest in dev mode, so that applying it and entering are one rollout; unchanged where it is not
+    /// meant to be there, or cannot. `nil` where another loopd has the workload in dev mode, which the manifest would end.
+    func carry(_ manifest: JSON, takeOver: Bool) async -> JSON? {
+        let object = try? await client.get(kind.resource, name, namespace: namespace)
+        let known = object.flatMap { DevRecord(of: $0) }
+        if known != nil, !takeOver, let lease = object.flatMap({ Lease(of: $0) }),
+            lease.isHeld(at: Timestamp.now().seconds)
+        {
+            return nil
+        }
+        switch purpose {
+        case .clear: return manifest
+        case .use:
+            // Applied as it is, it would end what another session is in.
+            guard let known, let object else { return manifest }
+            return DevWorkload.carried(manifest, known, from: object)
+        case .keep(let inputs):
+            do {
+                let step = try await DevStep(
+                    manifest, remembered: nil, inputs, holder: holder, isRunning: object != nil, known: known)
+                try await PodTrial(client: client, namespace: namespace).check(step.target, insteadOf: manifest)
+                try await ProgramConfigMap(client: client, namespace: namespace).ensure(step.program)
+                carried = (monotonicNow(), object.map(DevModeSession.generation) ?? 0)
+                return step.target
+            } catch {
+                // Whoever enters afterwards meets the same obstacle, and tells.
+                return manifest
+            }
+        }
+    }
+
+    // MARK: - Leaving
+
+    /// How long undoing may take at the end of a session; what is not done then is left to `restore`.
+    static let patience = Duration.seconds(4)
+
+    /// Undoes what is still as it was made; also for a task that is cancelled, which is how most sessions end.
+    func leave(mayWrite: @escaping @Sendable (JSON) -> Bool) async {
+        guard case .keep = purpose else { return }
+        switch state {
+        case .outside, .leftAlone(nil): await undo(nil, mayWrite: mayWrite)
+        case .inside(let record, _, _), .leftAlone(let record?): await undo(record, mayWrite: mayWrite)
+        }
+        state = .leftAlone(nil)
+    }
+
+    private func undo(_ remembered: DevRecord?, mayWrite: @escaping @Sendable (JSON) -> Bool = { _ in true }) async {
+        let restore = DevRestore(client: client, namespace: namespace)
+        let (kind, name) = (kind, name)
+        let result = await Task {
+            await Result {
+                try await KubeClient.within(DevModeSession.patience, "undo dev mode") {
+                    try await restore.restore(kind, name, remembered: remembered, mayWrite: mayWrite)
+                }
+            }
+        }.value
+        switch result {
+        case .success(let restored?):
+            emit(.devMode(.init(.restored, container: restored.container, kept: restored.kept)))
+            await removeProgram(restored.program)
+        case .failure(let error as KubeError) where error.isNotFound:
+            if let remembered { await removeProgram(remembered.program) }
+        // Where nothing was changed, nothing is left.
+        case .failure(let error) where remembered != nil || error is LoopFailure:
+            emit(
+                .failed(
+                    LoopEvent.Failure(
+                        "dev mode: \(workload) is still in it: \((error as? LoopFailure)?.failure.summary ?? "\(error)")",
+                        nextStep: "undo it: loopd restore")))
+        case .success(nil), .failure: break
+        }
+    }
+
+    /// Deletes the helper's program where no workload uses it any more.
+    private func removeProgram(_ program: String) async {
+        let configMap = ProgramConfigMap(client: client, namespace: namespace)
+        await Task {
+            // What stays does no harm, and goes with the next workload that leaves dev mode.
+            try? await KubeClient.within(.seconds(1), "clean up") { try await configMap.removeIfUnused(program) }
+        }.value
+    }
+}
+
+extension Result where Failure == any Error {
+    /// What an asynchronous call returns or throws.
+    fileprivate init(_ body: () async throws -> Success) async {
+        do { self = .success(try await body()) } catch { self = .failure(error) }
+    }
+}

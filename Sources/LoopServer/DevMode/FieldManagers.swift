@@ -1,0 +1,53 @@
+internal import JSON
+
+/// Who has set which fields of an object, as its `managedFields` tell.
+enum FieldManagers {
+    /// The name that loopd's own writes have.
+    static let own = "loopd"
+
+    /// Who took changes back: of those who own one of the fields, the one who wrote last; else whoever wrote last.
+    static func reverter(of lost: [TemplateChange], in workload: JSON) -> String? {
+        let others = (workload.at("metadata", "managedFields")?.array ?? []).filter { entry in
+            entry["manager"]?.string != own && entry["subresource"]?.string == nil
+        }
+        let owners = others.filter { entry in
+            let fields = entry.at("fieldsV1", "f:spec", "f:template", "f:spec")
+            return lost.contains { owns($0.path, fields) }
+        }
+        return newest(owners.isEmpty ? others : owners)?["manager"]?.string
+    }
+
+    private static func newest(_ entries: [JSON]) -> JSON? {
+        entries.max { ($0["time"]?.string ?? "") < ($1["time"]?.string ?? "") }
+    }
+
+    /// Whether a field, or the whole that it is a part of, is in a set of fields.
+    private static func owns(_ path: TemplatePath, _ fields: JSON?) -> Bool {
+        guard var fields else { return false }
+        for step in path.steps {
+            // A leaf stands for everything below.
+            if fields.object?.isEmpty == true { return true }
+            let key =
+                switch step {
+                case .key(let key): "f:\(key)"
+                case .element(let key, let name): "k:\(([key: .string(name)] as JSON).text)"
+                }
+            guard let inner = fields[key] else { return false }
+            fields = inner
+        }
+        return true
+    }
+
+    /// The patch that lets go of every field that loopd has set, so that nobody's later apply meets a conflict; `nil` where
+    /// it has none.
+    static func release(of workload: JSON) -> JSON? {
+        guard let entries = workload.at("metadata", "managedFields")?.array else { return nil }
+        let others = entries.filter { $0["manager"]?.string != own }
+        // An empty list would mean that everything is forgotten.
+        guard others.count < entries.count, !others.isEmpty else { return nil }
+        return [
+            DevWorkload.version(of: workload),
+            ["op": "replace", "path": "/metadata/managedFields", "value": .array(others)],
+        ]
+    }
+}

@@ -1,0 +1,66 @@
+public import JSON
+
+/// What `loopd restore` has done.
+public struct RestoreReport: Equatable, Sendable {
+    /// One workload that was in dev mode.
+    public struct Entry: Equatable, Sendable {
+        /// The workload: `deployment/web`.
+        public var target: String
+        /// The service of `loop.json` that it is; `nil` where the file does not name it.
+        public var service: String?
+        /// The container that the helper ran.
+        public var container: String?
+        /// Fields that somebody else has changed, and that stay.
+        public var kept: [String] = []
+        /// Why it still is in dev mode.
+        public var problem: String?
+    }
+
+    /// The kubeconfig's context.
+    public var context: String
+    /// The namespace.
+    public var namespace: String
+    /// What the cluster said instead of answering; `nil` when it did answer.
+    public var unreachable: String?
+    /// The workloads that were in dev mode.
+    public var workloads: [Entry] = []
+
+    /// A report about nothing yet.
+    public init(context: String, namespace: String, unreachable: String? = nil) {
+        self.context = context
+        self.namespace = namespace
+        self.unreachable = unreachable
+    }
+
+    /// The report for people.
+    public var lines: [String] {
+        if let unreachable { return ["✗ \(Printable.text(unreachable))"] }
+        guard !workloads.isEmpty else { return ["nothing is in dev mode in namespace \(Printable.text(namespace))"] }
+        return workloads.map { entry in
+            if let problem = entry.problem { return Printable.text("✗ \(entry.target): \(problem)") }
+            let kept = entry.kept.isEmpty ? "" : "; kept what others changed: \(entry.kept.joined(separator: ", "))"
+            return Printable.text("\(entry.target) is out of dev mode (container \(entry.container ?? ""))\(kept)")
+        }
+    }
+
+    /// The report as one JSON object, the form of `--output json`.
+    public var json: JSON {
+        var object = JSONObject()
+        object["context"] = .string(context)
+        object["namespace"] = .string(namespace)
+        object["reachable"] = .bool(unreachable == nil)
+        object["reason"] = unreachable.map(JSON.string)
+        object["workloads"] = .array(
+            workloads.map { entry in
+                var object = JSONObject()
+                object["target"] = .string(entry.target)
+                object["service"] = entry.service.map(JSON.string)
+                object["restored"] = .bool(entry.problem == nil)
+                object["container"] = entry.container.map(JSON.string)
+                object["kept"] = entry.kept.isEmpty ? nil : .array(entry.kept.map(JSON.string))
+                object["problem"] = entry.problem.map(JSON.string)
+                return .object(object)
+            })
+        return .object(object)
+    }
+}

@@ -1,0 +1,88 @@
+internal import JSON
+
+extension SessionRun {
+    /// Takes the chosen services' workloads out of dev mode, or with `all` every one of the namespace that is in it.
+    func restore(all: Bool) async -> (RestoreReport, Outcome) {
+        var report = RestoreReport(context: configuration.cluster.context ?? "", namespace: configuration.namespace)
+        let connection: ClusterConnection
+        do {
+            connection = try await ClusterConnection.open(configuration.cluster, programs: options.programs)
+        } catch let error as ClusterError {
+            report.unreachable = error.description
+            return (report, .cluster)
+        } catch {
+            return (report, .interrupted)
+        }
+        report.context = connection.context.name
+        let client = connection.client
+        var programs: Set<String> = []
+        do {
+            for (service, kind, name) in all ? try await everyWorkload(client) : chosenWorkloads {
+                let (entry, program) = await restore(service, kind, name, client)
+                if let entry { report.workloads.append(entry) }
+                if let program { programs.insert(program) }
+            }
+            for program in programs {
+                try? await ProgramConfigMap(client: client, namespace: configuration.namespace).removeIfUnused(program)
+            }
+        } catch {
+            report.workloads.append(.init(target: "namespace \(configuration.namespace)", problem: "\(error)"))
+        }
+        await connection.close()
+        return (report, report.workloads.allSatisfy { $0.problem == nil } ? .done : .failed)
+    }
+
+    private typealias Named = (service: String?, kind: WorkloadKind, name: String)
+
+    private var chosenWorkloads: [Named] {
+        configuration.services.filter(isChosen).compactMap { service in
+            guard case .workload(let kind, let name) = service.target else { return nil }
+            return (service.name, kind, name)
+        }
+    }
+
+    private func everyWorkload(_ client: KubeClient) async throws -> [Named] {
+        var found: [Named] = []
+        for kind in WorkloadKind.allCases {
+            let list = try await client.list(.init(kind.resource, namespace: configuration.namespace))
+            for object in list.items where object["metadata"]?.strings("annotations")[DevRecord.annotation] != nil {
+                let name = object.at("metadata", "name")?.string ?? ""
+                let service = configuration.services.first { $0.target == .workload(kind, name: name) }
+                found.append((service?.name, kind, name))
+            }
+        }
+        return found
+    }
+
+    /// Restores one workload; nothing is reported of one that is not in dev mode.
+    private func restore(
+        _ service: String?, _ kind: WorkloadKind, _ name: String, _ client: KubeClient
+    ) async -> (RestoreReport.Entry?, program: String?) {
+        let namespace = configuration.namespace
+        var entry = RestoreReport.Entry(target: "\(kind.rawValue)/\(name)", service: service)
+        let keeper = LeaseKeeper(client, kind, name: name, namespace: namespace, session: SessionRun.randomName())
+        do {
+            let object = try await client.get(kind.resource, name, namespace: namespace)
+            guard object["metadata"]?.strings("annotations")[DevRecord.annotation] != nil else { return (nil, nil) }
+            try await keeper.take(takeOver: options.takeOver)
+            let restored = try await DevRestore(client: client, namespace: namespace).restore(kind, name)
+            await keeper.release()
+            guard let restored else { return (nil, nil) }
+            entry.container = restored.container
+            entry.kept = restored.kept
+            return (entry, restored.program)
+        } catch let error as KubeError where error.isNotFound {
+            return (nil, nil)
+        } catch let held as LeaseHeld {
+            entry.problem = "\(held.description): end that loopd, or undo it in spite of it with --take-over"
+        } catch let failure as LoopFailure {
+            await keeper.release()
+            entry.problem = [failure.failure.summary, failure.failure.nextStep].compactMap { $0 }.joined(
+                separator: "; ")
+        } catch {
+            await keeper.release()
+            entry.problem = "\(error)"
+        }
+        return (entry, nil)
+    }
+}

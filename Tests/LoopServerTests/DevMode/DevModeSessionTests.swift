@@ -1,0 +1,212 @@
+import HTTP
+import JSON
+@testable import LoopServer
+import Reactor
+import Synchronization
+import Testing
+
+@Suite("A session's dev mode", .timeLimit(.minutes(1))) struct DevModeSessionTests {
+    /// A session on a stored Deployment, and what it says.
+    private func withSession(
+        _ stored: StoredDeployment = StoredDeployment(),
+        _ body: (DevModeSession, StoredDeployment, @Sendable () -> [LoopEvent.Kind]) async throws -> Void
+    ) async throws {
+        try await withAPI({ try await stored.handle($0) }) { client, _ in
+            let said = Mutex<[LoopEvent.Kind]>([])
+            var service = Service(name: "app", root: "/project")
+            service.target = .workload(.deployment, name: "app")
+            service.dev = DevMode()
+            let pods = KubePods(
+                client: client, namespace: "d", kubectl: Kubectl(program: "/bin/false"), leash: "/bin/false")
+            let inputs = DevInputs(
+                service: service, dev: DevMode(), plan: ServicePlan(service, project: "/project"), pods: pods,
+                programs: Programs.find())
+            let session = DevModeSession(.keep(inputs), .deployment, "app", client: client, namespace: "d") { kind in
+                said.withLock { $0.append(kind) }
+            }
+            try await body(session, stored) { said.withLock { $0 } }
+        }
+    }
+
+    private func changes(_ said: [LoopEvent.Kind]) -> [LoopEvent.DevModeChange.What] {
+        said.compactMap { if case .devMode(let change) = $0 { change.what } else { nil } }
+    }
+
+    private func failures(_ said: [LoopEvent.Kind]) -> [String] {
+        said.compactMap { if case .failed(let failure) = $0 { failure.summary } else { nil } }
+    }
+
+    @Test("it enters in spite of conflicts, tells of the rollout once, and leaves nothing behind")
+    func wholeWay() async throws {
+        try await withSession { session, stored, said in
+            let before = stored.object
+            stored.set { $0.conflicts = 2 }
+            try await session.hold(before)
+            #expect(stored.now.patches == 1)
+            #expect(stored.now.configMaps.count == 1)
+            let record = try #require(DevRecord(of: stored.object))
+            #expect(record.isHeld(by: stored.object))
+            #expect(record.program == stored.now.configMaps.first)
+            #expect(said().isEmpty)
+            await session.tellRunning()
+            await session.tellRunning()
+            #expect(changes(said()) == [.entered])
+            // Its own writes, seen late, and those of others that take nothing back.
+            try await session.hold(before)
+            stored.write { $0["spec"]?["replicas"] = 4 }
+            try await session.hold(stored.object)
+            #expect(stored.now.patches == 1)
+
+            await session.leave { _ in true }
+            #expect(changes(said()) == [.entered, .restored])
+            #expect(stored.object.podSpec == before.podSpec)
+            #expect(stored.object.at("spec", "replicas") == 4)
+            #expect(stored.object.at("metadata", "annotations")?[DevRecord.annotation] == nil)
+            #expect(stored.now.configMaps.isEmpty)
+        }
+    }
+
+    @Test("what a killed session left is taken up without a write; another helper's is entered anew in one")
+    func takenUp() async throws {
+        let stored = StoredDeployment()
+        try await withSession(stored) { session, _, _ in try await session.hold(stored.object) }
+        let left = stored.object
+        try await withSession(stored) { session, _, said in
+            try await session.hold(stored.object)
+            #expect(stored.object == left)
+            #expect(changes(said()) == [.takenUp])
+        }
+        let older = StoredDeployment(try DevFixture.enter(DevFixture.deployment(), DevFixture.inputs()))
+        try await withSession(older) { session, stored, _ in
+            try await session.hold(stored.object)
+            #expect(stored.now.patches == 1)
+            #expect(stored.object.podSpec == left.podSpec)
+            await session.leave { _ in true }
+            #expect(stored.object.podSpec == DevFixture.deployment().podSpec)
+        }
+    }
+
+    @Test("a foreign revert is named and healed twice, each counted once; then the workload is left alone")
+    func reverts() async throws {
+        try await withSession { session, stored, said in
+            let original = stored.object
+            try await session.hold(original)
+            func revert(_ manager: String) async throws {
+                stored.write(as: manager) { $0.podSpec = original.podSpec }
+                let seen = stored.object
+                try await session.hold(seen)
+                // The same state again is no news.
+                try await session.hold(seen)
+            }
+            try await revert("argo")
+            try await revert("helm")
+            let managers = said().compactMap { kind -> String? in
+                guard case .devMode(let change) = kind, change.what == .reverted else { return nil }
+                return change.by
+            }
+            #expect(managers == ["argo", "helm"])
+            #expect(stored.now.patches == 3)
+            #expect(failures(said()).isEmpty)
+            try await revert("argo")
+            #expect(stored.now.patches == 3)
+            #expect(failures(said()).count == 1)
+            #expect(failures(said()).first?.contains("argo took it back a third time") == true)
+            await session.leave { _ in true }
+            #expect(stored.object.podSpec == original.podSpec)
+        }
+    }
+
+    @Test("another image is followed, and a workload that was made anew is entered, without anyone being blamed")
+    func followed() async throws {
+        try await withSession { session, stored, said in
+            let original = stored.object
+            try await session.hold(original)
+            stored.write { object in object.podSpec.change("app", in: "containers") { $0["image"] = "registry/app:2" } }
+            try await session.hold(stored.object)
+            #expect(DevRecord(of: stored.object)?.image == "registry/app:2")
+            stored.write { object in
+                object = original
+                object["metadata"]?["uid"] = "u2"
+                object["metadata"]?["resourceVersion"] = "100"
+            }
+            try await session.hold(stored.object)
+            #expect(DevRecord(of: stored.object)?.isHeld(by: stored.object) == true)
+            #expect(!changes(said()).contains(.reverted))
+        }
+    }
+
+    // MARK: - Refusals
+
+    struct Refusal: Sendable, CustomTestStringConvertible {
+        let testDescription: String
+        var pod: @Sendable (Bool) -> String? = { _ in nil }
+        var patch: (code: Int, message: String)?
+        /// What it says; `nil` where dev mode works in spite of it.
+        let line: String?
+    }
+
+    @Test(
+        "a refusal is one line, and changes nothing",
+        arguments: [
+            Refusal(
+                testDescription: "Pod Security",
+                pod: { $0 ? "pods \"app-\" is forbidden: violates PodSecurity \"restricted:latest\": x" : nil },
+                line: "dev mode: Pod Security refuses its pods; nothing was changed"),
+            Refusal(
+                testDescription: "a quota",
+                pod: { $0 ? "pods \"app-\" is forbidden: exceeded quota: q, requested: limits.cpu=1" : nil },
+                line: "dev mode: a resource quota refuses its pods; nothing was changed"),
+            Refusal(
+                testDescription: "a quota that its own pods use up",
+                pod: { _ in "pods \"app-\" is forbidden: exceeded quota: q, requested: pods=1" }, line: nil),
+            Refusal(
+                testDescription: "a webhook",
+                pod: { _ in "admission webhook \"policy.example.org\" denied the request: no" },
+                line: "dev mode: the admission webhook policy.example.org refuses its pods; nothing was changed"),
+            Refusal(
+                testDescription: "nobody may make pods",
+                pod: { _ in "pods is forbidden: User \"u\" cannot create resource \"pods\" in API group \"\"" },
+                line: nil),
+            Refusal(
+                testDescription: "nobody may patch it", patch: (403, "deployments.apps \"app\" is forbidden"),
+                line: "dev mode: deployment/app cannot be changed: deployments.apps \"app\" is forbidden"),
+        ])
+    func refusals(_ refusal: Refusal) async throws {
+        try await withSession { session, stored, said in
+            stored.set { state in
+                state.podRefusal = refusal.pod
+                state.patchRefusal = refusal.patch
+            }
+            let before = stored.object
+            try await session.hold(before)
+            try await session.hold(before)
+            #expect(failures(said()) == [refusal.line].compactMap { $0 })
+            #expect((stored.object == before) == (refusal.line != nil))
+            // The service goes on with the pods that there are.
+            #expect(await session.admits(PodState([:])) == (refusal.line != nil))
+        }
+    }
+
+    @Test("the record of another version is left to the loopd that wrote it")
+    func otherVersion() async throws {
+        var object = DevFixture.deployment()
+        object["metadata"]?["annotations"] = [DevRecord.annotation: #"{"version":99}"#]
+        try await withSession(StoredDeployment(object)) { session, stored, said in
+            try await session.hold(stored.object)
+            #expect(failures(said()).first?.contains("not of this version of loopd") == true)
+            await session.leave { _ in true }
+            #expect(stored.object == object)
+        }
+    }
+
+    @Test("a workload that another loopd has taken over stays in dev mode")
+    func takenOver() async throws {
+        try await withSession { session, stored, said in
+            try await session.hold(stored.object)
+            let inside = stored.object
+            await session.leave { _ in false }
+            #expect(stored.object == inside)
+            #expect(!changes(said()).contains(.restored))
+        }
+    }
+}
