@@ -40,6 +40,15 @@ final class Console: Sendable {
         }
     }
 
+    /// Writes a question to standard error, behind which the answer is typed.
+    func prompt(_ question: String) {
+        transient.withLock { isPending in
+            if isPending { write(Console.clearLine, to: STDOUT_FILENO) }
+            isPending = false
+            write(question, to: STDERR_FILENO)
+        }
+    }
+
     /// Writes lines to standard error.
     func complain(_ lines: [String]) {
         guard !lines.isEmpty else { return }

@@ -8,12 +8,13 @@ struct PageTests {
     private static let root = String(#filePath.dropLast("/Tests/EndToEndTests/PageTests.swift".count))
     private static let pages = [
         "README.md", "samples/hello/README.md", "docs/events.md", "docs/loop-json.md", "docs/sync.md",
-        "docs/troubleshooting.md", "docs/playground.md", "docs/dev-mode.md",
+        "docs/troubleshooting.md", "docs/playground.md", "docs/dev-mode.md", "samples/nix/README.md", "docs/nix.md",
     ]
     /// What changes the machine, or builds: `make test` and `make demo` themselves do the same.
     private static let others: Set<String> = ["make", "apt-get", "sysctl"]
     /// What goes on until Ctrl-C, and what it says when it works.
     private static let endless = [
+        ("loopd watch --file samples/nix", "greeter   connected to"),
         ("jq", "[\"hello\","), ("loopd watch", "1 file → 1 pod"), ("kubectl logs -f", "waiting for /srv/hello"),
     ]
 
@@ -28,9 +29,10 @@ struct PageTests {
         let project = try Project()
         try await Child.succeed(["cp", "-r", "\(Self.root)/loop.json", "\(Self.root)/samples", project.path])
         let state = "\(project.path)-state"
+        let store = try PrivateStore()
         let bin = Built.loopd.split(separator: "/").dropLast().map { "/\($0)" }.joined()
-        let variables = environment(
-            with: ["LOOPD_STATE_DIR": state, "PATH": "\(bin):\(variable("PATH") ?? "")", "KUBECONFIG": ""])
+        let own = ["LOOPD_STATE_DIR": state, "PATH": "\(bin):\(variable("PATH") ?? "")", "KUBECONFIG": ""]
+        let variables = environment(with: store.environment.merging(own) { $1 })
         func shell(_ script: String) -> Launch {
             // To a terminal jq writes each line as it comes, into a pipe only when it is asked to.
             let jq = "jq() { command jq --unbuffered \"$@\"; }\n"

@@ -10,7 +10,8 @@ struct DocumentationTests {
     private static let pages = [
         "README.md", "CONTRIBUTING.md", "samples/hello/README.md", "docs/loop-json.md", "docs/sync.md",
         "docs/playground.md",
-        "docs/events.md", "docs/troubleshooting.md", "docs/dev-mode.md", "samples/supervisor/README.md",
+        "docs/events.md", "docs/troubleshooting.md", "docs/dev-mode.md", "samples/supervisor/README.md", "docs/nix.md",
+        "samples/nix/README.md",
     ]
 
     private static func text(_ page: String) throws -> String {
@@ -42,6 +43,7 @@ struct DocumentationTests {
 
     /// Commands of other programs, each of which a test, the demo or the build runs in this form.
     private static let known: Set<String> = [
+        "eval \"$(loopd env --file samples/nix)\"", "kubectl logs deployment/greeter -n greeter",
         "eval \"$(loopd env)\"", "kubectl logs -f deployment/hello -n hello", "kubectl get pods -A",
         "apt-get install runc", "kubectl logs -f deployment/supervisor -n supervisor",
         "cc -O2 -static -o supervisor supervisor.c", "eval \"$(loopd env --file distroless.json)\"",

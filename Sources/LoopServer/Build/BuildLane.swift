@@ -1,28 +1,44 @@
 internal import Reactor
 
+/// What a build is run by, where that is more than the build's own command.
+///
+/// What it prints as standard output is its answer, and is shown to nobody.
+struct BuildTool: Sendable {
+    /// The command line, made anew for each run.
+    let command: @Sendable () async -> [String]
+    /// What its errors mean, of which it gets the last lines; `nil` where that is not known.
+    let diagnose: @Sendable (ExitStatus, [String]) -> LoopEvent.Failure?
+}
+
 /// One build: runs when its inputs have changed, and starts over when they change while it runs.
 actor BuildLane {
+    /// What a successful build is followed by: when the change began that was built, when the build ended, and what its
+    /// tool answered; false when that has failed.
+    typealias Success = @Sendable (_ firstEvent: UInt64, _ ended: UInt64, _ answer: [UInt8]) async -> Bool
+
     let build: Build
+    private let tool: BuildTool?
     private let leash: String
     /// How long a build that is obsolete may take to end by itself, in milliseconds.
     private let grace: Int
     private let emit: @Sendable (LoopEvent.Kind) -> Void
-    private let onSuccess: @Sendable (_ firstEvent: UInt64, _ ended: UInt64) async -> Void
+    private let onSuccess: Success
     private let gate = Gate()
     /// When the first change began that no finished build contains yet; nanoseconds of `CLOCK_MONOTONIC`.
     private var pending: UInt64?
     private var running: Child?
     private var isBusy = false
     private var waiters: [CheckedContinuation<Void, Never>] = []
-    /// Whether the last build that ran to its end has succeeded.
+    /// Whether the last build that ran to its end has succeeded, and what followed it.
     private(set) var hasSucceeded = true
 
     /// A build that waits for its first `trigger`; `onSuccess` is awaited before the next one starts.
     init(
-        _ build: Build, leash: String, grace: Int = 2000, emit: @escaping @Sendable (LoopEvent.Kind) -> Void,
-        onSuccess: @escaping @Sendable (_ firstEvent: UInt64, _ ended: UInt64) async -> Void
+        _ build: Build, tool: BuildTool? = nil, leash: String, grace: Int = 2000,
+        emit: @escaping @Sendable (LoopEvent.Kind) -> Void, onSuccess: @escaping Success
     ) {
         self.build = build
+        self.tool = tool
         self.leash = leash
         self.grace = grace
         self.emit = emit
@@ -74,12 +90,17 @@ actor BuildLane {
         emit(.building(name: build.title, again: isAgain))
         let started = monotonicNow()
         var tail: [String] = []
+        var answer: [UInt8] = []
         let status: ExitStatus
         do {
-            status = try await execute { line in
-                tail.append(line)
-                if tail.count > 20 { tail.removeFirst() }
-                emit(.buildOutput(line: line))
+            status = try await execute { output in
+                switch output {
+                case .answer(let bytes): answer += bytes
+                case .line(let line):
+                    tail.append(line)
+                    if tail.count > BuildLane.remembered { tail.removeFirst() }
+                    emit(.buildOutput(line: line))
+                }
             }
         } catch {
             hasSucceeded = false
@@ -95,12 +116,21 @@ actor BuildLane {
         hasSucceeded = status.isSuccess
         guard status.isSuccess else { return emit(.failed(failure(status, tail))) }
         emit(.built(name: build.title, milliseconds: Double(ended - started) / 1e6))
-        await onSuccess(firstEvent, ended)
+        hasSucceeded = await onSuccess(firstEvent, ended, answer)
     }
 
-    private func execute(_ each: (String) -> Void) async throws -> ExitStatus {
+    /// How many lines of what a build prints are looked through for the cause of its failure.
+    private static let remembered = 200
+
+    private enum Output: Sendable {
+        case line(String)
+        case answer([UInt8])
+    }
+
+    private func execute(_ each: (Output) -> Void) async throws -> ExitStatus {
+        let command = await tool?.command() ?? build.command
         var launch = Launch(
-            [leash, "--group", "--grace-ms", "\(grace)", "--"] + build.command, directory: build.directory)
+            [leash, "--group", "--grace-ms", "\(grace)", "--"] + command, directory: build.directory)
         if !build.environment.isEmpty {
             launch.environment = ProcessEnvironment.inherited.merging(build.environment) { _, own in own }
         }
@@ -111,7 +141,7 @@ actor BuildLane {
         // Asked for again while it was being started.
         if pending != nil { child.standardInput?.close() }
         return await withTaskCancellationHandler {
-            await BuildLane.lines(of: child, each)
+            await BuildLane.output(of: child, hasAnswer: tool != nil, each)
             return await child.wait()
         } onCancel: {
             child.standardInput?.close()
@@ -119,30 +149,36 @@ actor BuildLane {
     }
 
     private func failure(_ status: ExitStatus, _ tail: [String]) -> LoopEvent.Failure {
+        if let known = tool?.diagnose(status, tail) { return known }
         if status == .exited(127) {
             return LoopEvent.Failure(
                 "build \(build.title): there is no program \(build.command[0])", details: [],
                 nextStep: "install it, or name it as it is called here")
         }
         return LoopEvent.Failure(
-            "build \(build.title) failed: \(status)", details: tail,
+            "build \(build.title) failed: \(status)", details: tail.suffix(20),
             nextStep: "what runs in the containers stays; the next change builds again")
     }
 
     /// Hands on what a child prints, line by line, until it has ended.
     ///
     /// What it left behind may hold its pipes for ever: after its end only what is in them counts.
-    private static func lines(of child: Child, _ each: (String) -> Void) async {
-        let (lines, sink) = AsyncStream.makeStream(of: String.self, bufferingPolicy: .unbounded)
+    private static func output(of child: Child, hasAnswer: Bool, _ each: (Output) -> Void) async {
+        let (output, sink) = AsyncStream.makeStream(of: Output.self, bufferingPolicy: .unbounded)
         let reading = Task {
             await withDiscardingTaskGroup { group in
-                for stream in [child.standardOutput, child.standardError].compactMap(\.self) {
+                for (number, stream) in [child.standardOutput, child.standardError].enumerated() {
+                    guard let stream else { continue }
                     group.addTask {
                         var splitter = LineSplitter()
                         while let bytes = try? await stream.read(), !bytes.isEmpty {
-                            for line in splitter.feed(bytes) { sink.yield(line) }
+                            if number == 0, hasAnswer {
+                                sink.yield(.answer(bytes))
+                            } else {
+                                for line in splitter.feed(bytes) { sink.yield(.line(line)) }
+                            }
                         }
-                        if let rest = splitter.finish() { sink.yield(rest) }
+                        if let rest = splitter.finish() { sink.yield(.line(rest)) }
                     }
                 }
             }
@@ -154,7 +190,7 @@ actor BuildLane {
             try? await Task.sleep(for: .milliseconds(200))
             reading.cancel()
         }
-        for await line in lines { each(line) }
+        for await piece in output { each(piece) }
         ending.cancel()
     }
 }

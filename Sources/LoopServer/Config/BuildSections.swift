@@ -87,7 +87,9 @@ extension ConfigurationReader {
             error(nix, "\"nix\" among other sideloads", hint: "make a rule of its own of it")
             return nil
         }
-        if let profile = keys["profile"] { error(profile, "\"profile\" without \"nix\"") }
+        for key in ["profile", "copyTo"] {
+            if let node = keys[key] { error(node, "\"\(key)\" without \"nix\"") }
+        }
         let isOnNode = choice(keys["on"], ["node", "container"]) == "node"
         if keys["from"] == nil {
             error(node, "\"from\" is missing", hint: "what the build makes: \"from\": \"target/debug/server\"")

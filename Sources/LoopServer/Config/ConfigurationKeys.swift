@@ -32,7 +32,7 @@ struct ConfigurationKeys: Sendable {
     static let build = ConfigurationKeys(
         section: "build", known: ["run", "dir", "env", "watch"], later: [])
     static let sideload = ConfigurationKeys(
-        section: "sideload", known: ["from", "to", "on", "nix", "profile"], later: [])
+        section: "sideload", known: ["from", "to", "on", "nix", "profile", "copyTo"], later: [])
     static let nix = ConfigurationKeys(
         section: "nix", known: ["flake", "file", "attribute", "args"], later: [])
     static let deploy = ConfigurationKeys(

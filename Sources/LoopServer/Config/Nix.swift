@@ -29,11 +29,14 @@ public struct Closure: Equatable, Sendable {
     public var installable: Installable
     /// The absolute path in the container of the link that is pointed at the output; `nil` makes none.
     public var profile: String?
+    /// The store that nodes can reach and that the closure is copied to, for volumes of nix-csi; `nil` copies nothing.
+    public var copyTo: String?
 
     /// A closure and its link.
-    public init(_ installable: Installable, profile: String? = nil) {
+    public init(_ installable: Installable, profile: String? = nil, copyTo: String? = nil) {
         self.installable = installable
         self.profile = profile
+        self.copyTo = copyTo
     }
 }
 

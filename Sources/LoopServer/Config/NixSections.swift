@@ -13,8 +13,19 @@ extension ConfigurationReader {
         if let node = keys["profile"], let profile, profile == "/" || profile.hasPrefix("/nix/store/") {
             error(node, "\"\(profile)\" is no place for a link", hint: "for example \"/nix/var/nix/profiles/app\"")
         }
+        let copyTo = keys["copyTo"].flatMap { store($0) }
         guard let node = keys["nix"], let installable = installable(node, root: root) else { return nil }
-        return Closure(installable, profile: profile)
+        return Closure(installable, profile: profile, copyTo: copyTo)
+    }
+
+    /// The address of a store.
+    private mutating func store(_ node: Node) -> String? {
+        guard let text = string(node) else { return nil }
+        guard text.contains("://") else {
+            error(node, "\"\(text)\" is no store", hint: "for example \"ssh-ng://root@node\", as in `nix copy --to`")
+            return nil
+        }
+        return text
     }
 
     /// A rule's `deploy`.

@@ -47,6 +47,14 @@ public struct Rule: Equatable, Sendable {
 
     /// Where matching files go; `nil` for a rule that does not sync.
     public var sync: Sync? { if case .sync(let sync) = action { sync } else { nil } }
+    /// Whether it brings something into containers: what goes to a store that nodes read comes there by volumes.
+    var entersContainers: Bool {
+        switch action {
+        case .deploy: false
+        case .closure(let closure): closure.copyTo == nil
+        case .sync, .sideload: true
+        }
+    }
     /// Whether it concerns containers, so that its service has to say which.
     var needsPods: Bool { if case .deploy = action { false } else { true } }
     /// Whether it brings files onto nodes, not into containers.

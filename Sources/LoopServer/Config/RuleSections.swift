@@ -38,6 +38,9 @@ extension ConfigurationReader {
                         node, "\"watch\" is missing",
                         hint: "what it is built from: \"watch\": [\"**/*.nix\", \"flake.lock\", \"src/**\"]")
                 }
+                if let then = keys["then"], sideload.value.memberKeys.contains("copyTo") {
+                    error(then, "\"then\" beside \"copyTo\"", hint: "a volume that changes makes new pods")
+                }
                 return section(sideload, .sideload).flatMap { closure($0, root: root) }
                     .map { Rule(watch: watch, action: .closure($0), then: then) }
             }

@@ -41,6 +41,11 @@ extension ConfigurationReader {
         let isInDevMode = keys["dev"].map { $0.value.kind != .bool(false) } ?? false
         for (number, rule) in (elements(keys["rules"]) ?? []).enumerated() {
             guard let read = self.rule(rule, root: root, name: "\(name)/rules[\(number)]") else { continue }
+            if !read.needsPods, service.rules.contains(where: { !$0.needsPods }) {
+                error(
+                    rule, "a second \"deploy\" in one service",
+                    hint: "make a service of its own of it: what has left the manifests is known service by service")
+            }
             service.rules.append(read)
             if let sync = read.sync { claim(sync, in: rule, by: service) }
             checkRestarts(rule, read, isInDevMode: isInDevMode)

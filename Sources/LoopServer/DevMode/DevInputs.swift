@@ -7,6 +7,8 @@ struct DevInputs: Sendable {
     let plan: ServicePlan
     let pods: KubePods
     let programs: Programs
+    /// Where the nodes find images whose name has no registry.
+    var registry: String?
 
     /// What dev mode of a workload needs, and the program that its pods mount.
     ///
@@ -28,7 +30,7 @@ struct DevInputs: Sendable {
         let decidesUser = SeededVolumes.canWriteImage(
             target, pod: template["spec"] ?? .null, image: ImageConfiguration(user: "unknown"))
         guard isNeeded || !decidesUser else { return (inputs, program) }
-        inputs.image = await ImageLookup(leash: pods.leash, architecture: architecture)
+        inputs.image = await ImageLookup(leash: pods.leash, architecture: architecture, registry: registry)
             .configuration(of: image, isNeeded: isNeeded)
         if inputs.image == nil, isRunning {
             let running = RunningContainer(pods: pods, programs: programs)

@@ -61,8 +61,9 @@ actor DevModeSession {
 
     /// Does what the workload's newest state asks for; the caller holds its lease.
     ///
-    /// Returns when that is done, or given up in a line; throws only when cancelled.
-    func hold(_ object: JSON) async throws {
+    /// Returns when that is done, or given up in a line; throws only when cancelled. What only a container can tell waits
+    /// until one is running.
+    func hold(_ object: JSON, isRunning: Bool = true) async throws {
         switch purpose {
         case .use: return
         case .clear:
@@ -71,7 +72,7 @@ actor DevModeSession {
             if let record = DevRecord(of: object) { await undo(record) }
         case .keep(let inputs):
             switch state {
-            case .outside: try await enter(inputs)
+            case .outside: try await enter(inputs, isRunning: isRunning)
             case .leftAlone: return
             case .inside(let record, let uid, let version):
                 // What is older than what was written last says nothing.
@@ -132,7 +133,7 @@ actor DevModeSession {
 
     // MARK: - Entering
 
-    private func enter(_ inputs: DevInputs) async throws {
+    private func enter(_ inputs: DevInputs, isRunning: Bool = true) async throws {
         var backoff = Backoff(first: .milliseconds(10), limit: .seconds(10))
         var isTold = false
         while true {
@@ -143,6 +144,9 @@ actor DevModeSession {
                 return emit(.detail("dev mode: the image of \(workload) runs the helper by itself"))
             } catch let failure as LoopFailure {
                 return giveUp(failure.failure)
+            } catch let unknown as DevTemplate.CommandUnknown {
+                // The first container that runs will tell.
+                return isRunning ? giveUp(unknown.failure) : ()
             } catch let error as KubeError where error.isNotFound {
                 // Gone since: the watch tells, and tells when it is back.
                 return

@@ -46,7 +46,12 @@ struct DevTemplate {
     /// The container's image has the helper and its command runs it: there is nothing to change.
     struct SupervisedByImage: Error {}
 
-    /// Throws `LoopFailure` where there is no such container, or nobody knows its command, or `SupervisedByImage`.
+    /// Nobody knows what the container runs, unless it can be looked into.
+    struct CommandUnknown: Error {
+        let failure: LoopEvent.Failure
+    }
+
+    /// Throws `LoopFailure` where there is no such container, `CommandUnknown`, or `SupervisedByImage`.
     init(_ template: JSON, _ inputs: Inputs) throws {
         let original = template["spec"] ?? .null
         spec = original
@@ -151,7 +156,7 @@ struct DevTemplate {
                 ImageConfiguration.escaped(image.entrypoint) + (arguments ?? ImageConfiguration.escaped(image.command))
             if !words.isEmpty { return words }
         }
-        throw LoopFailure(
+        throw CommandUnknown(
             failure: LoopEvent.Failure(
                 "dev mode: nobody knows what image \(container["image"]?.string ?? "") runs",
                 nextStep: "set \"command\" in the service's \"dev\", or in the container's manifest"))

@@ -8,12 +8,14 @@ struct ImageLookup: Sendable {
     let leash: String
     /// In Kubernetes' names, for images of several architectures.
     let architecture: String
+    /// Where the nodes find images whose name has no registry, as host and port; `nil` where that is nowhere near.
+    var registry: String?
 
     /// What the image says; `nil` where nobody here can tell.
     ///
     /// - Parameter isNeeded: whether it is worth to ask a registry elsewhere.
     func configuration(of image: String, isNeeded: Bool) async -> ImageConfiguration? {
-        let name = ImageName(image)
+        let name = ImageName(registry.map { ImageName(image).registry.isEmpty ? "\($0)/\(image)" : image } ?? image)
         if let found = try? await fromRegistry(name) { return found }
         for program in ["docker", "podman"] {
             let output = try? await run([program, "image", "inspect", image])

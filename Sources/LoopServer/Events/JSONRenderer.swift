@@ -19,7 +19,9 @@ extension LoopEvent {
         switch kind {
         case .started: "started"
         case .watching: "watching"
+        case .diff: "diff"
         case .deployed: "deployed"
+        case .rolledOut: "rolledOut"
         case .connected: "connected"
         case .leftAlone: "leftAlone"
         case .landed: "landed"
@@ -51,6 +53,9 @@ extension LoopEvent {
             [("folders", .integer(Int64(folders))), ("milliseconds", number(milliseconds))]
         case .deployed(let objects, let milliseconds):
             [("objects", strings(objects)), ("milliseconds", number(milliseconds))]
+        case .diff(let lines): [("lines", strings(lines))]
+        case .rolledOut(let workloads, let milliseconds):
+            [("workloads", strings(workloads)), ("milliseconds", number(milliseconds))]
         case .connected(let pods, let container, let way):
             [("pods", strings(pods)), ("container", .string(container)), ("way", .string(way))]
         case .leftAlone(let paths, let total): [("paths", strings(paths)), ("total", .integer(Int64(total)))]

@@ -23,8 +23,12 @@ public struct LoopEvent: Equatable, Sendable {
         case started(project: String, context: String, namespace: String)
         /// Every folder is watched.
         case watching(folders: Int, milliseconds: Double)
+        /// What a deployment is about to change, line by line.
+        case diff(lines: [String])
         /// Manifests were applied, or found unchanged.
         case deployed(objects: [String], milliseconds: Double)
+        /// Workloads that were applied run.
+        case rolledOut(workloads: [String], milliseconds: Double)
         /// The service's containers are reached.
         case connected(pods: [String], container: String, way: String)
         /// Paths in the container that differ and are not loopd's to touch; at most a few, and how many there are.

@@ -42,6 +42,9 @@ public struct TextRenderer: Sendable {
         case .deployed(let objects, let milliseconds):
             let text = objects.isEmpty ? "manifests are unchanged" : "applied \(list(objects))"
             return line(event, text, figure: milliseconds)
+        case .diff(let lines): return render(lines, event)
+        case .rolledOut(let workloads, let milliseconds):
+            return line(event, "rolled out \(list(workloads))", figure: milliseconds)
         case .connected(let pods, let container, let way):
             return line(event, "connected to \(list(pods)) (container \(container), \(way))")
         case .leftAlone(let paths, let total):
@@ -93,6 +96,16 @@ public struct TextRenderer: Sendable {
         let legs = [("detect", landed.legs.detect), ("stage", landed.legs.stage), ("commit", landed.legs.commit)]
         let times = legs.map { "\($0.0) \(Figures.duration(milliseconds: $0.1))" }.joined(separator: ", ")
         rendering.lines.append(indented(event, times))
+        return rendering
+    }
+
+    /// What was there is red, what comes is green, and what changes has both.
+    private func render(_ diff: [String], _ event: LoopEvent) -> Rendering {
+        var rendering = line(event, "changes:")
+        rendering.lines += diff.map { text in
+            let style: Style = text.hasPrefix("+") ? .good : text.hasPrefix("-") ? .failure : .plain
+            return indented(event, text, style)
+        }
         return rendering
     }
 

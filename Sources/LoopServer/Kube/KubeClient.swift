@@ -109,6 +109,28 @@ struct KubeClient: Sendable {
             attempt: "patch \(resource.plural)/\(name)")
     }
 
+    /// Makes an object what it should be, as far as `manager` says what that is, and returns it as it is then.
+    ///
+    /// Fields that others have set to something else are a conflict, unless they are taken with `force`.
+    func apply(
+        _ resource: KubeResource, _ name: String, namespace: String? = nil, _ object: JSON, manager: String,
+        force: Bool = false, dryRun: Bool = false
+    ) async throws -> JSON {
+        let query =
+            [("fieldManager", manager), ("fieldValidation", "Strict"), ("force", force ? "true" : "false")]
+            + (dryRun ? [("dryRun", "All")] : [])
+        return try await call(
+            "PATCH", target(resource.path(namespace: namespace, name: name), query), body: object,
+            type: "application/apply-patch+yaml", attempt: "apply \(resource.plural)/\(name)")
+    }
+
+    /// The resources of a group and version.
+    func resources(group: String, version: String) async throws -> JSON {
+        try await call(
+            "GET", group.isEmpty ? "/api/\(version)" : "/apis/\(group)/\(version)",
+            attempt: "list the kinds of \(group.isEmpty ? version : "\(group)/\(version)")")
+    }
+
     /// Creates an object and returns it as the server completed it.
     func create(
         _ resource: KubeResource, namespace: String? = nil, _ object: JSON, dryRun: Bool = false

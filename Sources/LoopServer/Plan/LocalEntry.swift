@@ -42,6 +42,14 @@ struct LocalEntry: Equatable, Sendable {
             isShared: status.st_mode & S_IFMT == S_IFREG && status.st_nlink > 1)
     }
 
+    /// A symbolic link that is nowhere on this disk.
+    init(linkTo target: String) {
+        kind = .link(target: Array(target.utf8))
+        mode = 0o777
+        modified = 0
+        identity = Identity(inode: 0, changed: 0, isShared: false)
+    }
+
     /// What a walk found; `nil` for what does not travel.
     init?(_ found: TreeEntry) {
         switch found.kind {

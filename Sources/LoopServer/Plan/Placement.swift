@@ -37,6 +37,16 @@ struct BuildOutput: Equatable, Sendable {
     let place: Place
 }
 
+/// A rule that brings what Nix builds into the containers, and where it goes there.
+struct ClosurePlace: Equatable, Sendable {
+    /// The number of the rule.
+    let rule: Int
+    /// The destination that is the containers' store.
+    let store: Int
+    /// The link that is pointed at the output; `nil` for none.
+    let profile: Place?
+}
+
 /// A service's rules in the form that decides about paths: a pure function of `loop.json`.
 ///
 /// Local paths are relative to the project's folder, which is what is watched.
@@ -60,6 +70,8 @@ struct ServicePlan: Sendable {
     let root: RelativePath
     /// What builds make and bring to this plan's places, rule by rule.
     let outputs: [BuildOutput]
+    /// What Nix builds, rule by rule.
+    let closures: [ClosurePlace]
     /// Everything that builds make for the service, relative to the project's folder.
     private let made: [RelativePath]
     /// Whether files that no rule takes are this plan's to name: only one of a service's plans does.
@@ -70,7 +82,9 @@ struct ServicePlan: Sendable {
     /// The plans of a service: for its containers, for the nodes that they run on, or for both.
     static func parts(of service: Service, project: String) -> [ServicePlan] {
         let isOnNodes = service.rules.contains(where: \.isOnNodes)
-        let isInContainers = !isOnNodes || service.rules.contains { $0.needsPods && !$0.isOnNodes }
+        let isInContainers =
+            service.rules.isEmpty || service.dev != nil && !isOnNodes
+            || service.rules.contains { $0.entersContainers && !$0.isOnNodes }
         return (isInContainers ? [ServicePlan(service, project: project)] : [])
             + (isOnNodes
                 ? [ServicePlan(service, part: .nodes, project: project, namesOverlooked: !isInContainers)] : [])
@@ -93,6 +107,7 @@ struct ServicePlan: Sendable {
             return destinations.count - 1
         }
         var outputs: [BuildOutput] = []
+        var closures: [ClosurePlace] = []
         var made: [RelativePath] = []
         rules = service.rules.enumerated().map { rule, about in
             let unplaced = (about.watch.map { Pattern(glob: $0, base: $0.fixedPart) }, Int?.none)
@@ -113,11 +128,19 @@ struct ServicePlan: Sendable {
                     outputs.append(BuildOutput(rule: rule, local: local, place: place))
                 }
                 return unplaced
+            case .closure(let closure) where closure.copyTo == nil && part == .containers:
+                let profile = closure.profile.map { path in
+                    let (folder, name) = ServicePlan.split(path)
+                    return Place(destination: number(of: folder), path: RelativePath(name))
+                }
+                closures.append(ClosurePlace(rule: rule, store: number(of: NixStore.folder), profile: profile))
+                return unplaced
             case .sync, .closure, .deploy: return unplaced
             }
         }
         self.outputs = outputs
         self.made = made
+        self.closures = closures
         self.destinations = destinations
     }
 

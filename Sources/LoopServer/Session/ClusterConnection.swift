@@ -52,10 +52,11 @@ struct ClusterConnection: Sendable {
 
     /// Applies manifests (files, folders, or folders with a kustomization) and returns what is not unchanged.
     ///
-    /// Workloads of `sessions` are applied in dev mode where they are to be in it; `folder` is a private one.
+    /// Workloads of `sessions` are applied in dev mode where they are to be in it; `folder` is a private one. With `dryRun`
+    /// the cluster only says what it would do.
     func apply(
         _ manifests: [String], namespace: String, carriedBy sessions: [DevModeSession] = [], takeOver: Bool = false,
-        in folder: String
+        in folder: String, dryRun: Bool = false
     ) async throws -> [String] {
         var changed: [String] = []
         for manifest in manifests {
@@ -65,9 +66,10 @@ struct ClusterConnection: Sendable {
             let source = isKustomization ? ["-k", manifest] : ["-f", ClusterConnection.listed(manifest)]
             let carried = await carried(source, namespace: namespace, by: sessions, takeOver: takeOver, in: folder)
             let output = try await context.kubectl.run(
-                ["apply", "-n", namespace] + (carried.map { ["-f", $0] } ?? source), leash: leash)
+                ["apply", "-n", namespace] + (dryRun ? ["--dry-run=server"] : [])
+                    + (carried.map { ["-f", $0] } ?? source), leash: leash)
             let lines = output.text.split(separator: "\n").map(String.init)
-            changed += lines.filter { !$0.hasSuffix(" unchanged") }
+            changed += lines.filter { !$0.hasSuffix(" unchanged") && !$0.hasSuffix(" unchanged (server dry run)") }
             guard output.status.isSuccess else {
                 let words = output.errorText.split(separator: "\n").map(String.init)
                 throw LoopFailure(

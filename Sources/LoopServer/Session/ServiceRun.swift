@@ -86,7 +86,9 @@ final class ServiceRun: Sendable {
             }
             if let workload = state.workload {
                 try await hold(workload)
-                if hasLease.withLock({ $0 }) { try await dev?.hold(workload) }
+                if hasLease.withLock({ $0 }) {
+                    try await dev?.hold(workload, isRunning: !state.instances(of: service.container).isEmpty)
+                }
             }
             let isRollingOut = await keepAdmitted(in: &state)
             let present = state.instances(of: service.container)

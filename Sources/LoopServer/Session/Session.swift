@@ -12,6 +12,8 @@ public struct Session: Sendable {
         public var takeOver = false
         /// The folder for state that outlives the process: baselines, sockets.
         public var stateDirectory: String
+        /// Where the nodes find images whose name has no registry, as host and port; `nil` where that is elsewhere.
+        public var registry: String?
         /// The leash and the helpers.
         public var programs: Programs
 
@@ -50,6 +52,16 @@ public struct Session: Sendable {
     /// A pod that does not come up within a minute is a failure.
     public func sync(report: @escaping @Sendable (LoopEvent) -> Void) async -> Outcome {
         await run(report).run(once: true)
+    }
+
+    /// Builds and applies what the rules deploy, with the manifests of the services, once.
+    ///
+    /// What would change is reported as `diff` first; then `confirm` is asked, unless nothing changes. With `dryRun` that
+    /// is all.
+    public func deploy(
+        dryRun: Bool, confirm: @escaping @Sendable () async -> Bool, report: @escaping @Sendable (LoopEvent) -> Void
+    ) async -> Outcome {
+        await run(report).deploy(dryRun: dryRun, confirm: confirm)
     }
 
     /// What the cluster holds now.

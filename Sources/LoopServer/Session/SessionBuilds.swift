@@ -5,12 +5,14 @@ internal import Watcher
 struct SessionBuilds: Sendable {
     private let plan: BuildPlan
     private let lanes: [BuildLane]
+    private let nix: NixBuilds
 
-    /// The builds whose outputs these lanes take.
+    /// The builds whose outputs these lanes take, besides those of `nix`.
     init(
-        _ consumers: [ServiceLane], _ configuration: Configuration, leash: String,
+        _ consumers: [ServiceLane], _ configuration: Configuration, nix: NixBuilds, leash: String,
         emit: @escaping @Sendable (LoopEvent) -> Void
     ) {
+        self.nix = nix
         let plan = BuildPlan(configuration.builds, plans: consumers.map(\.plan), project: configuration.directory)
         self.plan = plan
         lanes = plan.builds.enumerated().map { number, build in
@@ -18,13 +20,14 @@ struct SessionBuilds: Sendable {
             let only = services.count == 1 ? services.first : nil
             return BuildLane(build, leash: leash) { kind in
                 emit(LoopEvent(kind, service: only))
-            } onSuccess: { firstEvent, ended in
+            } onSuccess: { firstEvent, ended, _ in
                 await withDiscardingTaskGroup { group in
                     for consumer in plan.plans(using: number) {
                         let (lane, rules) = (consumers[consumer], plan.rules(of: consumer, using: number))
                         group.addTask { await lane.takeOutputs(of: rules, firstEvent: firstEvent, settled: ended) }
                     }
                 }
+                return true
             }
         }
     }
@@ -33,6 +36,7 @@ struct SessionBuilds: Sendable {
     func run() async {
         await withDiscardingTaskGroup { group in
             for lane in lanes { group.addTask { await lane.run() } }
+            group.addTask { await nix.run() }
             // Without builds, too, only the end of the session is an end.
             await Gate().pass()
         }
@@ -42,16 +46,18 @@ struct SessionBuilds: Sendable {
     func buildAll() async {
         let now = monotonicNow()
         for lane in lanes { await lane.trigger(firstEvent: now) }
+        await nix.buildAll()
     }
 
     /// Asks for the builds that a change on disk makes necessary.
     func settle(_ changes: ChangeSet) async {
         for number in plan.builds(for: changes) { await lanes[number].trigger(firstEvent: changes.firstEvent) }
+        await nix.settle(changes)
     }
 
     /// Returns once nothing is to be built; false when a build has failed.
     func untilIdle() async -> Bool {
-        var isWhole = true
+        var isWhole = await nix.untilIdle()
         for lane in lanes {
             await lane.untilIdle()
             let hasSucceeded = await lane.hasSucceeded

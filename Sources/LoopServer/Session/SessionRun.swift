@@ -9,7 +9,7 @@ struct SessionRun: Sendable {
     let options: Session.Options
     let emit: @Sendable (LoopEvent) -> Void
 
-    private var services: [Service] {
+    var services: [Service] {
         SessionRun.inOrder(configuration.services.filter(isChosen))
     }
 
@@ -51,9 +51,13 @@ struct SessionRun: Sendable {
                     runs.append(run)
                 }
             }
+            let sessions = Array(devModes.values)
+            let nix = NixBuilds(
+                services, runs.flatMap(\.lanes), configuration, connection, deploys: options.deploy,
+                prepare: { await carried($0, by: sessions) }, emit: emit)
             let builds = SessionBuilds(
-                runs.flatMap(\.lanes), configuration, leash: connection.leash, emit: emit)
-            var outcome = await work(runs, builds, once: once)
+                runs.flatMap(\.lanes), configuration, nix: nix, leash: connection.leash, emit: emit)
+            var outcome = await work(runs, builds, isIdle: runs.isEmpty && nix.isEmpty, once: once)
             if once, outcome == .done, !isDeployed { outcome = .failed }
             await withTaskGroup { group in
                 for run in runs {
@@ -69,8 +73,8 @@ struct SessionRun: Sendable {
     }
 
     /// Watches and follows pods until something ends the session.
-    private func work(_ runs: [ServiceRun], _ builds: SessionBuilds, once: Bool) async -> Outcome {
-        guard !runs.isEmpty else {
+    private func work(_ runs: [ServiceRun], _ builds: SessionBuilds, isIdle: Bool, once: Bool) async -> Outcome {
+        guard !isIdle else {
             report(.notice("no service has rules: there is nothing to sync"))
             return .done
         }
@@ -158,7 +162,9 @@ struct SessionRun: Sendable {
 
     /// Lets every service follow its pods; one that cannot, because another loopd has its workload, ends alone.
     private func followPods(_ runs: [ServiceRun]) async -> Outcome? {
-        await withTaskGroup(of: Outcome?.self) { group in
+        // A session that only deploys has no pods to follow, and ends when it is ended.
+        if runs.isEmpty { await Gate().pass() }
+        return await withTaskGroup(of: Outcome?.self) { group in
             for run in runs {
                 group.addTask {
                     do {
@@ -238,7 +244,7 @@ struct SessionRun: Sendable {
     }
 
     /// The dev mode of a service's workload; a single sync neither enters nor ends it.
-    private func devMode(_ service: Service, _ connection: ClusterConnection, once: Bool) -> DevModeSession? {
+    func devMode(_ service: Service, _ connection: ClusterConnection, once: Bool) -> DevModeSession? {
         guard case .workload(let kind, let name) = service.target else { return nil }
         // Another service may have the workload in dev mode for both.
         if service.dev == nil, configuration.services.contains(where: { $0.dev != nil && $0.target == service.target })
@@ -252,7 +258,7 @@ struct SessionRun: Sendable {
                 purpose = .keep(
                     DevInputs(
                         service: service, dev: dev, plan: ServicePlan(service, project: configuration.directory),
-                        pods: pods(connection), programs: options.programs))
+                        pods: pods(connection), programs: options.programs, registry: options.registry))
             }
         }
         let emit = emit
@@ -265,11 +271,12 @@ struct SessionRun: Sendable {
         _ service: Service, after dependencies: [ServiceLane], _ dev: DevModeSession?,
         _ connection: ClusterConnection, scratch: String
     ) throws -> ServiceRun? {
-        guard let target = service.target else { return nil }
+        let parts = ServicePlan.parts(of: service, project: configuration.directory)
+        guard let target = service.target, !parts.isEmpty else { return nil }
         let pods = pods(connection)
         var containers: ServiceLane?
         var nodes: NodeRun?
-        for plan in ServicePlan.parts(of: service, project: configuration.directory) {
+        for plan in parts {
             switch plan.part {
             case .containers:
                 let ladder = try ladder(plan, pods, scratch: scratch)
@@ -375,7 +382,7 @@ struct SessionRun: Sendable {
 
     // MARK: - Words
 
-    private func outcome(of error: any Error, service: String? = nil) -> Outcome {
+    func outcome(of error: any Error, service: String? = nil) -> Outcome {
         switch error {
         case is CancellationError: return .interrupted
         case let error as ClusterError:
@@ -394,5 +401,5 @@ struct SessionRun: Sendable {
         }
     }
 
-    private func report(_ kind: LoopEvent.Kind) { emit(LoopEvent(kind)) }
+    func report(_ kind: LoopEvent.Kind) { emit(LoopEvent(kind)) }
 }

@@ -7,7 +7,7 @@ internal import Wire
 /// Bringing changes into one container: everything is staged, then lands as one batch, then the rules' steps run.
 extension ServiceLane {
     /// What of a piece of work a destination gets.
-    private struct Batch {
+    struct Batch {
         /// Removals that must come first, because something else takes the place.
         var clearing: [FileOperation] = []
         var folders: [FileOperation] = []
@@ -47,6 +47,7 @@ extension ServiceLane {
         var work = work
         replica.lacksRoom = false
         if !replica.blocked.isEmpty { try await unblock(&work, replica, access) }
+        if !plan.closures.isEmpty { try await dropPresent(from: &work, replica, access) }
         let needs = work.needs.filter { !replica.blocked.contains($0.key.destination) }
         var receipt = Ticket.Receipt(staged: 0, acknowledged: 0)
         var batches: [Int: Batch] = [:]
@@ -103,7 +104,11 @@ extension ServiceLane {
             .subtracting(replica.refused.compactMap { index.items[$0]?.rule })
         // Before the commit: when the way is lost, nobody knows whether it was made.
         replica.doubtfulSteps = dueSteps(of: rules, for: work, replica)
+        let profiles = takeProfiles(from: &batches)
         for (destination, batch) in batches {
+            try await commit(batch, destination, replica, access, work.retried, &receipt, &succeeded)
+        }
+        for (destination, batch) in seals(of: needs, profiles, replica) {
             try await commit(batch, destination, replica, access, work.retried, &receipt, &succeeded)
         }
         let changedRules = Set(succeeded.compactMap { index.items[$0]?.rule ?? plan.rule(of: $0) })
@@ -111,7 +116,7 @@ extension ServiceLane {
         replica.doubtfulSteps = [:]
         receipt.acknowledged = monotonicNow()
         for place in succeeded { replica.landed[place] = index.items[place].flatMap { $0.isOutput ? $0.digest : nil } }
-        journal.wrote(succeeded.filter { index.items[$0] != nil })
+        journal.wrote(succeeded.filter { index.items[$0].map { $0.store == nil } ?? false })
         for ticket in work.tickets { ticket.land(in: replica.instance, receipt) }
         reportLanded(work.tickets)
         lookAgain(changedAgain, in: replica, since: work.tickets.map(\.firstEvent).min())
@@ -149,7 +154,9 @@ extension ServiceLane {
         if replaced.contains(place) { batch.clearing.append(.remove(path: path, recursive: false)) }
         switch entry.kind {
         case .folder:
-            batch.folders.append(.makeFolder(path: path, mode: entry.mode))
+            // Nix's folders get their modes when they are complete: until then somebody has to write into them.
+            let mode = isInStore(place) ? entry.mode | 0o700 : entry.mode
+            batch.folders.append(.makeFolder(path: path, mode: mode))
             // A folder that is there keeps its mode when it is made again.
             if need == .metadata {
                 batch.contents.append(.touch(path: path, mode: entry.mode, modified: entry.modified))
@@ -164,10 +171,10 @@ extension ServiceLane {
         _ needs: [Place: Need], _ replica: Replica, _ access: any ContainerAccess
     ) async throws -> [Sent] {
         guard !needs.isEmpty else { return [] }
-        let tree = tree
         var waiting: [@Sendable () async -> Sent] = []
         for place in needs.keys {
             guard let item = index.items[place] else { continue }
+            let tree = item.store ?? tree
             if let early = replica.early.removeValue(forKey: place) {
                 if early.entry.hasContent(of: item.entry) {
                     let (stage, content) = (early.stage, early.content)
@@ -235,7 +242,7 @@ extension ServiceLane {
         }
     }
 
-    private func commit(
+    func commit(
         _ batch: Batch, _ destination: Int, _ replica: Replica, _ access: any ContainerAccess, _ retried: Set<Place>,
         _ receipt: inout Ticket.Receipt, _ succeeded: inout Set<Place>
     ) async throws {
@@ -297,7 +304,10 @@ extension ServiceLane {
         replica.reasons[place] = nil
         replica.lost.remove(place)
         guard succeeded.insert(place).inserted else { return }
-        if receipt.paths.count < 20 { receipt.paths.append("\(place.path)") }
+        let shown = shownName(place)
+        if receipt.paths.count < 20, receipt.paths.last != shown, !receipt.paths.contains(shown) {
+            receipt.paths.append(shown)
+        }
         if case .remove = operation { receipt.deleted += 1 } else { receipt.files += 1 }
     }
 
@@ -315,7 +325,7 @@ extension ServiceLane {
     }
 
     /// Keeps a place for the next batch, and says why it was passed over; not again when only the same was tried again.
-    private func owe(_ place: Place, _ path: String, because reason: String, _ replica: Replica, isRetried: Bool) {
+    func owe(_ place: Place, _ path: String, because reason: String, _ replica: Replica, isRetried: Bool) {
         replica.owed[place] = .everything
         if replica.reasons.updateValue(reason, forKey: place) == reason, isRetried { return }
         report(.skipped(path: path, reason: reason))

@@ -38,7 +38,9 @@ extension ServiceLane {
         large.replaced = work.replaced
         let places = Set(found.map(\.0))
         // A rule's steps want all of its files.
-        let rules = Set(found.map(\.1.rule).filter { !plan.steps(of: $0).isEmpty })
+        var rules = Set(found.map(\.1.rule).filter { !plan.steps(of: $0).isEmpty })
+        // Nor is a profile pointed at a closure of which a part is to come.
+        if places.contains(where: { isInStore($0) }) { rules.formUnion(plan.closures.map(\.rule)) }
         for place in work.needs.keys where places.contains(place) || rules.contains(index.items[place]?.rule ?? -1) {
             large.needs[place] = work.needs.removeValue(forKey: place)
         }
@@ -59,7 +61,7 @@ extension ServiceLane {
             guard room > 0 else { return }
             room -= 1
             if let old = replica.early.removeValue(forKey: place) { abandon(old, place, replica) }
-            sendEarly(item.local, item.entry, place, replica)
+            sendEarly(item.local, item.entry, place, replica, from: item.store)
         }
     }
 

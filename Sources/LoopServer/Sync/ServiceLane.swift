@@ -14,6 +14,8 @@ actor ServiceLane {
     let connector: any ContainerConnector
     let pods: any PodActions
     private(set) var ignore: IgnoreRules
+    /// The names of the store paths that belong to each rule that brings over what Nix builds.
+    var closures: [Int: Set<String>] = [:]
     /// Lanes whose part of a batch lands before this one's.
     private let dependencies: [ServiceLane]
     /// After how long a `then` step that has not ended is worth a line.
@@ -165,10 +167,12 @@ actor ServiceLane {
     var transfers: Int { max(4, min(64, 256 / max(1, replicas.count))) }
 
     /// Starts to send content whose batch comes later.
-    func sendEarly(_ path: RelativePath, _ entry: LocalEntry, _ place: Place, _ replica: Replica) {
+    func sendEarly(
+        _ path: RelativePath, _ entry: LocalEntry, _ place: Place, _ replica: Replica, from store: LocalTree? = nil
+    ) {
         guard let access = replica.access else { return }
         let stage = replica.nextStage()
-        let (tree, progress) = (tree, progress(of: path, entry))
+        let (tree, progress) = (store ?? tree, progress(of: path, entry))
         let content = Task {
             try await ServiceLane.send(
                 path, entry, from: tree, to: place, stage: stage, access, progress: progress)

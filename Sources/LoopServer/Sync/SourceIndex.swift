@@ -38,6 +38,8 @@ struct SourceIndex: Sendable {
         var isCertain: Bool
         /// Whether a build made it: only the end of a build says what it is.
         var isOutput = false
+        /// Nix's store, where it lies in that and not in the project's folder.
+        var store: LocalTree?
 
         init(local: RelativePath, rule: Int, entry: LocalEntry, digest: SHA256Digest? = nil) {
             self.local = local
@@ -127,7 +129,9 @@ struct SourceIndex: Sendable {
     private mutating func lookAtOtherNames(_ rules: IgnoreRules, _ findings: inout Findings) {
         let shared = Set(findings.changed.keys.compactMap { items[$0]?.entry.identity }.filter(\.isShared).map(\.inode))
         guard !shared.isEmpty else { return }
-        let others = items.filter { shared.contains($0.value.entry.identity.inode) && findings.changed[$0.key] == nil }
+        let others = items.filter {
+            shared.contains($0.value.entry.identity.inode) && findings.changed[$0.key] == nil && $0.value.store == nil
+        }
         for item in others.values { look(at: item.local, rules: rules, &findings) }
     }
 
@@ -167,6 +171,12 @@ struct SourceIndex: Sendable {
             findings.rules.insert(output.rule)
         }
         return missing
+    }
+
+    /// Notes what belongs in a place by another authority than the disk's; `nil` leaves what is there alone.
+    mutating func put(_ item: Item?, at place: Place) {
+        items[place] = item
+        gone[place] = nil
     }
 
     /// Whether everything local that had this place is gone; false when no rule leads there any more.

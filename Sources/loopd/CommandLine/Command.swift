@@ -4,6 +4,7 @@ enum Command: String, CaseIterable {
     case down
     case watch
     case sync
+    case deploy
     case status
     case restore
     case check
@@ -28,7 +29,7 @@ enum Command: String, CaseIterable {
 
     var arguments: Arguments {
         switch self {
-        case .watch, .sync, .status, .restore: .services
+        case .watch, .sync, .deploy, .status, .restore: .services
         case .help: .command
         case .completion: .shell
         case .playgroundServe: .folders
@@ -56,6 +57,7 @@ enum Command: String, CaseIterable {
         switch self {
         case .up, .down: return display
         case .watch, .sync: return cluster + [.noDeploy, .takeOver] + display
+        case .deploy: return cluster + [.dryRun, .yes] + display
         case .status: return cluster + display
         case .restore: return cluster + [.all, .takeOver] + display
         case .check: return [.file] + display
@@ -71,6 +73,7 @@ enum Command: String, CaseIterable {
         case .down: "stop the playground and remove all of it"
         case .watch: "sync every save into the running containers, until Ctrl-C"
         case .sync: "make the containers equal to the files here once"
+        case .deploy: "apply the manifests and what the deploy rules build, after showing what changes"
         case .status: "show the services, their pods and who syncs into them"
         case .restore: "take workloads out of dev mode: as they were before"
         case .check: "check loop.json and name everything that is wrong with it"
@@ -98,6 +101,12 @@ enum Command: String, CaseIterable {
             starts it when it does not run.
             """
         case .sync: "Does what \"watch\" does at its start, then exits. With names, only these services."
+        case .deploy:
+            """
+            Builds what the rules with "deploy" name, shows what that would change in the cluster, asks, applies it, deletes
+            what has left the set, and waits for the rollout. Manifests of services are applied as at the start of "watch".
+            Without a terminal, --yes or --dry-run has to say what to do. With names, only these services.
+            """
         case .status: "Reads only. With names, only these services."
         case .restore:
             """
@@ -128,6 +137,12 @@ enum Command: String, CaseIterable {
                 ("loopd watch --output json | jq -c 'select(.event == \"landed\")'", "for programs"),
             ]
         case .sync: [("loopd sync --no-deploy web", "only the files, only one service")]
+        case .deploy:
+            [
+                ("loopd deploy", "show, ask, apply"),
+                ("loopd deploy --dry-run", "only show"),
+                ("loopd deploy --yes platform", "one service, without a question"),
+            ]
         case .status: [("loopd status", ""), ("loopd status --output json", "")]
         case .restore: [("loopd restore", "every service of ./loop.json"), ("loopd restore --all", "and all others")]
         case .check: [("loopd check", ""), ("loopd check -f ../shop", "the loop.json of another folder")]

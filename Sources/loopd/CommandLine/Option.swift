@@ -9,6 +9,8 @@ enum Option: String, CaseIterable {
     case noColor = "no-color"
     case noDeploy = "no-deploy"
     case takeOver = "take-over"
+    case dryRun = "dry-run"
+    case yes
     case all
     case help
 
@@ -22,6 +24,7 @@ enum Option: String, CaseIterable {
         case .namespace: "-n"
         case .output: "-o"
         case .verbose: "-v"
+        case .yes: "-y"
         case .help: "-h"
         default: nil
         }
@@ -51,6 +54,8 @@ enum Option: String, CaseIterable {
         case .noColor: "no colours (also: NO_COLOR=1, or a pipe)"
         case .noDeploy: "leave manifests alone: do not create the namespace, apply nothing"
         case .takeOver: "take a workload over that another loopd holds"
+        case .dryRun: "only show what would change"
+        case .yes: "do not ask"
         case .all: "every workload of the namespace, also those that loop.json does not name"
         case .help: "what this command does"
         }

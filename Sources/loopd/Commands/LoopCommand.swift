@@ -4,7 +4,7 @@ internal import LoopServer
 internal import Reactor
 internal import Synchronization
 
-/// `loopd watch` and `loopd sync`: the loop with its events on the terminal.
+/// `loopd watch`, `loopd sync` and `loopd deploy`: the loop with its events on the terminal.
 enum LoopCommand {
     static func run(_ invocation: Invocation, _ console: Console) async -> Outcome {
         // Before anything that a signal would have to clean up.
@@ -41,6 +41,7 @@ enum LoopCommand {
     }
 
     private static func loop(_ invocation: Invocation, _ console: Console, _ patience: Patience) async -> Outcome {
+        if invocation.command == .deploy, DeployCommand.refuses(invocation, console) { return .usage }
         do throws(Target.Stop) {
             let target = try Target.load(invocation, console)
             let missing = target.configuration.missingOnDisk()
@@ -57,7 +58,11 @@ enum LoopCommand {
             let session = target.session(invocation)
             // A workload that stays in dev mode is worse than a slow end, on a cluster that is slow to answer.
             if session.changesWorkloads { patience.limit = .seconds(5) }
-            return await invocation.command == .watch ? session.watch(report: report) : session.sync(report: report)
+            switch invocation.command {
+            case .watch: return await session.watch(report: report)
+            case .deploy: return await DeployCommand.run(session, invocation, console, report: report)
+            default: return await session.sync(report: report)
+            }
         } catch {
             return error.outcome
         }

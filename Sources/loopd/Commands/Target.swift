@@ -60,6 +60,7 @@ struct Target {
         // What a loop keeps about the playground's pods goes with the playground.
         let state = isPlayground ? "\(playground.directory)/sessions" : StateDirectory.path()
         var options = Session.Options(stateDirectory: state, programs: Programs.find())
+        options.registry = isPlayground ? playground.registry : nil
         options.services = invocation.arguments
         options.deploy = !invocation.flags.contains(.noDeploy)
         options.takeOver = invocation.flags.contains(.takeOver)

@@ -27,9 +27,10 @@ import Testing
         let (log, finished) = (log, finished)
         return BuildLane(build, leash: try BuildLaneTests.leash, grace: 300) {
             log.add(LoopEvent($0))
-        } onSuccess: { firstEvent, ended in
+        } onSuccess: { firstEvent, ended, _ in
             #expect(ended >= firstEvent)
             finished.firstEvents.withLock { $0.append(firstEvent) }
+            return true
         }
     }
 

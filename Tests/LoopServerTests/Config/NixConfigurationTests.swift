@@ -36,6 +36,11 @@ import Testing
             ".build: \"build\" beside a sideload of \"nix\""
         ),
         (ConfigurationProblemTests.rule("\"sideload\": {\"nix\": \".#a\"}"), "\"watch\" is missing"),
+        (rule("\"sideload\": {\"nix\": \".#a\", \"copyTo\": \"node\"}"), ".copyTo: \"node\" is no store"),
+        (
+            rule("\"sideload\": {\"nix\": \".#a\", \"copyTo\": \"ssh://n\"}, \"then\": []"),
+            ".then: \"then\" beside \"copyTo\""
+        ),
         (
             rule("\"sideload\": {\"from\": \"a\", \"to\": \"/a\", \"on\": \"host\"}"),
             ".sideload.on: unknown value \"host\""
@@ -50,12 +55,22 @@ import Testing
         #expect(problems.first?.contains(problem) == true, "\(problems)")
     }
 
+    @Test("a service deploys one set of manifests")
+    func onlyOne() {
+        let rule = "{\"watch\": [\"*.nix\"], \"deploy\": {\"nix\": \".#a\"}}"
+        let problems = ConfigurationProblemTests.problems("{\"services\": {\"a\": {\"rules\": [\(rule), \(rule)]}}}")
+        #expect(problems.count == 1)
+        #expect(problems.first?.contains("rules[1]: a second \"deploy\" in one service") == true, "\(problems)")
+    }
+
     @Test("flakes run in the service's root, files are absolute, and a deployment needs no pods")
     func reads() throws {
         let text = """
             {"services": {
               "platform": {"root": "nix", "rules": [
                 {"watch": ["*.nix"], "deploy": {"nix": ".#local", "kluctl": {"discriminator": "dev"}}},
+              ]},
+              "more": {"root": "nix", "rules": [
                 {"watch": ["x"], "deploy": {"nix": {"file": "default.nix", "attribute": "m", "args": {"stage": "local"}}}},
               ]},
               "app": {"workload": "deployment/app", "rules": [

@@ -116,6 +116,19 @@ import Testing
         }
     }
 
+    @Test("a command that only a container can tell waits for one that runs, and is then one line")
+    func unknownCommand() async throws {
+        try await withSession(StoredDeployment(DevFixture.deployment(command: nil))) { session, stored, said in
+            try await session.hold(stored.object, isRunning: false)
+            #expect(said().isEmpty)
+            try await session.hold(stored.object)
+            #expect(failures(said()).count == 1)
+            try await session.hold(stored.object)
+            #expect(failures(said()).count == 1)
+            #expect(stored.now.patches == 0)
+        }
+    }
+
     @Test("another image is followed, and a workload that was made anew is entered, without anyone being blamed")
     func followed() async throws {
         try await withSession { session, stored, said in

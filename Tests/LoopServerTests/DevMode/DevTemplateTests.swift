@@ -72,7 +72,7 @@ import Testing
 
     @Test("a command that nobody knows is one line that says what to do")
     func unknownCommand() throws {
-        let error = try #require(throws: LoopFailure.self) {
+        let error = try #require(throws: DevTemplate.CommandUnknown.self) {
             try DevFixture.template(DevFixture.deployment(command: nil), DevFixture.inputs(image: nil))
         }
         #expect(error.failure.summary == "dev mode: nobody knows what image registry/app:1 runs")

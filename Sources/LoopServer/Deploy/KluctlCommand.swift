@@ -1,0 +1,49 @@
+internal import Glibc
+internal import Reactor
+
+/// kluctl's command lines, as argument arrays; the cluster is always named, never left to what a shell has chosen.
+struct KluctlCommand: Sendable {
+    /// The program's absolute path.
+    let program: String
+    /// The guarded context.
+    let context: String
+    /// The kubeconfig that has it; `nil` is the user's.
+    let kubeconfig: String?
+
+    /// kluctl for a cluster; `nil` where it is not installed.
+    ///
+    /// It is looked for in `path`, the process's `PATH` unless another is given.
+    static func find(for context: KubeContext, path: String? = nil) -> KluctlCommand? {
+        let folders = path ?? getenv("PATH").map { String(cString: $0) } ?? ""
+        for folder in folders.split(separator: ":") where access("\(folder)/kluctl", X_OK) == 0 {
+            return KluctlCommand(
+                program: "\(folder)/kluctl", context: context.name, kubeconfig: context.kubectl.kubeconfig)
+        }
+        return nil
+    }
+
+    /// What a deployment would change.
+    func diff(_ project: String, _ choice: Deployment.Kluctl?) -> [String] {
+        [program, "diff"] + common(project, choice)
+    }
+
+    /// The deployment, with what has left the project deleted.
+    func deploy(_ project: String, _ choice: Deployment.Kluctl?) -> [String] {
+        [program, "deploy"] + common(project, choice) + ["--yes", "--prune"]
+    }
+
+    private func common(_ project: String, _ choice: Deployment.Kluctl?) -> [String] {
+        let chosen =
+            switch choice {
+            case .target(let name): ["-t", name]
+            case .discriminator(let name): ["--discriminator", name]
+            case nil: [String]()
+            }
+        return ["--project-dir", project, "--context", context] + chosen
+    }
+
+    /// The variables that it runs with.
+    var environment: [String: String]? {
+        kubeconfig.map { ProcessEnvironment.inherited.merging(["KUBECONFIG": $0]) { _, own in own } }
+    }
+}

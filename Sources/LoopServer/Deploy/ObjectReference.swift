@@ -1,0 +1,55 @@
+internal import JSON
+
+/// Which object of a cluster is meant: what stays the same however its content changes.
+struct ObjectReference: Hashable, Comparable, Sendable, CustomStringConvertible {
+    let apiVersion: String
+    let kind: String
+    /// `nil` for an object that belongs to the whole cluster.
+    let namespace: String?
+    let name: String
+
+    /// The reference of an object; `nil` where it has no kind or no name.
+    init?(_ object: JSON) {
+        guard let apiVersion = object["apiVersion"]?.string, let kind = object["kind"]?.string,
+            let name = object.at("metadata", "name")?.string, !name.isEmpty
+        else { return nil }
+        self.init(
+            apiVersion: apiVersion, kind: kind, namespace: object.at("metadata", "namespace")?.string, name: name)
+    }
+
+    init(apiVersion: String, kind: String, namespace: String?, name: String) {
+        self.apiVersion = apiVersion
+        self.kind = kind
+        self.namespace = namespace
+        self.name = name
+    }
+
+    /// As people write it: `deployment/web`.
+    var description: String { "\(kind.lowercased())/\(name)" }
+
+    /// Whether both are one object: its kind may be served in several versions.
+    func isSame(as other: ObjectReference) -> Bool {
+        group == other.group && kind == other.kind && namespace == other.namespace && name == other.name
+    }
+
+    private var group: Substring { apiVersion.contains("/") ? apiVersion.prefix { $0 != "/" } : "" }
+
+    /// What others need is applied first and deleted last: namespaces, definitions, accounts, then the rest, and workloads
+    /// after the configuration that their pods mount.
+    private var rank: Int {
+        let order = [
+            "Namespace", "CustomResourceDefinition", "PriorityClass", "ResourceQuota", "LimitRange", "ServiceAccount",
+            "Secret", "ConfigMap", "StorageClass", "PersistentVolume", "PersistentVolumeClaim", "ClusterRole",
+            "ClusterRoleBinding", "Role", "RoleBinding", "Service",
+        ]
+        return order.firstIndex(of: kind) ?? order.count
+    }
+
+    static func < (left: ObjectReference, right: ObjectReference) -> Bool {
+        (left.rank, left.kind, left.namespace ?? "", left.name, left.apiVersion)
+            < (right.rank, right.kind, right.namespace ?? "", right.name, right.apiVersion)
+    }
+
+    /// The workload that it is, where it is one that rolls out.
+    var workload: WorkloadKind? { group == "apps" ? WorkloadKind(rawValue: kind.lowercased()) : nil }
+}

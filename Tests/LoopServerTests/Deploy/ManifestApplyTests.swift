@@ -1,0 +1,201 @@
+import Glibc
+import JSON
+import Testing
+
+@testable import LoopServer
+
+@Suite("Manifests and their inventory") struct ManifestApplyTests {
+    private static func reference(
+        _ kind: String, _ name: String, _ apiVersion: String = "v1", namespace: String? = "a"
+    ) -> ObjectReference {
+        ObjectReference(apiVersion: apiVersion, kind: kind, namespace: namespace, name: name)
+    }
+
+    @Test("an inventory survives its ConfigMap, and knows what has left the set whatever its version")
+    func inventory() {
+        let old = [
+            Self.reference("Deployment", "web", "apps/v1beta1"), Self.reference("ConfigMap", "one"),
+            Self.reference("Namespace", "x", namespace: nil),
+        ]
+        let inventory = Inventory(old)
+        let map = inventory.configMap(of: "web", namespace: "a")
+        #expect(map.at("metadata", "name")?.string == "loopd-inventory-web")
+        #expect(Inventory(configMap: map) == inventory)
+        #expect(
+            inventory.leftovers(beside: [Self.reference("Deployment", "web", "apps/v1")]).map(\.description) == [
+                "namespace/x", "configmap/one",
+            ])
+        #expect(Inventory(configMap: ["data": ["objects": "[{\"kind\": 3}, 7]"]]) == Inventory([]))
+        #expect(Inventory(configMap: ["data": ["objects": "no JSON"]]) == Inventory([]))
+    }
+
+    @Test("what others need comes first")
+    func order() {
+        let objects = [
+            Self.reference("Deployment", "web", "apps/v1"), Self.reference("ConfigMap", "b"),
+            Self.reference("CustomResourceDefinition", "w", "apiextensions.k8s.io/v1", namespace: nil),
+            Self.reference("ConfigMap", "a"), Self.reference("Namespace", "n", namespace: nil),
+        ]
+        #expect(
+            objects.sorted().map(\.description) == [
+                "namespace/n", "customresourcedefinition/w", "configmap/a", "configmap/b", "deployment/web",
+            ])
+    }
+
+    @Test(
+        "who has the fields that conflict, from the server's own words",
+        arguments: [
+            (
+                "Apply failed with 1 conflict: conflict with \"helm\" using apps/v1: .spec.replicas",
+                "helm has .spec.replicas"
+            ),
+            (
+                """
+                Apply failed with 2 conflicts: conflicts with "kubectl-client-side-apply" using apps/v1:
+                - .spec.replicas
+                - .spec.template.spec.containers[name="web"].image
+                """,
+                "kubectl-client-side-apply has .spec.replicas, .spec.template.spec.containers[name=\"web\"].image"
+            ),
+            (
+                """
+                Apply failed with 2 conflicts: conflicts with "a" using v1:
+                - .data.x
+                conflicts with "b":
+                - .data.y
+                """, "a has .data.x; b has .data.y"
+            ),
+            ("the object has been modified", "the object has been modified"),
+        ])
+    func conflicts(message: String, words: String) { #expect(ApplyConflict.words(message) == words) }
+
+    @Test("an object is loopd's as long as it has an Apply entry of its own")
+    func owned() {
+        func object(_ manager: String, _ operation: String) -> JSON {
+            ["metadata": ["managedFields": [["manager": .string(manager), "operation": .string(operation)]]]]
+        }
+        #expect(ManifestApply.isOurs(object("loopd", "Apply")))
+        #expect(!ManifestApply.isOurs(object("loopd", "Update")))
+        #expect(!ManifestApply.isOurs(object("helm", "Apply")))
+        #expect(!ManifestApply.isOurs([:]))
+    }
+
+    @Test("a file, a folder, a folder in a folder, a kluctl project, and nothing")
+    func finds() throws {
+        let folder = try ScratchTree()
+        let path = folder.path
+        #expect(throws: LoopFailure.self) { try Manifests.find(at: "\(path)/none") }
+        try folder.write("one.json", "{}")
+        try folder.write("plain/deployment.yaml", "apiVersion: apps/v1\nkind: Deployment\n")
+        try folder.write("plain/deep/a.yml", "")
+        try folder.write("plain/README.md", "")
+        try folder.write("built/manifests/a.yaml", "")
+        try folder.write("built/bin/tool.json", "")
+        try folder.write("project/deployment.yaml", "deployments:\n- path: a\n")
+        try folder.write("named/.kluctl.yaml", "")
+        try folder.write("empty/x", "")
+        #expect(try Manifests.find(at: "\(path)/one.json") == .files(["\(path)/one.json"]))
+        #expect(
+            try Manifests.find(at: "\(path)/plain")
+                == .files(["\(path)/plain/deep/a.yml", "\(path)/plain/deployment.yaml"]))
+        #expect(try Manifests.find(at: "\(path)/built") == .files(["\(path)/built/manifests/a.yaml"]))
+        #expect(try Manifests.find(at: "\(path)/project") == .kluctl("\(path)/project"))
+        #expect(try Manifests.find(at: "\(path)/named") == .kluctl("\(path)/named"))
+        #expect(throws: LoopFailure.self) { try Manifests.find(at: "\(path)/empty") }
+    }
+
+    @Test("JSON is read here and YAML by kubectl; lists and several documents are taken apart")
+    func reads() async throws {
+        let folder = try ScratchTree()
+        let map = { (name: String) in
+            "{\"apiVersion\": \"v1\", \"kind\": \"ConfigMap\", \"metadata\": {\"name\": \"\(name)\"}}"
+        }
+        try folder.write(
+            "list.json", "{\"kind\": \"List\", \"apiVersion\": \"v1\", \"items\": [\(map("a")), \(map("b"))]}")
+        try folder.write("array.json", "[\(map("c"))]")
+        try folder.write(
+            "two, with a comma.yaml",
+            """
+            apiVersion: v1
+            kind: ConfigMap
+            metadata: {name: d}
+            data:
+              text: |
+                }
+            ---
+            apiVersion: example.org/v1
+            kind: Widget
+            metadata:
+              name: e
+            """)
+        let files = ["list.json", "array.json", "two, with a comma.yaml"].map { "\(folder.path)/\($0)" }
+        let objects = try await Manifests.objects(
+            in: files, kubectl: try Kubectl.find(), leash: try BuildLaneTests.leash)
+        #expect(objects.compactMap(ObjectReference.init).map(\.name) == ["a", "b", "c", "d", "e"])
+        #expect(objects[3].at("data", "text")?.string == "}\n")
+        try folder.write("nameless.json", "{\"apiVersion\": \"v1\", \"kind\": \"ConfigMap\"}")
+        try folder.write("bad.yaml", "a: [")
+        for file in ["nameless.json", "bad.yaml"] {
+            await #expect(throws: LoopFailure.self) {
+                try await Manifests.objects(
+                    in: ["\(folder.path)/\(file)"], kubectl: try Kubectl.find(), leash: try BuildLaneTests.leash)
+            }
+        }
+    }
+
+    struct Status: Sendable {
+        let kind: WorkloadKind
+        let spec: JSON
+        let status: JSON
+        let isDone: Bool
+    }
+
+    static let statuses = [
+        Status(kind: .deployment, spec: [:], status: [:], isDone: false),
+        Status(
+            kind: .deployment, spec: ["replicas": 2],
+            status: ["observedGeneration": 2, "replicas": 2, "updatedReplicas": 2, "availableReplicas": 2], isDone: true
+        ),
+        Status(
+            kind: .deployment, spec: ["replicas": 2],
+            status: ["observedGeneration": 1, "replicas": 2, "updatedReplicas": 2, "availableReplicas": 2],
+            isDone: false),
+        Status(
+            kind: .deployment, spec: ["replicas": 2],
+            status: ["observedGeneration": 2, "replicas": 3, "updatedReplicas": 2, "availableReplicas": 2],
+            isDone: false),
+        Status(kind: .deployment, spec: ["replicas": 0], status: ["observedGeneration": 2], isDone: true),
+        Status(
+            kind: .statefulset, spec: ["replicas": 2],
+            status: ["observedGeneration": 2, "updatedReplicas": 1, "readyReplicas": 2], isDone: false),
+        Status(
+            kind: .statefulset, spec: ["replicas": 2, "updateStrategy": ["type": "OnDelete"]],
+            status: ["observedGeneration": 2], isDone: true),
+        Status(
+            kind: .daemonset, spec: [:],
+            status: [
+                "observedGeneration": 2, "desiredNumberScheduled": 1, "updatedNumberScheduled": 1, "numberAvailable": 1,
+            ], isDone: true),
+    ]
+
+    @Test("a workload is rolled out when its controller says so of its present generation", arguments: statuses)
+    func rollout(example: Status) {
+        let workload: JSON = ["metadata": ["generation": 2], "spec": example.spec, "status": example.status]
+        #expect(Rollout.isDone(example.kind, workload) == example.isDone)
+    }
+
+    @Test("kluctl is called with the guarded context, a target or a discriminator")
+    func kluctl() {
+        let kluctl = KluctlCommand(program: "/bin/kluctl", context: "kind-dev", kubeconfig: "/k")
+        #expect(
+            kluctl.diff("/nix/store/p", .target("local")) == [
+                "/bin/kluctl", "diff", "--project-dir", "/nix/store/p", "--context", "kind-dev", "-t", "local",
+            ])
+        #expect(
+            kluctl.deploy("/nix/store/p", .discriminator("dev")) == [
+                "/bin/kluctl", "deploy", "--project-dir", "/nix/store/p", "--context", "kind-dev", "--discriminator",
+                "dev", "--yes", "--prune",
+            ])
+        #expect(kluctl.environment?["KUBECONFIG"] == "/k")
+    }
+}
