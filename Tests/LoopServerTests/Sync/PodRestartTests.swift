@@ -37,7 +37,9 @@ import Watcher
         // The next save is for the new one.
         try await save("three", fixture)
         try await until(fixture, deleted: ["web-1", "web-2"])
-        #expect(fixture.events.all.count { if case .podDeleted = $0 { true } else { false } } == 2)
+        try await fixture.until("second answer") { _ in
+            fixture.events.all.count { if case .podDeleted = $0 { true } else { false } } == 2
+        }
         await fixture.lane.end()
     }
 
