@@ -54,7 +54,7 @@ import Testing
             #expect(entered["milliseconds"] != nil)
             let inside = try await scene.object(reference)
             #expect(
-                inside.container["command"]?.array?.prefix(3) == [.string(DevModeTests.program), "supervise", "--"])
+                inside.container["command"]?.array?.prefix(2) == [.string(DevModeTests.program), "supervise"])
             #expect((inside.podSpec["initContainers"] != nil) == kind.isSeeded)
             let pod = try await scene.running()[0].name
             try await scene.untilEqual("app", "/srv/app", in: pod)

@@ -77,9 +77,12 @@ struct CommitTests {
             let client = try await HelperClient.connect()
             let opened = try await client.open(folder + "/app")
             var generator = SeededGenerator(seed: 1)
-            let content = (0..<(9 << 20) / 8).flatMap { _ in
-                let word = generator.next()
-                return (0..<8).map { UInt8(truncatingIfNeeded: word >> (8 * $0)) }
+            let content = [UInt8](unsafeUninitializedCapacity: 9 << 20) { bytes, count in
+                let raw = UnsafeMutableRawBufferPointer(bytes)
+                for offset in stride(from: 0, to: 9 << 20, by: 8) {
+                    raw.storeBytes(of: generator.next(), toByteOffset: offset, as: UInt64.self)
+                }
+                count = 9 << 20
             }
             let staged = try await client.stage(1, "big", content, in: opened.destination)
             #expect(staged.sha256 == sha256(content))

@@ -64,6 +64,8 @@ struct ListingTests {
                 for file in 0..<500 {
                     Disk.write(app + "/\(part)/a-rather-long-name-that-fills-the-pipe-soon-\(file)", [])
                 }
+                // Others wait for the thread, too: a helper that is not greeted in time gives up.
+                await Task.yield()
             }
             let client = try await HelperClient.connect()
             let opened = try await client.open(app)

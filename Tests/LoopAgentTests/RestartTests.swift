@@ -29,7 +29,7 @@ struct RestartTests {
     func kills() async throws {
         let script = """
             trap '' TERM
-            for i in 1 2 3; do sh -c 'while :; do sh -c ":"; done' & echo $!; done
+            for i in 1 2 3; do sh -c 'while :; do sh -c "sleep 0.1"; done' & echo $!; done
             echo $$
             while :; do sleep 1000; done
             """

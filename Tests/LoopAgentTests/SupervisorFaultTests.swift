@@ -24,7 +24,9 @@ struct SupervisorFaultTests {
     @Test("requests of several connections at once, some of which vanish, leave one service that answers")
     func crowd() async throws {
         try await Supervised.run(FaultyWorld.service) { supervised, folder in
-            Disk.write(folder + "/program", FaultyWorld.program(1), mode: 0o755)
+            // Whole when it appears: the service waits for it.
+            Disk.write(folder + "/new", FaultyWorld.program(1), mode: 0o755)
+            rename(folder + "/new", folder + "/program")
             let watcher = try await supervised.connect()
             let following = try await watcher.follow()
             await withTaskGroup(of: Void.self) { group in

@@ -19,7 +19,7 @@ struct SupervisorTests {
     @Test("input, output, environment, folder and arguments are the service's, and it leads a group of its own")
     func inherits() async throws {
         try await withFolder { folder in
-            let script = "cat; pwd; echo $A \"$1\"; echo oops >&2; echo $$ $(ps -o pgid= $$)"
+            let script = "cat; pwd; echo $A \"$1\"; echo oops >&2; echo $$ $(cut -d ' ' -f 5 /proc/$$/stat)"
             let supervised = try await Supervised.start(
                 ["sh", "-c", script, "sh", "a b"], in: folder,
                 environment: ["PATH": "/usr/bin:/bin", "A": "b"], directory: "/usr")

@@ -231,7 +231,9 @@ actor DevModeSession {
     }
 
     /// The workload's manifest in dev mode, so that applying it and entering are one rollout; unchanged where it is not
-    /// meant to be there, or cannot. `nil` where another loopd has the workload in dev mode, which the manifest would end.
+    /// meant to be there, or cannot.
+    ///
+    /// `nil` where another loopd has the workload in dev mode, which the manifest would end.
     func carry(_ manifest: JSON, takeOver: Bool) async -> JSON? {
         let object = try? await client.get(kind.resource, name, namespace: namespace)
         let known = object.flatMap { DevRecord(of: $0) }

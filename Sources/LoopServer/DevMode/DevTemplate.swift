@@ -24,7 +24,9 @@ struct DevTemplate {
     /// Where the helper's program is in the container.
     static let program = HelperProgram.supervisor
     /// What stands before the service's own command.
-    static let supervise = [program, "supervise", "--"]
+    ///
+    /// A service that ends within the first seconds waits for loopd, which may be about to bring what it lacks.
+    static let supervise = [program, "supervise", "--patience", "10", "--"]
     private static let folder = "/.loopd/bin"
     private static let state = "/.loopd/state"
 

@@ -24,7 +24,8 @@ struct RunningContainer: Sendable {
             guard pod.at("spec", "shareProcessNamespace")?.bool != true, pod.at("spec", "hostPID")?.bool != true,
                 let words = await words(in: instance)
             else { continue }
-            let own = words.starts(with: DevTemplate.supervise) ? Array(words.dropFirst(3)) : words
+            let own =
+                words.starts(with: DevTemplate.supervise) ? Array(words.dropFirst(DevTemplate.supervise.count)) : words
             return ImageConfiguration(command: own, user: user ?? "")
         }
         return nil

@@ -34,7 +34,9 @@ extension TemplateChange {
         }
     }
 
-    /// The elements with what identifies them; a missing list has none. `nil` where that does not tell all of them apart.
+    /// The elements with what identifies them; `nil` where that does not tell all of them apart.
+    ///
+    /// A missing list has none.
     private static func elements(_ list: JSON?, by key: String) -> [(name: String, value: JSON)]? {
         guard let list else { return [] }
         guard let values = list.array else { return nil }

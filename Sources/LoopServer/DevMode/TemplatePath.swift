@@ -75,8 +75,8 @@ struct TemplatePath: Equatable, Sendable {
                 place[key] = value
             } else if var inner = place[key] ?? missingList(steps.dropFirst().first, value) {
                 set(value, steps.dropFirst(), in: &inner)
-                // A list without elements is no list to the API.
-                place[key] = inner == .array([]) ? nil : inner
+                // A list without elements is no list to the API. (JSON has a nil literal of its own, which is a value.)
+                place[key] = inner == .array([]) ? JSON?.none : inner
             }
         case .element(let key, let name):
             guard var list = place.array else { return }

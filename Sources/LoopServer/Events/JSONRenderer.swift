@@ -84,7 +84,7 @@ extension LoopEvent {
             [
                 ("change", .string(change.what.rawValue)), ("container", .string(change.container)),
                 ("by", change.by.map(JSON.string)), ("milliseconds", change.milliseconds.map { number($0) }),
-                ("kept", change.kept.isEmpty ? nil : strings(change.kept)),
+                ("kept", change.kept.isEmpty ? JSON?.none : strings(change.kept)),
             ]
         case .podsChanged(let added, let removed): [("added", strings(added)), ("removed", strings(removed))]
         case .failed(let failure):

@@ -57,7 +57,7 @@ public struct RestoreReport: Equatable, Sendable {
                 object["service"] = entry.service.map(JSON.string)
                 object["restored"] = .bool(entry.problem == nil)
                 object["container"] = entry.container.map(JSON.string)
-                object["kept"] = entry.kept.isEmpty ? nil : .array(entry.kept.map(JSON.string))
+                object["kept"] = entry.kept.isEmpty ? JSON?.none : .array(entry.kept.map(JSON.string))
                 object["problem"] = entry.problem.map(JSON.string)
                 return .object(object)
             })

@@ -12,9 +12,9 @@ enum LoopCommand {
             console.complain("signals cannot be caught")
             return .failed
         }
-        let patience = Mutex(Duration.milliseconds(950))
-        let work = Task { await loop(invocation, console) { longer in patience.withLock { $0 = longer } } }
-        let interruption = Task { await cancel(work, at: signals) { patience.withLock { $0 } } }
+        let patience = Patience()
+        let work = Task { await loop(invocation, console, patience) }
+        let interruption = Task { await cancel(work, at: signals, patience) }
         let outcome = await work.value
         interruption.cancel()
         return outcome
@@ -24,9 +24,7 @@ enum LoopCommand {
     ///
     /// The second one, or a second without an end, ends the process: whatever the loop was waiting for, Ctrl-C works,
     /// and the leash ends what loopd has started.
-    private static func cancel(
-        _ work: Task<Outcome, Never>, at signals: Signals, patience: @escaping @Sendable () -> Duration
-    ) async {
+    private static func cancel(_ work: Task<Outcome, Never>, at signals: Signals, _ patience: Patience) async {
         guard (try? await signals.next()) != nil, !Task.isCancelled else { return }
         work.cancel()
         await withTaskGroup { group in
@@ -35,16 +33,14 @@ enum LoopCommand {
                 let first = ContinuousClock.now
                 while (try? await signals.next()) != nil, ContinuousClock.now - first < .milliseconds(200) {}
             }
-            group.addTask { try? await Task.sleep(for: patience()) }
+            group.addTask { try? await Task.sleep(for: patience.limit) }
             await group.next()
             if !Task.isCancelled { _exit(Outcome.interrupted.rawValue) }
             group.cancelAll()
         }
     }
 
-    private static func loop(
-        _ invocation: Invocation, _ console: Console, wait: @Sendable (Duration) -> Void
-    ) async -> Outcome {
+    private static func loop(_ invocation: Invocation, _ console: Console, _ patience: Patience) async -> Outcome {
         if invocation.command == .deploy, DeployCommand.refuses(invocation, console) { return .usage }
         do throws(Target.Stop) {
             let target = try Target.load(invocation, console)
@@ -61,7 +57,7 @@ enum LoopCommand {
             let report = reporter(target, invocation, console)
             let session = target.session(invocation)
             // A workload that stays in dev mode is worse than a slow end, on a cluster that is slow to answer.
-            if session.changesWorkloads { wait(.seconds(5)) }
+            if session.changesWorkloads { patience.limit = .seconds(5) }
             switch invocation.command {
             case .watch: return await session.watch(report: report)
             case .deploy: return await DeployCommand.run(session, invocation, console, report: report)
@@ -85,5 +81,15 @@ enum LoopCommand {
             console.show(rendering.lines)
             if let line = rendering.transient { console.showTransient(line) }
         }
+    }
+}
+
+/// How long the end may take after the first signal.
+private final class Patience: Sendable {
+    private let value = Mutex(Duration.milliseconds(950))
+
+    var limit: Duration {
+        get { value.withLock { $0 } }
+        set { value.withLock { $0 = newValue } }
     }
 }

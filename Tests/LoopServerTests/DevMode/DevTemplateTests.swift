@@ -3,7 +3,7 @@ import JSON
 import Testing
 
 @Suite("Dev mode's template") struct DevTemplateTests {
-    private static let supervise = ["/.loopd/bin/helper", "supervise", "--"]
+    private static let supervise = ["/.loopd/bin/helper", "supervise", "--patience", "10", "--"]
 
     // MARK: - The command
 

@@ -78,8 +78,8 @@ import Testing
                 object.podSpec.change("app", in: "containers") { $0.append(["name": "D", "value": "d"], to: "env") }
             },
             { object in
-                object.podSpec["containers"] = .array(
-                    [["name": "new", "image": "n"]] + (object.podSpec["containers"]?.array ?? []))
+                let others = object.podSpec["containers"]?.array ?? []
+                object.podSpec["containers"] = .array([["name": "new", "image": "n"]] + others)
             },
             { object in object.podSpec.append(["name": "extra", "emptyDir": [:]], to: "volumes") },
             { object in object.podSpec.append(["name": "init", "image": "i"], to: "initContainers") },

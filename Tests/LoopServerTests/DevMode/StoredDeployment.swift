@@ -49,7 +49,8 @@ final class StoredDeployment: Sendable {
         let version = object.at("metadata", "resourceVersion")?.string.flatMap { Int($0) } ?? 0
         object["metadata"]?["resourceVersion"] = .string("\(version + 1)")
         guard templateChanged else { return }
-        object["metadata"]?["generation"] = .integer((object.at("metadata", "generation")?.integer ?? 0) + 1)
+        let generation = object.at("metadata", "generation")?.integer ?? 0
+        object["metadata"]?["generation"] = .integer(generation + 1)
     }
 
     func handle(_ exchange: HTTPExchange) async throws {
@@ -99,7 +100,7 @@ final class StoredDeployment: Sendable {
     }
 
     private static func apply(_ operation: JSON, to object: inout JSON) {
-        let path = (operation["path"]?.string ?? "").split(separator: "/").map {
+        let path = (operation["path"]?.string ?? "").split(separator: "/").map(String.init).map {
             $0.replacing("~1", with: "/").replacing("~0", with: "~")
         }
         set(operation["op"] == "remove" ? nil : operation["value"], path[...], in: &object)
