@@ -38,6 +38,7 @@ private final class ClosureFixture {
         let log = events
         lane = ServiceLane(
             plan, tree: LocalTree(root: self.machine.path), connector: HookedContainer(local, hooks),
+            pods: PodsDouble(),
             ignore: try IgnoreRules(root: self.machine.path, patterns: []),
             journal: Journal(path: nil, destinations: plan.destinations), emit: { log.add($0) })
     }
