@@ -44,12 +44,24 @@ final class Reader: Sendable {
 
     /// When a line was seen, in nanoseconds.
     func seen(_ line: String) async throws -> UInt64 {
+        try await self.line(from: 0) { $0 == line }.at
+    }
+
+    /// How many lines were seen.
+    var count: Int { log.count }
+
+    /// The first line of a kind from a place on, and when it was seen.
+    func line(
+        from place: Int, where isWanted: @escaping @Sendable (String) -> Bool
+    ) async throws -> (text: String, at: UInt64) {
         let log = log
-        let found = try await within(.seconds(60), "\"\(line)\" in the container") {
-            await log.first(from: 0) { $0["line"]?.string == line }
+        let found = try await within(.seconds(60), "the line in the container") {
+            await log.first(from: place) { $0["line"]?.string.map(isWanted) ?? false }
         }
-        guard let moment = found?["at"]?.integer else { throw Trouble("the reader ended") }
-        return UInt64(moment)
+        guard let text = found?["line"]?.string, let moment = found?["at"]?.integer else {
+            throw Trouble("the reader ended")
+        }
+        return (text, UInt64(moment))
     }
 
     func stop() async {

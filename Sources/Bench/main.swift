@@ -5,6 +5,7 @@ internal import TestCluster
 // LOOPD_E2E_KUBECONFIG, and prints what it measured as a table. Without names: everything.
 let measurements: [(name: String, measure: () async throws -> [Row])] = [
     ("save", SaveRows.save), ("many", SaveRows.many), ("big", SaveRows.big), ("replicas", SaveRows.replicas),
+    ("sideload", SideloadRows.program), ("bigsideload", SideloadRows.bigProgram),
     ("idle", RestRows.idle), ("startup", RestRows.startup),
 ]
 let names = CommandLine.arguments.dropFirst()

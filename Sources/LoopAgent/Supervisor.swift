@@ -41,6 +41,10 @@ struct Supervisor {
     private var lastExit = ProgramExit.code(0)
     /// What the container ends with; `nil` while it does not.
     private var exitCode: Int32?
+    /// Until when one may begin to follow who has the service's program to bring, or a better one; `nil` once one has.
+    ///
+    /// A service that ends before is not the container's end yet: else the kubelet would hold up every next start.
+    var firstFollowing: Int64?
     /// Whether no child has ended since the last look.
     private var isReaped = true
     private let listener: Int32
@@ -48,13 +52,20 @@ struct Supervisor {
 
     /// Runs the command to the container's end; returns the exit code, or `nil` when the command line makes no sense.
     static func supervise(_ arguments: inout Arguments) -> Int32? {
-        guard let state = arguments.takeState(), arguments.take("--"), !arguments.isEmpty else { return nil }
+        guard let state = arguments.takeState() else { return nil }
+        var patience: UInt64 = 0
+        if arguments.take("--patience") {
+            guard let seconds = arguments.number() else { return nil }
+            patience = seconds
+        }
+        guard arguments.take("--"), !arguments.isEmpty else { return nil }
         let signals = catchSignals()
         guard signals >= 0 else { return 1 }
         _ = cagent_become_subreaper()
         let path = FrameSocket.path(in: state)
         let listener = listen(at: path, state)
         var supervisor = Supervisor(ServiceProcess(arguments.pointers), listener)
+        if patience > 0 { supervisor.firstFollowing = cagent_now() + Int64(patience) * 1000 }
         let code = supervisor.run(signals)
         if listener >= 0 { _ = path.withCString { unlink($0) } }
         return code
@@ -103,12 +114,13 @@ struct Supervisor {
         ]
         let known = watched.count
         for peer in peers { watched.append(peer.socket.watched) }
-        let timeout = service.timeout
+        let timeout = min(service.timeout, firstFollowing.map { max(0, $0 - cagent_now()) } ?? .max)
         _ = poll(&watched, nfds_t(watched.count), timeout == .max ? -1 : Int32(min(timeout, 3_600_000)))
         if watched[0].revents != 0 { takeSignals(signals) }
         takeOutcome()
         reap()
         service.keepTime()
+        if let firstFollowing, firstFollowing <= cagent_now() { self.firstFollowing = nil }
         // From the last one to the first, so that those who are gone can be removed.
         for index in peers.indices.reversed() where watched[known + index].revents & ~Int16(POLLOUT) != 0 {
             hear(index)
@@ -187,7 +199,7 @@ struct Supervisor {
             if service.isClear { start() }
         case .run:
             become(.ended(lastExit, starts: service.starts))
-            if !isFollowed { end() }
+            if !isFollowed, firstFollowing == nil { end() }
         case .hold where service.isClear:
             become(.held)
             answer(.serviceState(state), all: true)

@@ -9,6 +9,7 @@ extension Supervisor {
             case .state: peer.send(.serviceState(state), on: stream)
             case .follow(_):
                 peers[index].followers.append(stream)
+                firstFollowing = nil
                 peer.send(.serviceState(state), on: stream)
             case .unfollow: peers[index].followers.removeAll { $0 == stream }
             case .signal(let number):

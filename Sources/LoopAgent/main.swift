@@ -1,10 +1,11 @@
 import CAgent
 
-// LoopAgent serve [--walk] [--state FOLDER] | supervise [--state FOLDER] -- COMMAND… | probe … | seed FROM TO |
-// cmdline [PID] | version
+// LoopAgent serve [--walk] [--state FOLDER] | supervise [--state FOLDER] [--patience SECONDS] -- COMMAND… | probe … |
+// seed FROM TO | cmdline [PID] | version
 //
 // `serve` speaks the protocol on standard input and output (`--walk`: without openat2, as on an old kernel). `supervise`
-// is process 1 of a container in dev mode, whose state lies in FOLDER. `probe` alone shows that the program runs here.
+// is process 1 of a container in dev mode, whose state lies in FOLDER; a service that ends within SECONDS waits for its
+// first follower. `probe` alone shows that the program runs here.
 // `seed` fills an empty volume. `cmdline` prints a process's arguments, each ended by a zero byte. `version` prints the
 // protocol's version and the executable's hash.
 func run() -> Int32? {
@@ -28,7 +29,7 @@ guard let code = run() else {
         Bytes(
             """
             usage: LoopAgent serve [--walk] [--state FOLDER]
-                   LoopAgent supervise [--state FOLDER] -- COMMAND…
+                   LoopAgent supervise [--state FOLDER] [--patience SECONDS] -- COMMAND…
                    LoopAgent probe
                    LoopAgent probe [--state FOLDER] [--initial-delay S] [--startup S] [--timeout S] CHECK
                    LoopAgent seed FROM TO

@@ -16,6 +16,8 @@ struct PlaygroundProcess: Sendable {
     static func standard() -> PlaygroundProcess { PlaygroundProcess(directory: "\(StateDirectory.path())/playground") }
 
     var kubeconfig: String { "\(directory)/kubeconfig" }
+    /// Where its images are pushed to, while it runs.
+    var registry: String? { PlaygroundServer.registry(in: directory) }
     /// What it printed since it was started.
     var log: String { "\(directory).log" }
     private var lockFile: String { "\(directory).lock" }

@@ -172,6 +172,9 @@ import Testing
             let pod = try await prepare(scene, pod: ["terminationGracePeriodSeconds": 120])
             let before = try await scene.running()[0]
             let loopd = try await scene.watching()
+            // A program that lands during a restart is started by it, and then once more.
+            try await until("first", in: pod, scene, loopd)
+            _ = try await loopd.event("restarted")
             try await save("stubborn", in: pod, scene, loopd)
             try scene.project.replace("src/word", "after")
             // It is being ended, and takes its time for that.

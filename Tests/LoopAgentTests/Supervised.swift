@@ -14,11 +14,12 @@ final class Supervised: Sendable {
 
     /// Starts a supervisor with its state in `folder`; `wrapper` is a command that ends in running it.
     static func start(
-        _ command: [String], in folder: String, wrapper: [String] = [], environment: [String: String]? = nil,
-        directory: String? = nil
+        _ command: [String], in folder: String, wrapper: [String] = [], options: [String] = [],
+        environment: [String: String]? = nil, directory: String? = nil
     ) async throws -> Supervised {
         var launch = Launch(
-            wrapper + [Built.helper, "supervise", "--state", folder, "--"] + command, environment: environment,
+            wrapper + [Built.helper, "supervise", "--state", folder] + options + ["--"] + command,
+            environment: environment,
             directory: directory)
         launch.standardInput = .pipe
         launch.grouping = .session

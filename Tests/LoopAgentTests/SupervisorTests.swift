@@ -116,6 +116,35 @@ struct SupervisorTests {
         }
     }
 
+    @Test("a service whose program is yet to be brought waits for its first follower, a while or until a stop signal")
+    func waitsForFirst() async throws {
+        try await withFolder { folder in
+            let program = folder + "/program"
+            let patient = try await Supervised.start([program], in: folder, options: ["--patience", "3600"])
+            defer { patient.child.signal(SIGKILL) }
+            let client = try await patient.connect()
+            let following = try await client.follow()
+            #expect(try await following.untilEnded() == .code(127))
+            Disk.write(program, "#!/bin/sh\nexec sleep 1000\n")
+            chmod(program, 0o755)
+            _ = try await client.restart()
+            kill(try await client.restart(), SIGKILL)
+            #expect(try await following.untilEnded() == .signal(SIGKILL))
+            // From now on the last follower's end is the container's, as ever.
+            try await client.end()
+            #expect(await patient.child.wait() == .exited(128 + SIGKILL))
+        }
+        try await withFolder { folder in
+            let impatient = try await Supervised.start(["/none"], in: folder, options: ["--patience", "1"])
+            #expect(await impatient.child.wait() == .exited(127))
+            let stopped = try await Supervised.start(["/none"], in: folder, options: ["--patience", "3600"])
+            let client = try await stopped.connect()
+            stopped.child.signal(SIGTERM)
+            #expect(await stopped.child.wait() == .exited(127))
+            client.child.signal(SIGKILL)
+        }
+    }
+
     @Test("a held service is down until it is released")
     func holds() async throws {
         try await Supervised.run(SupervisorTests.idle) { supervised, _ in
@@ -304,7 +333,9 @@ struct SupervisorTests {
         }
     }
 
-    @Test("a command line that makes no sense is refused", arguments: [[], ["--"], ["--state"], ["sleep", "1"]])
+    @Test(
+        "a command line that makes no sense is refused",
+        arguments: [[], ["--"], ["--state"], ["sleep", "1"], ["--patience", "--", "x"]])
     func refusesNonsense(_ arguments: [String]) async throws {
         #expect(try await Child.run(Launch([Built.helper, "supervise"] + arguments)).status == .exited(2))
     }

@@ -10,7 +10,7 @@ struct DocumentationTests {
     private static let pages = [
         "README.md", "CONTRIBUTING.md", "samples/hello/README.md", "docs/loop-json.md", "docs/sync.md",
         "docs/playground.md",
-        "docs/events.md", "docs/troubleshooting.md", "docs/dev-mode.md",
+        "docs/events.md", "docs/troubleshooting.md", "samples/supervisor/README.md", "docs/dev-mode.md",
     ]
 
     private static func text(_ page: String) throws -> String {
@@ -43,7 +43,10 @@ struct DocumentationTests {
     /// Commands of other programs, each of which a test, the demo or the build runs in this form.
     private static let known: Set<String> = [
         "eval \"$(loopd env)\"", "kubectl logs -f deployment/hello -n hello", "kubectl get pods -A",
-        "apt-get install runc",
+        "apt-get install runc", "kubectl logs -f deployment/supervisor -n supervisor", "mkdir -p out",
+        "cc -O2 -static -o out/supervisor supervisor.c", "eval \"$(loopd env --file distroless.json)\"",
+        "buildah build --file distroless/Dockerfile --tag $LOOPD_REGISTRY/supervisor:distroless .",
+        "buildah push --tls-verify=false $LOOPD_REGISTRY/supervisor:distroless",
         "sysctl fs.inotify.max_user_watches=524288", "swift build --target LoopServer", "swift build --build-tests",
         "swift test --skip-build --filter ConfigurationTests",
     ]
@@ -115,7 +118,10 @@ struct DocumentationTests {
         let schema = try JSON(parsing: DocumentationTests.text("loop.schema.json"))
         let sections =
             [schema]
-            + ["cluster", "watch", "service", "rule", "build", "sideload", "sync", "step"].compactMap {
+            + [
+                "cluster", "watch", "service", "dev", "rule", "build", "sideload", "sync", "nix", "deploy", "kluctl",
+                "step",
+            ].compactMap {
                 schema.at("$defs", $0)
             }
         for section in sections {

@@ -6,6 +6,8 @@ internal import Reactor
 package struct Pod: Sendable {
     package let json: JSON
 
+    package init(json: JSON) { self.json = json }
+
     package var name: String { json.at("metadata", "name")?.string ?? "" }
     package var isTerminating: Bool { json.at("metadata", "deletionTimestamp") != nil }
     package var phase: String { json.at("status", "phase")?.string ?? "" }

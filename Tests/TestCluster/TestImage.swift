@@ -82,7 +82,8 @@ package enum TestImage: String, Sendable, CaseIterable {
     }
 
     private static let programs = [
-        "sh", "tar", "cat", "chmod", "chown", "cp", "dd", "df", "echo", "env", "find", "grep", "head", "id", "kill",
+        "sh", "tar", "cat", "chmod", "chown", "cmp", "cp", "dd", "df", "echo", "env", "find", "grep", "head", "id",
+        "kill",
         "ln",
         "ls", "mkdir", "mv", "printf", "ps", "rm", "rmdir", "sha256sum", "sleep", "stat", "tail", "test", "touch",
         "true",

@@ -12,6 +12,8 @@ protocol ContainerAccess: Sendable {
     var isOpen: Bool { get }
     /// The container's process where the helper is its parent; `nil` outside of dev mode.
     var service: (any SupervisedService)? { get }
+    /// The node's architecture in Kubernetes' names, where it is known.
+    var architecture: String? { get }
     /// Calls `body` once when the way is lost.
     func whenEnded(_ body: @escaping @Sendable () -> Void)
 
@@ -25,6 +27,8 @@ protocol ContainerAccess: Sendable {
     func stage(
         destination: Int, stage: UInt32, path: RelativePath, from file: LocalFile, progress: (Int64) -> Void
     ) async throws -> Delivery
+    /// The absolute path in the container of content that is staged there; `nil` where it does not lie there yet.
+    func stagedPath(destination: Int, stage: UInt32) async throws -> String?
     /// Gives up staged content.
     func abandon(destination: Int, stage: UInt32)
     /// Applies a batch; the results are in its order.

@@ -59,10 +59,15 @@ extension ServiceLane {
             switch sent.outcome {
             case .success(let content):
                 index.learn(content, of: sent.place, as: sent.item.entry)
+                replica.refused.remove(sent.place)
                 if sent.item.isOutput, replica.landed[sent.place] == content.digest,
                     !work.retried.contains(sent.place)
                 {
                     // A build that made the same bytes again: there is nothing to take up.
+                    access.abandon(destination: sent.place.destination, stage: sent.stage)
+                    continue
+                }
+                guard try await isFit(sent.item, sent.place, sent.stage, replica, access) else {
                     access.abandon(destination: sent.place.destination, stage: sent.stage)
                     continue
                 }
@@ -95,6 +100,7 @@ extension ServiceLane {
         receipt.staged = monotonicNow()
         var succeeded: Set<Place> = []
         let rules = Set(needs.keys.compactMap { index.items[$0]?.rule }).union(work.tickets.flatMap(\.rules))
+            .subtracting(replica.refused.compactMap { index.items[$0]?.rule })
         // Before the commit: when the way is lost, nobody knows whether it was made.
         replica.doubtfulSteps = dueSteps(of: rules, for: work, replica)
         for (destination, batch) in batches {

@@ -72,9 +72,12 @@ extension ServiceLane {
             try Task.checkCancellation()
         }
         let started = monotonicNow()
-        replacement = PodReplacement(uid: instance.id.podUID, before: replicas.values.count(where: \.isQuiet))
+        // Also one that gets the same batch just now is one of those that there have to be.
+        replacement = PodReplacement(uid: instance.id.podUID, before: replicas.values.count(where: \.isConverged))
+        // A task of its own: that the pod goes is often heard before the answer, and cancels this step.
+        let deletion = Task { [pods] in try await pods.delete(instance) }
         do {
-            try await pods.delete(instance)
+            try await deletion.value
         } catch {
             replacement = nil
             changed()
@@ -119,7 +122,7 @@ extension ServiceLane {
 /// A pod that was deleted so that another one takes its place.
 struct PodReplacement {
     let uid: String
-    /// How many pods had everything before.
+    /// How many pods were in step before.
     let before: Int
 
     /// Whether the pod is gone and as many as before, or as are wanted by now, have everything again.

@@ -7,6 +7,7 @@ extension ServiceLane {
     func follow(_ replica: Replica, _ access: any ContainerAccess) {
         guard let service = access.service else { return }
         hasToldNoSupervisor = false
+        replica.serviceEnds.beginFollowing()
         replica.following = Task {
             do {
                 try await service.follow { state in

@@ -10,6 +10,7 @@ final class LinkAccess: ContainerAccess {
     /// The container's root as the helper sees it: `/proc/7/root`, or empty for its own.
     private let root: String
     private let removesHelper: Bool
+    private let heartbeat: UInt16
     /// Runs programs in the container itself, where the helper is in another one beside it.
     private let target: (exec: any ContainerExec, instance: ContainerInstance)?
     private let numbers = Mutex<[Int: UInt32]>([:])
@@ -18,6 +19,7 @@ final class LinkAccess: ContainerAccess {
     /// A base that is not what it seems to be shows in the hash of the result.
     private let bases = Mutex<[Place: Base]>([:])
     let description: String
+    let architecture: String?
 
     private enum Base {
         /// There is a file whose blocks were not asked for yet.
@@ -27,11 +29,14 @@ final class LinkAccess: ContainerAccess {
 
     /// A way by an open link.
     ///
-    /// `removesHelper` is for helpers that loopd put there.
+    /// `removesHelper` is for helpers that loopd put there; a service that is followed takes a `heartbeat` of so many seconds.
     init(
         _ link: HelperLink, root: String = "", removesHelper: Bool, description: String,
-        target: (exec: any ContainerExec, instance: ContainerInstance)? = nil
+        architecture: String? = nil, target: (exec: any ContainerExec, instance: ContainerInstance)? = nil,
+        heartbeat: UInt16 = 1
     ) {
+        self.heartbeat = heartbeat
+        self.architecture = architecture
         self.target = target
         self.link = link
         self.root = root
@@ -42,7 +47,7 @@ final class LinkAccess: ContainerAccess {
     var isOpen: Bool { link.isOpen }
 
     var service: (any SupervisedService)? {
-        link.welcome.capabilities.contains(.service) ? LinkedService(link: link) : nil
+        link.welcome.capabilities.contains(.service) ? LinkedService(link: link, heartbeat: heartbeat) : nil
     }
 
     func whenEnded(_ body: @escaping @Sendable () -> Void) { link.whenEnded(body) }
@@ -127,6 +132,10 @@ final class LinkAccess: ContainerAccess {
             }
         case nil: return nil
         }
+    }
+
+    func stagedPath(destination: Int, stage: UInt32) async throws -> String? {
+        try await link.locate(destination: try number(destination), stage: stage)
     }
 
     func abandon(destination: Int, stage: UInt32) {

@@ -45,6 +45,17 @@ final class LocalFile: ContentSource {
     }
 
     func read(at offset: Int64, limit: Int) throws -> [UInt8] {
+        let bytes = try peek(at: offset, limit: limit)
+        hash.withLock { hash in
+            if offset == 0 { chash_sha256_init(&hash) }
+            chash_sha256_update(&hash, bytes, bytes.count)
+        }
+        if offset + Int64(bytes.count) >= size { try check() }
+        return bytes
+    }
+
+    /// A part of the content, in any order, without hashing it.
+    func peek(at offset: Int64, limit: Int) throws -> [UInt8] {
         var failure: Int32 = 0
         let bytes = [UInt8](unsafeUninitializedCapacity: limit) { buffer, count in
             let got = pread(descriptor, buffer.baseAddress, limit, off_t(offset))
@@ -53,11 +64,6 @@ final class LocalFile: ContentSource {
         }
         guard failure == 0 else { throw SystemError(code: failure, attempt: attempt) }
         guard !bytes.isEmpty else { throw SourceChanged() }
-        hash.withLock { hash in
-            if offset == 0 { chash_sha256_init(&hash) }
-            chash_sha256_update(&hash, bytes, bytes.count)
-        }
-        if offset + Int64(bytes.count) >= size { try check() }
         return bytes
     }
 
@@ -82,7 +88,8 @@ final class LocalFile: ContentSource {
         return ReadContent(digest: file.digest, isCertain: file.isCertain)
     }
 
-    private func check() throws {
+    /// Throws `SourceChanged` when the file is not what was expected any more.
+    func check() throws {
         var status = stat()
         guard fstat(descriptor, &status) == 0 else { throw SystemError.last(attempt) }
         guard let now = LocalEntry(status, target: nil), now.hasContent(of: expected) else { throw SourceChanged() }

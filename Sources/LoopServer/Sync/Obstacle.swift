@@ -48,7 +48,8 @@ enum Obstacle {
         }
     }
 
-    private static func octal(_ mode: UInt32) -> String {
+    /// A mode as `chmod` takes it.
+    static func octal(_ mode: UInt32) -> String {
         let digits = String(mode & 0o7777, radix: 8)
         return String(repeating: "0", count: max(0, 4 - digits.count)) + digits
     }

@@ -116,6 +116,10 @@ final class Replica {
     var hasFailedStep = false
     /// The content of what builds made, as the container has it.
     var landed: [Place: SHA256Digest] = [:]
+    /// What the programs need that builds made and that were found to run there.
+    var programs: [Place: ProgramNeeds] = [:]
+    /// What builds made and would not run there.
+    var refused: Set<Place> = []
     var early: [Place: Early] = [:]
     /// Up to which deletion the container has been told.
     var toldSerial: UInt64 = 0
@@ -157,7 +161,7 @@ final class Replica {
     var isSettled: Bool { isQuiet && owedSteps.isEmpty && runningSteps.isEmpty }
 
     /// Whether everything is there that should be: nothing was passed over, and every step went well.
-    var isWhole: Bool { isSettled && blocked.isEmpty && owed.isEmpty && !hasFailedStep }
+    var isWhole: Bool { isSettled && blocked.isEmpty && owed.isEmpty && refused.isEmpty && !hasFailedStep }
 
     /// Forgets the way; what was under way has to be found again by comparison.
     ///
@@ -172,6 +176,7 @@ final class Replica {
         early = [:]
         owed = [:]
         landed = [:]
+        refused = []
         hasFailedStep = false
         stopTasks()
         let tickets = work.tickets + (held?.tickets ?? [])

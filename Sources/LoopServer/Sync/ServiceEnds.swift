@@ -12,8 +12,10 @@ struct ServiceEnds {
         fileprivate let number: UInt32
     }
 
-    /// When the present program began; nanoseconds of `CLOCK_MONOTONIC`.
-    private var began: UInt64?
+    /// Whether the next state is how the service has been for a while, not what becomes of it.
+    private var isFirst = true
+    /// The number of the present program, and when it began, where that was heard; nanoseconds of `CLOCK_MONOTONIC`.
+    private var present: (number: UInt32, began: UInt64?)?
     /// The number of the last program whose end was heard.
     private var heard: UInt32?
     private var isRestarting = false
@@ -22,18 +24,23 @@ struct ServiceEnds {
     /// Whether the next end is that of a program which could not be started, as the answer has told already.
     private var isToldBefore = false
 
+    /// Notes that another connection begins, whose first state is no change.
+    mutating func beginFollowing() { isFirst = true }
+
     /// Takes a state; returns an end to tell now.
     mutating func hear(_ state: ServiceState, at now: UInt64) -> End? {
+        let isChange = !isFirst
+        isFirst = false
         switch state {
-        case .running:
-            began = now
+        case .running(_, let number):
+            if present?.number != number { present = (number, isChange ? now : nil) }
             isToldBefore = false
         case .starting, .stopping, .held: break
         case .ended(let exit, let number):
             guard number != heard else { return nil }
             heard = number
+            let began = isChange && present?.number == number ? present?.began : nil
             let end = End(exit: exit, milliseconds: began.map { Double(now - $0) / 1e6 }, number: number)
-            began = nil
             if isRestarting {
                 pending = end
             } else if isToldBefore, exit == .code(126) || exit == .code(127) {

@@ -32,6 +32,8 @@ actor ServiceLane {
     private(set) var wantedPods: Int?
     /// Whether it was said that a container's process cannot be restarted.
     var hasToldNoSupervisor = false
+    /// What was said of programs that did not land.
+    var refusals: [Place: Refusal] = [:]
     private var changeWaiters: [CheckedContinuation<Void, Never>] = []
     private var isOver = false
 
@@ -94,6 +96,8 @@ actor ServiceLane {
                         nextStep: "\"from\" of the rule has to name what the build makes")))
         }
         guard !findings.changed.isEmpty else { return }
+        // The same fault of another build is said again.
+        for place in findings.changed.keys { refusals[place] = nil }
         journal.note(findings.changed.keys, in: index)
         tell(findings, firstEvent: firstEvent, settled: settled)
     }

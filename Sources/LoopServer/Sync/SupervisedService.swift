@@ -19,9 +19,11 @@ protocol SupervisedService: Sendable {
 /// A service whose supervisor is reached through a helper.
 struct LinkedService: SupervisedService {
     let link: HelperLink
+    /// How often the helper hears that somebody still follows: after two that it missed, the service is handed back.
+    let heartbeat: UInt16
 
     func follow(_ each: (ServiceState) -> Void) async throws {
-        try await asking { try await link.follow(each) }
+        try await asking { try await link.follow(heartbeat: heartbeat, each) }
     }
 
     func restart(grace: Duration) async throws -> ServiceState {

@@ -28,6 +28,7 @@ final class CopyAccess: ContainerAccess {
 
     let description = "kubectl cp: slow, without comparison"
     let service: (any SupervisedService)? = nil
+    let architecture: String?
     private let commands: any ContainerCommands
     private let instance: ContainerInstance
     /// A private folder for what waits to be copied.
@@ -37,7 +38,10 @@ final class CopyAccess: ContainerAccess {
     /// A way into a container that has `tar` and `sh`.
     ///
     /// `folder` is private to it and exists.
-    init(commands: any ContainerCommands, instance: ContainerInstance, folder: String) {
+    init(
+        commands: any ContainerCommands, instance: ContainerInstance, folder: String, architecture: String? = nil
+    ) {
+        self.architecture = architecture
         self.commands = commands
         self.instance = instance
         self.folder = folder
@@ -83,6 +87,8 @@ final class CopyAccess: ContainerAccess {
         state.withLock { $0.staged[stage] = (name, digest) }
         return Delivery(digest: digest, bytesSent: UInt64(file.size))
     }
+
+    func stagedPath(destination: Int, stage: UInt32) async throws -> String? { nil }
 
     func abandon(destination: Int, stage: UInt32) {
         guard let staged = state.withLock({ $0.staged.removeValue(forKey: stage) }) else { return }

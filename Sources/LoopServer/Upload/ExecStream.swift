@@ -63,8 +63,9 @@ extension ContainerExec {
             case .ended(let end):
                 if end.kind == .disconnected { throw LinkError.disconnected(end.message) }
                 guard case .exited(let code) = end.kind else {
-                    let text = Array(end.message.utf8)
-                    throw LinkError.refused(Failure(.exec, code: ENOENT, path: [], uid: 0, text: text))
+                    let code = end.kind == .programMissing ? ENOENT : EACCES
+                    throw LinkError.refused(
+                        Failure(.exec, code: code, path: [], uid: 0, text: Array(end.message.utf8)))
                 }
                 return .code(code)
             }

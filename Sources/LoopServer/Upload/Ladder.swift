@@ -46,19 +46,26 @@ final class Ladder: ContainerConnector {
     }
 
     func connect(to instance: ContainerInstance) async throws -> any ContainerAccess {
-        if transport == .cp { return try copyAccess(instance) }
+        if transport == .cp {
+            // It is only good for a check: where nobody can say it, there is none.
+            _ = try? await architecture(of: instance.node)
+            return try copyAccess(instance)
+        }
         var reasons: [String] = []
         if instance.isInDevMode,
             let access = try await attempt(.supervisor, instance, &reasons, { try await join(instance) })
         {
             return access
         }
-        let program = try HelperProgram.load(architecture: try await architecture(of: instance.node), from: programs)
+        let architecture = try await architecture(of: instance.node)
+        let program = try HelperProgram.load(architecture: architecture, from: programs)
         let upload = HelperUpload(
             exec: exec, pod: instance.pod, container: instance.container, program: program,
             generation: nextGeneration())
         for rung in [Rung.shell, .tar, .ephemeral] {
-            let access = try await attempt(rung, instance, &reasons) { try await climb(rung, upload, instance) }
+            let access = try await attempt(rung, instance, &reasons) {
+                try await climb(rung, upload, instance, architecture)
+            }
             if let access { return access }
         }
         guard transport == .automatic else { throw noWay(instance, reasons) }
@@ -116,7 +123,9 @@ final class Ladder: ContainerConnector {
             [HelperProgram.supervisor, "serve"], pod: instance.pod, container: instance.container)
         do {
             let link = try await HelperLink.open(ExecChannel(stream), generation: nextGeneration())
-            return LinkAccess(link, removesHelper: false, description: "helper as process 1")
+            return LinkAccess(
+                link, removesHelper: false, description: "helper as process 1",
+                architecture: try? await architecture(of: instance.node))
         } catch {
             stream.close()
             guard case LinkError.versionMismatch(let theirs) = error else { throw error }
@@ -128,18 +137,20 @@ final class Ladder: ContainerConnector {
     }
 
     private func climb(
-        _ rung: Rung, _ upload: HelperUpload, _ instance: ContainerInstance
+        _ rung: Rung, _ upload: HelperUpload, _ instance: ContainerInstance, _ architecture: String
     ) async throws -> any ContainerAccess {
         let places = UploadScript.places(destinations: destinations)
         switch rung {
         case .supervisor: return try await join(instance)
         case .shell:
             let helper = try await upload.byShell(places: places)
-            return LinkAccess(helper.link, removesHelper: true, description: "helper at \(helper.path)")
+            return LinkAccess(
+                helper.link, removesHelper: true, description: "helper at \(helper.path)", architecture: architecture)
         case .tar:
             let helper = try await upload.byTar(places: places)
             return LinkAccess(
-                helper.link, removesHelper: true, description: "helper at \(helper.path), by tar")
+                helper.link, removesHelper: true, description: "helper at \(helper.path), by tar",
+                architecture: architecture)
         case .ephemeral:
             let ephemeral = EphemeralUpload(
                 objects: objects, exec: exec, pod: instance.pod, target: instance.container,
@@ -148,7 +159,7 @@ final class Ladder: ContainerConnector {
             let (helper, root) = try await ephemeral.start()
             return LinkAccess(
                 helper.link, root: root, removesHelper: true, description: "helper in an ephemeral container",
-                target: (exec, instance))
+                architecture: architecture, target: (exec, instance))
         }
     }
 
@@ -159,7 +170,9 @@ final class Ladder: ContainerConnector {
         }
         let folder = "\(scratch)/cp-\(number)"
         guard mkdir(folder, 0o700) == 0 || errno == EEXIST else { throw SystemError.last("mkdir \(folder)") }
-        return CopyAccess(commands: commands, instance: instance, folder: folder)
+        return CopyAccess(
+            commands: commands, instance: instance, folder: folder,
+            architecture: state.withLock { $0.architectures[instance.node] })
     }
 
     private func noWay(_ instance: ContainerInstance, _ reasons: [String]) -> LoopFailure {

@@ -86,7 +86,8 @@ actor ImageStore {
 
     private func fetch(_ name: String, _ reference: ImageReference, known: Digest?) async throws -> Image {
         let own = ["localhost:\(registryPort)", "127.0.0.1:\(registryPort)"]
-        guard own.contains(reference.registry) else {
+        // A name without a registry is its own, too, as nodes know images that were loaded into them.
+        guard reference.registry.isEmpty || own.contains(reference.registry) else {
             throw failed(
                 name, "the playground pulls from its own registry only: push the image to \(own[0]), or use \"host\"")
         }
@@ -110,7 +111,8 @@ actor ImageStore {
             try save()
         }
         return Image(
-            reference: name, id: "\(reference.registry)/\(reference.repository)@\(top.digest)",
+            reference: name,
+            id: "\(reference.registry.isEmpty ? own[0] : reference.registry)/\(reference.repository)@\(top.digest)",
             configuration: ImageConfiguration(blob), content: content,
             size: layers.reduce(0) { $0 + (storage.size(of: $1) ?? 0) })
     }

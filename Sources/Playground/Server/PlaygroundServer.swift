@@ -107,6 +107,12 @@ public struct PlaygroundServer: Sendable {
         return (try? JSON(parsing: bytes))?["pid"]?.integer.flatMap(Int32.init(exactly:))
     }
 
+    /// The registry of the playground that runs on a state directory, as image names begin with it.
+    public static func registry(in stateDirectory: String) -> String? {
+        guard let bytes = FileTree.read("\(stateDirectory)/address.json") else { return nil }
+        return (try? JSON(parsing: bytes))?["registry"]?.string
+    }
+
     /// Removes what a playground has left: containers, mounts, files.
     ///
     /// None may run there.

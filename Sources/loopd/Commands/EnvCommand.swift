@@ -8,6 +8,7 @@ enum EnvCommand {
         var kubeconfig: String?
         var context: String?
         var namespace: String?
+        var registry: String?
     }
 
     static func run(_ invocation: Invocation, _ console: Console) -> Outcome {
@@ -15,7 +16,7 @@ enum EnvCommand {
             let place = try place(invocation, console)
             let named = [
                 ("KUBECONFIG", place.kubeconfig), ("LOOPD_CONTEXT", place.context),
-                ("LOOPD_NAMESPACE", place.namespace),
+                ("LOOPD_NAMESPACE", place.namespace), ("LOOPD_REGISTRY", place.registry),
             ]
             let variables = named.compactMap { name, value in value.map { (name, $0) } }
             if invocation.isJSON {
@@ -32,7 +33,7 @@ enum EnvCommand {
     }
 
     private static func place(_ invocation: Invocation, _ console: Console) throws(Target.Stop) -> Place {
-        let place: Place
+        var place: Place
         let playground = PlaygroundProcess.standard()
         var isPlayground: Bool
         if invocation.values[.file] != nil || access(Configuration.defaultFile, F_OK) == 0 {
@@ -52,6 +53,7 @@ enum EnvCommand {
             console.complain("the playground does not run", hint: "start it: loopd up")
             throw Target.Stop(outcome: .cluster)
         }
+        if isPlayground { place.registry = playground.registry }
         return place
     }
 

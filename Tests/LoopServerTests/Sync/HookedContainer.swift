@@ -23,6 +23,25 @@ final class Hooks: Sendable {
     typealias Body = @Sendable (Call) async throws -> Void
     private let state: Mutex<(before: Body?, after: Body?, calls: [Call])> = Mutex((nil, nil, []))
     private let obstacle = Mutex<Int32>(0)
+    /// Programs that end with a code after a text, instead of being run; whoever has some has a loader as well.
+    private let programs: [String: (code: Int32, text: String)]
+    /// What the node's architecture is said to be.
+    let architecture: String?
+
+    /// Hooks around the real thing, except for the programs that are given.
+    init(architecture: String? = nil, programs: [String: (code: Int32, text: String)] = [:]) {
+        self.architecture = architecture
+        self.programs = programs
+    }
+
+    /// Where content is said to be staged, once there are programs that could look at it.
+    fileprivate var staged: String? { programs.isEmpty ? nil : "/stage/1" }
+
+    fileprivate func answer(_ arguments: [String], _ output: (ProgramOutput) -> Void) -> ProgramExit? {
+        guard let answer = programs[arguments.joined(separator: " ")] else { return nil }
+        output(ProgramOutput(channel: .standardError, bytes: Array(answer.text.utf8)))
+        return .code(answer.code)
+    }
 
     /// Every call so far, in order.
     var calls: [Call] { state.withLock(\.calls) }
@@ -82,6 +101,7 @@ private struct HookedAccess: ContainerAccess {
     var description: String { inner.description }
     var isOpen: Bool { inner.isOpen }
     var service: (any SupervisedService)? { inner.service.map { HookedService(inner: $0, hooks: hooks) } }
+    var architecture: String? { hooks.architecture ?? inner.architecture }
     func whenEnded(_ body: @escaping @Sendable () -> Void) { inner.whenEnded(body) }
 
     func open(_ destination: Destination, number: Int) async throws -> Opened {
@@ -108,6 +128,11 @@ private struct HookedAccess: ContainerAccess {
         }
     }
 
+    func stagedPath(destination: Int, stage: UInt32) async throws -> String? {
+        if let staged = hooks.staged { return staged }
+        return try await inner.stagedPath(destination: destination, stage: stage)
+    }
+
     func abandon(destination: Int, stage: UInt32) {
         hooks.note(.abandon)
         inner.abandon(destination: destination, stage: stage)
@@ -119,7 +144,10 @@ private struct HookedAccess: ContainerAccess {
     }
 
     func run(_ arguments: [String], output: (ProgramOutput) -> Void) async throws -> ProgramExit {
-        try await hooks.around(.run(arguments)) { try await inner.run(arguments, output: output) }
+        try await hooks.around(.run(arguments)) {
+            if let exit = hooks.answer(arguments, output) { return exit }
+            return try await inner.run(arguments, output: output)
+        }
     }
 
     func end() async {

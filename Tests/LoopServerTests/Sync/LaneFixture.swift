@@ -109,13 +109,13 @@ final class EventLog: Sendable {
         all.compactMap { if case .landed(let landed) = $0 { landed } else { nil } }
     }
 
-    var failures: [LoopEvent.Failure] {
-        all.compactMap { if case .failed(let failure) = $0 { failure } else { nil } }
-    }
-
     /// The process ids that restarts in place have told.
     var restarted: [UInt32] {
         all.compactMap { if case .restarted(_, let pid, _) = $0 { pid } else { nil } }
+    }
+
+    var failed: [LoopEvent.Failure] {
+        all.compactMap { if case .failed(let failure) = $0 { failure } else { nil } }
     }
 
     var skipped: [String] {

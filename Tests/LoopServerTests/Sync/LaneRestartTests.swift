@@ -113,13 +113,13 @@ import Watcher
         await fixture.start()
         try await save(LaneRestartTests.script("broken", then: "exit 3"), fixture)
         try await fixture.until("end") { if case .failed = $0 { true } else { false } }
-        let failure = try #require(fixture.events.failures.first)
+        let failure = try #require(fixture.events.failed.first)
         #expect(failure.summary.hasPrefix("web-1: the service ended with exit code 3"), "\(failure.summary)")
         #expect(failure.details == fixture.pods.lines)
         #expect(failure.nextStep == "it stays down until the next change")
         try await save(LaneRestartTests.script("healed"), fixture)
         try await runs("healed", fixture)
-        #expect(fixture.events.failures.count == 1)
+        #expect(fixture.events.failed.count == 1)
         await fixture.lane.end()
     }
 
@@ -130,13 +130,13 @@ import Watcher
         try await runs("new", fixture)
         kill(pid_t(try #require(ran(fixture).last).pid), SIGSEGV)
         try await fixture.until("end") { if case .failed = $0 { true } else { false } }
-        #expect(fixture.events.failures[0].summary.hasPrefix("web-1: the service ended by signal SEGV "))
+        #expect(fixture.events.failed[0].summary.hasPrefix("web-1: the service ended by signal SEGV "))
         try await save(LaneRestartTests.script("short", then: "exit 0"), fixture)
         try await fixture.until("notice") { if case .notice = $0 { true } else { false } }
         let notices = fixture.events.all.compactMap { if case .notice(let text) = $0 { text } else { nil } }
         #expect(notices[0].hasPrefix("web-1: the service has ended (exit code 0)"), "\(notices)")
         #expect(notices.count == 1)
-        #expect(fixture.events.failures.count == 1)
+        #expect(fixture.events.failed.count == 1)
         // Nobody follows any more: the container ends as it would have without loopd.
         await fixture.lane.end()
         #expect(await fixture.local.supervisorEnd() == .exited(0))
@@ -151,7 +151,7 @@ import Watcher
         #expect(await !fixture.lane.isWhole)
         try await save(LaneRestartTests.script("healed"), fixture)
         try await runs("healed", fixture)
-        let failures = fixture.events.failures
+        let failures = fixture.events.failed
         #expect(failures.count == 1, "\(failures)")
         #expect(failures[0].summary.hasPrefix("web-1: cannot start the service again: "))
         await fixture.lane.end()
@@ -173,7 +173,7 @@ import Watcher
             if isKilled { hooks.before(lose) } else { hooks.after(lose) }
             try await save(LaneRestartTests.script("newer"), fixture)
             try await runs("newer", fixture)
-            #expect(hooks.calls.count { $0 == .restart } == 3)
+            #expect(hooks.calls.count { $0 == .restart } == 3, "\(hooks.calls)")
             #expect(fixture.events.restarted.count == 2)
             #expect(await fixture.lane.isWhole)
             await fixture.lane.end()
@@ -218,8 +218,8 @@ import Watcher
         try fixture.project.write("app/a.txt", "two")
         await fixture.settle(["app/a.txt"])
         try await fixture.untilEqual()
-        #expect(fixture.events.failures.count == 1)
-        #expect(fixture.events.failures[0].nextStep?.contains("\"dev\": true") == true)
+        #expect(fixture.events.failed.count == 1)
+        #expect(fixture.events.failed[0].nextStep?.contains("\"dev\": true") == true)
         #expect(await !fixture.lane.isWhole)
         await fixture.lane.end()
     }

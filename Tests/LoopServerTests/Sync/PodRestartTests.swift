@@ -37,7 +37,9 @@ import Watcher
         // The next save is for the new one.
         try await save("three", fixture)
         try await until(fixture, deleted: ["web-1", "web-2"])
-        #expect(fixture.events.all.count { if case .podDeleted = $0 { true } else { false } } == 2)
+        try await fixture.until("second answer") { _ in
+            fixture.events.all.count { if case .podDeleted = $0 { true } else { false } } == 2
+        }
         await fixture.lane.end()
     }
 
@@ -65,6 +67,27 @@ import Watcher
         await fixture.lane.end()
     }
 
+    @Test(
+        "a pod whose going is heard of before the deletion is answered counts as deleted, and the next one waits for it"
+    )
+    func goesEarly() async throws {
+        let fixture = try fixture()
+        let lane = fixture.lane
+        let all = (1...2).map { LaneFixture.instance($0) }
+        await lane.survey()
+        await lane.setInstances(all, wanted: 2)
+        await lane.untilConverged()
+        fixture.pods.beforeAnswer { gone in
+            await lane.setInstances(all.filter { $0 != gone }, wanted: 2)
+        }
+        try await save("two", fixture)
+        try await fixture.until("answer") { if case .podDeleted = $0 { true } else { false } }
+        await lane.untilQuiet()
+        #expect(fixture.pods.deleted.count == 1)
+        #expect(await lane.replacement != nil)
+        await lane.end()
+    }
+
     @Test("a workload that was scaled down meanwhile does not wait for a pod that never comes")
     func scaledDown() async throws {
         let fixture = try fixture()
@@ -87,8 +110,8 @@ import Watcher
         try await save("two", fixture)
         await fixture.lane.untilConverged()
         #expect(fixture.pods.deleted.isEmpty)
-        #expect(fixture.events.failures.map(\.summary).count == 1)
-        #expect(fixture.events.failures[0].summary.contains("it has no controller"))
+        #expect(fixture.events.failed.map(\.summary).count == 1)
+        #expect(fixture.events.failed[0].summary.contains("it has no controller"))
         await fixture.lane.end()
     }
 
@@ -101,11 +124,11 @@ import Watcher
         try await until(fixture, deleted: ["web-1"])
         await fixture.lane.setInstances([LaneFixture.instance(2)], wanted: 1)
         await fixture.lane.untilConverged()
-        #expect(fixture.events.failures.isEmpty)
+        #expect(fixture.events.failed.isEmpty)
         fixture.pods.fail(with: KubeError(code: 403, reason: "Forbidden", message: "pods is forbidden"))
         try await save("three", fixture)
         try await fixture.until("refusal") { if case .failed = $0 { true } else { false } }
-        #expect(fixture.events.failures[0].summary == "web-2: cannot be deleted: pods is forbidden")
+        #expect(fixture.events.failed[0].summary == "web-2: cannot be deleted: pods is forbidden")
         #expect(fixture.pods.deleted == ["web-1"])
         await fixture.lane.end()
     }

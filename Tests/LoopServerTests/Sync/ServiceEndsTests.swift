@@ -10,17 +10,32 @@ import Wire
     @Test("an end is told once, with how long the program ran")
     func once() {
         var ends = ServiceEnds()
+        #expect(ends.hear(.starting, at: 1) == nil)
         #expect(ends.hear(ServiceEndsTests.running(1), at: 1_000_000) == nil)
         let end = ends.hear(ServiceEndsTests.ended(3, 1), at: 41_000_000)
         #expect(end?.exit == .code(3))
         #expect(end?.milliseconds == 40)
         // Another connection tells its state again.
+        ends.beginFollowing()
         #expect(ends.hear(ServiceEndsTests.ended(3, 1), at: 50_000_000) == nil)
+    }
+
+    @Test("how long a program ran is said only where its start was heard; a lost connection changes nothing about that")
+    func times() {
+        var ends = ServiceEnds()
+        // It has been running for a while.
+        _ = ends.hear(ServiceEndsTests.running(1), at: 1_000_000)
+        #expect(ends.hear(ServiceEndsTests.ended(3, 1), at: 2_000_000)?.milliseconds == .none)
+        _ = ends.hear(ServiceEndsTests.running(2), at: 3_000_000)
+        ends.beginFollowing()
+        _ = ends.hear(ServiceEndsTests.running(2), at: 5_000_000)
+        #expect(ends.hear(ServiceEndsTests.ended(3, 2), at: 6_000_000)?.milliseconds == 3)
     }
 
     @Test("an end that was there before anybody listened is told, without a time")
     func early() {
         var ends = ServiceEnds()
+        ends.beginFollowing()
         let end = ends.hear(ServiceEndsTests.ended(0, 1), at: 1)
         #expect(end?.exit == .code(0))
         #expect(end?.milliseconds == nil)

@@ -115,7 +115,7 @@ private struct RefusingExec: ContainerExec {
         return instance
     }
 
-    @Test("in dev mode the helper that is there is the first way: nothing is sent, and nobody asks about nodes")
+    @Test("in dev mode the helper that is there is the first way: nothing is sent, and no node has to be looked at")
     func joinsSupervisor() async throws {
         let helper = HelperProgram.supervisor
         let exec = LocalExec(programs: [helper: [try LocalContainer.helper]], missing: ["sh", "tar"])

@@ -1,0 +1,138 @@
+internal import Glibc
+internal import JSON
+internal import Reactor
+internal import TestCluster
+
+/// How long a rebuilt program takes to run in its container, in place of the one before.
+enum SideloadRows {
+    /// About 10 MB.
+    static func program() async throws -> [Row] {
+        try await measure(body: "", rounds: 30, target: "p50 ≤ 40 ms")
+    }
+
+    /// About 50 MB: with all of Foundation and the data of its calendars and languages.
+    static func bigProgram() async throws -> [Row] {
+        let body = """
+            import Foundation
+            let formatter = NumberFormatter()
+            formatter.numberStyle = .spellOut
+            let words = formatter.string(from: 7) ?? ""
+            setenv("WORDS", words + Date.now.formatted(), 1)
+            """
+        return try await measure(body: body, rounds: 10, target: "≤ 0.10 s", options: ["-Xlinker", "-s"])
+    }
+
+    private static func measure(
+        body: String, rounds: Int, target: String, options: [String] = []
+    ) async throws -> [Row] {
+        var seen: [Double] = []
+        var sent: [Double] = []
+        var copied: [Double] = []
+        var size = 0
+        try await Scene.run { scene in
+            // The same program with one line that differs, compiled twice.
+            for (number, line) in ["one", "another line, longer than the first one"].enumerated() {
+                try await compile(body, line: line, as: "program\(number)", in: scene.project, options)
+            }
+            size = try Disk.read("\(scene.project.path)/program0").count
+            try await scene.deploy(Workload())
+            try configure(scene)
+            try scene.project.write("choice", "0")
+            let loopd = try await scene.loopd("watch")
+            let pod = try await devPod(scene, loopd)
+            let reader = try await Reader(scene, pod: pod.name, file: "/tmp/began")
+            var last = try await reader.line(from: 0) { $0.hasPrefix("one,") }
+            for round in 1...rounds {
+                let place = loopd.log.count
+                let from = reader.count
+                try scene.project.write("choice", "\(round % 2)")
+                let line = try await reader.line(from: from) { $0.hasPrefix(round % 2 == 0 ? "one," : "another") }
+                guard line.text.split(separator: " ").last != last.text.split(separator: " ").last else {
+                    throw Trouble("the same process: \(line.text)")
+                }
+                last = line
+                // The last thing that the build does is to tell the time.
+                let built = try await loopd.event("buildOutput", from: place)["line"]?.string ?? ""
+                guard let finished = Int64(built.trimmed) else { throw Trouble("the build said \(built)") }
+                seen.append(Double(Int64(line.at) + wallClockOffset - finished) / 1e6)
+                sent.append(try await loopd.event("landed", from: place)["bytesSent"]?.double ?? .nan)
+            }
+            let after = try await scene.pods().until("the pod") { $0.contains { $0.name == pod.name } }
+                .first { $0.name == pod.name }
+            guard let after, after.containerID == pod.containerID, after.restarts == pod.restarts else {
+                throw Trouble("another container, or a restarted one")
+            }
+            await reader.stop()
+            for _ in 1...3 {
+                let began = now()
+                try await scene.kubectl(["cp", "\(scene.project.path)/program0", "\(pod.name):/srv/copied"])
+                copied.append(milliseconds(since: began))
+            }
+            try await loopd.stop()
+        }
+        return [
+            Row(
+                what:
+                    "a program of \(Figures.memory(size)), one line changed: build finished to the new process's first line, "
+                    + "p50 / p90 of \(rounds) (\(Int(sent.median)) bytes sent)",
+                loopd: "\(Figures.time(seen.median)) / \(Figures.time(seen.percentile(0.9)))", target: target,
+                beside: "kubectl cp, without a restart, \(Figures.time(copied.median))",
+                ratio: Figures.ratio(copied.median, seen.median))
+        ]
+    }
+
+    /// The only pod in dev mode, once its service has its program.
+    private static func devPod(_ scene: Scene, _ loopd: Loopd) async throws -> Pod {
+        _ = try await loopd.event("restarted", limit: .seconds(120))
+        let pods = try await scene.pods().until("one pod, in dev mode", limit: .seconds(120)) { pods in
+            pods.count == 1 && pods[0].isRunning
+        }
+        return pods[0]
+    }
+
+    private static func configure(_ scene: Scene) throws {
+        let build = """
+            cp program$(cat choice) out.new && mv out.new out && date +%s%N
+            """
+        try scene.project.configure(
+            scene.configuration([
+                "app": [
+                    "workload": "deployment/app", "dev": ["command": ["/srv/program"]],
+                    "rules": [
+                        [
+                            "watch": ["choice"], "build": ["sh", "-c", .string(build)],
+                            "sideload": ["from": "out", "to": "/srv/program"],
+                            "then": [["restart": "process"]],
+                        ]
+                    ],
+                ]
+            ]))
+    }
+
+    /// A program that says its line and its process id in a file as the first thing it does, and then waits.
+    private static func compile(
+        _ body: String, line: String, as name: String, in project: Project, _ options: [String]
+    ) async throws {
+        let source = """
+            import Glibc
+            let file = open("/tmp/began.new", O_WRONLY | O_CREAT | O_TRUNC, 0o644)
+            let line = "\(line), process \\(getpid())\\n"
+            _ = line.withCString { write(file, $0, strlen($0)) }
+            rename("/tmp/began.new", "/tmp/began")
+            signal(SIGTERM) { _ in _exit(0) }
+            \(body)
+            while true { sleep(1000) }
+            """
+        try project.write("\(name).swift", source)
+        try await Child.succeed(
+            ["swiftc", "-O", "-static-executable", "\(project.path)/\(name).swift", "-o", "\(project.path)/\(name)"]
+                + options)
+    }
+
+    /// What has to be added to `now()` to have nanoseconds since 1970.
+    private static var wallClockOffset: Int64 {
+        var time = timespec()
+        clock_gettime(CLOCK_REALTIME, &time)
+        return Int64(time.tv_sec) * 1_000_000_000 + Int64(time.tv_nsec) - Int64(now())
+    }
+}
