@@ -39,6 +39,8 @@ actor DevModeSession {
     private var rollout: Rollout?
     private var isCleared = false
     private var reverts = 0
+    /// The ConfigMaps that the workload had its helper from, of earlier loopds too.
+    private var programs: Set<String> = []
     /// When the manifest was applied in dev mode, and the template that there was before.
     private var carried: (started: UInt64, template: JSON?)?
 
@@ -185,13 +187,14 @@ actor DevModeSession {
             }
             try await configMap.ensure(step.program)
             written = try await client.patch(kind.resource, name, namespace: namespace, as: .json, patch)
-        } else {
-            try await configMap.ensure(step.program)
         }
+        // Again, or for the first time: whoever removes unused ones has not seen the workload use it before.
+        try await configMap.ensure(step.program)
+        programs.formUnion([DevRecord(of: object)?.program, step.record.program].compactMap { $0 })
         let wasOutside = if case .outside = state { true } else { false }
         state = .inside(
             step.record, uid: written.at("metadata", "uid")?.string ?? "", version: DevModeSession.version(of: written))
-        try await tellEntered(step, from: object, to: written, isFirst: wasOutside)
+        await tellEntered(step, from: object, to: written, isFirst: wasOutside)
     }
 
     /// What was changed in this very workload, where its annotation is gone.
@@ -202,7 +205,7 @@ actor DevModeSession {
         return record
     }
 
-    private func tellEntered(_ step: DevStep, from old: JSON, to new: JSON, isFirst: Bool) async throws {
+    private func tellEntered(_ step: DevStep, from old: JSON, to new: JSON, isFirst: Bool) async {
         var started: UInt64?
         // Not the generation: that of a Deployment counts annotations, too.
         let template = new.at("spec", "template")
@@ -219,9 +222,13 @@ actor DevModeSession {
         } else if isFirst {
             emit(.devMode(.init(.takenUp, container: step.record.container)))
         }
-        try await StuckPods(client: client, namespace: namespace).replace(of: new, kind) {
-            [program = step.record.program] in
-            $0.devProgram != program
+        do {
+            let program = step.record.program
+            try await StuckPods(client: client, namespace: namespace).replace(of: new, kind) {
+                $0.devProgram != program
+            }
+        } catch {
+            emit(.notice("dev mode: \(workload) has pods that have to be deleted by hand: \(error)"))
         }
     }
 
@@ -308,9 +315,9 @@ actor DevModeSession {
         switch result {
         case .success(let restored?):
             emit(.devMode(.init(.restored, container: restored.container, kept: restored.kept)))
-            await removeProgram(restored.program)
+            await removePrograms(programs.union([restored.program]))
         case .failure(let error as KubeError) where error.isNotFound:
-            if let remembered { await removeProgram(remembered.program) }
+            await removePrograms(programs)
         // Where nothing was changed, nothing is left.
         case .failure(let error) where remembered != nil || error is LoopFailure:
             emit(
@@ -322,12 +329,13 @@ actor DevModeSession {
         }
     }
 
-    /// Deletes the helper's program where no workload uses it any more.
-    private func removeProgram(_ program: String) async {
+    /// Deletes the helper's programs that no workload uses any more.
+    private func removePrograms(_ names: Set<String>) async {
+        guard !names.isEmpty else { return }
         let configMap = ProgramConfigMap(client: client, namespace: namespace)
         await Task {
             // What stays does no harm, and goes with the next workload that leaves dev mode.
-            try? await KubeClient.within(.seconds(1), "clean up") { try await configMap.removeIfUnused(program) }
+            try? await KubeClient.within(.seconds(1), "clean up") { try await configMap.removeUnused(names) }
         }.value
     }
 }

@@ -31,12 +31,15 @@ struct DevRestore: Sendable {
             guard let patch = DevWorkload.patch(from: workload, to: target) else { return nil }
             do {
                 let patched = try await client.patch(kind.resource, name, namespace: namespace, as: .json, patch)
-                try await StuckPods(client: client, namespace: namespace).replace(of: patched, kind) { pod in
+                // The workload is as it was, whatever becomes of these.
+                try? await StuckPods(client: client, namespace: namespace).replace(of: patched, kind) { pod in
                     pod.devProgram != nil
                 }
-                try await release(kind, name, patched)
-                let kept = record.lost(in: workload).map(\.path.text)
-                return Restored(container: record.container, kept: kept, program: record.program)
+                try? await release(kind, name, patched)
+                let spec = workload.at("spec", "template", "spec") ?? .null
+                let kept = record.changes.filter { !$0.isHeld(in: spec) && !$0.isUndone(in: spec) }
+                return Restored(
+                    container: record.container, kept: kept.map(\.path.text), program: record.program)
             } catch let error as KubeError where error.isConflict {
                 // A rollout writes the workload's status many times a second.
                 try await Task.sleep(for: backoff.next())

@@ -38,16 +38,18 @@ struct ProgramConfigMap: Sendable {
         }
     }
 
-    /// Deletes it where no workload of the namespace is in dev mode with it.
-    func removeIfUnused(_ name: String) async throws {
+    /// Deletes those of them that no workload of the namespace is in dev mode with.
+    func removeUnused(_ names: Set<String>) async throws {
+        var workloads: [JSON] = []
         for kind in WorkloadKind.allCases {
-            let list = try await client.list(.init(kind.resource, namespace: namespace))
-            if list.items.contains(where: { ProgramConfigMap.uses($0, name) }) { return }
+            workloads += try await client.list(.init(kind.resource, namespace: namespace)).items
         }
-        do {
-            try await client.delete(.configMaps, name, namespace: namespace)
-        } catch let error as KubeError where error.isNotFound {
-            // Another loopd has looked at the same moment.
+        for name in names where !workloads.contains(where: { ProgramConfigMap.uses($0, name) }) {
+            do {
+                try await client.delete(.configMaps, name, namespace: namespace)
+            } catch let error as KubeError where error.isNotFound {
+                // Another loopd has looked at the same moment.
+            }
         }
     }
 

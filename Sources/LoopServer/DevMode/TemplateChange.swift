@@ -62,6 +62,9 @@ extension TemplateChange {
         return HeldValue.isHeld(after, in: current, key: path.lastKey)
     }
 
+    /// Whether the field is as it was before.
+    func isUndone(in spec: JSON) -> Bool { HeldValue.isHeld(before, in: path.value(in: spec), key: path.lastKey) }
+
     /// Whether either is what a server makes of the other.
     func fits(_ other: TemplateChange) -> Bool {
         func fits(_ left: JSON?, _ right: JSON?) -> Bool {

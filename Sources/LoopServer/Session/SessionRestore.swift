@@ -22,8 +22,8 @@ extension SessionRun {
                 if let entry { report.workloads.append(entry) }
                 if let program { programs.insert(program) }
             }
-            for program in programs {
-                try? await ProgramConfigMap(client: client, namespace: configuration.namespace).removeIfUnused(program)
+            if !programs.isEmpty {
+                try? await ProgramConfigMap(client: client, namespace: configuration.namespace).removeUnused(programs)
             }
         } catch {
             report.workloads.append(.init(target: "namespace \(configuration.namespace)", problem: "\(error)"))

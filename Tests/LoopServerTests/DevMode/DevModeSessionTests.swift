@@ -148,6 +148,56 @@ import Testing
         }
     }
 
+    // MARK: - With manifests
+
+    @Test("the manifest carries dev mode along, unless another loopd has the workload or it is refused")
+    func carry() async throws {
+        let manifest = DevFixture.deployment()
+        try await withSession { session, stored, _ in
+            let carried = try #require(await session.carry(manifest, takeOver: false))
+            #expect(DevRecord(of: carried)?.isHeld(by: carried) == true)
+            #expect(session.isAbout(carried, namespace: "d"))
+            #expect(!session.isAbout(carried, namespace: "other"))
+            // As it is applied: what follows is a rollout that was begun with it.
+            stored.write { object in
+                object.podSpec = carried.podSpec
+                object["metadata"]?["annotations"] = carried.at("metadata", "annotations")
+            }
+            try await session.hold(stored.object)
+            await session.tellRunning()
+            #expect(stored.now.patches == 0)
+            // Nothing of it changes when it is applied again.
+            #expect(await session.carry(manifest, takeOver: false) == carried)
+        }
+        try await withSession { session, stored, _ in
+            stored.set { $0.podRefusal = { isInDevMode in isInDevMode ? "violates PodSecurity" : nil } }
+            #expect(await session.carry(manifest, takeOver: false) == manifest)
+        }
+        var held = try DevFixture.enter(manifest, DevFixture.inputs())
+        let now = Timestamp.now().seconds
+        let lease = Lease(holder: "bob@desk", pid: 1, session: "s", since: now, renewed: now)
+        held["metadata"]?["annotations"]?[Lease.annotation] = .string(lease.text)
+        try await withSession(StoredDeployment(held)) { session, _, _ in
+            #expect(await session.carry(manifest, takeOver: false) == nil)
+            #expect(await session.carry(manifest, takeOver: true) != nil)
+        }
+    }
+
+    @Test("what was applied in dev mode does not stay when the session ends before it holds the workload")
+    func abandoned() async throws {
+        try await withSession { session, stored, said in
+            await session.abandon()
+            let carried = try #require(await session.carry(DevFixture.deployment(), takeOver: false))
+            stored.write { object in
+                object.podSpec = carried.podSpec
+                object["metadata"]?["annotations"] = carried.at("metadata", "annotations")
+            }
+            await session.abandon()
+            #expect(stored.object.podSpec == DevFixture.deployment().podSpec)
+            #expect(changes(said()) == [.restored])
+        }
+    }
+
     // MARK: - Refusals
 
     struct Refusal: Sendable, CustomTestStringConvertible {

@@ -127,7 +127,10 @@ struct KubeClientTests {
             let object: JSON = ["metadata": ["name": "x"]]
             #expect(try await client.create(.namespaces, object) == object)
             try await client.delete(.pods, "p", namespace: "d", gracePeriodSeconds: 0)
-            #expect(methods.withLock { $0 } == ["POST /api/v1/namespaces", "DELETE /api/v1/namespaces/d/pods/p"])
+            #expect(
+                methods.withLock { $0 } == [
+                    "POST /api/v1/namespaces?fieldManager=loopd", "DELETE /api/v1/namespaces/d/pods/p",
+                ])
         }
     }
 

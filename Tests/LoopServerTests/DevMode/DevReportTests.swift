@@ -1,0 +1,114 @@
+import HTTP
+import JSON
+@testable import LoopServer
+import Reactor
+import Testing
+
+@Suite("What is said of dev mode") struct DevReportTests {
+    @Test(
+        "each change is a calm line, and an object for programs",
+        arguments: [
+            (
+                LoopEvent.DevModeChange(.entered, container: "web", milliseconds: 2700), "dev mode: rolled out  2.7 s",
+                ["change": "entered", "container": "web", "milliseconds": 2700.0] as JSON
+            ),
+            (
+                .init(.takenUp, container: "web"), "dev mode: taken up as it was left",
+                ["change": "takenUp", "container": "web"]
+            ),
+            (
+                .init(.reverted, container: "web", by: "helm"), "dev mode: taken back by helm; rolling it out again",
+                ["change": "reverted", "container": "web", "by": "helm"]
+            ),
+            (
+                .init(.restored, container: "web", kept: ["containers[web].command"]),
+                "dev mode: undone; kept what others changed: containers[web].command",
+                ["change": "restored", "container": "web", "kept": ["containers[web].command"]]
+            ),
+        ] as [(LoopEvent.DevModeChange, String, JSON)])
+    func events(change: LoopEvent.DevModeChange, line: String, fields: JSON) {
+        let event = LoopEvent(.devMode(change), service: "web")
+        let text = TextRenderer(services: ["web"], usesColour: false).render(event).lines
+        #expect(text.map { String($0.dropFirst("00:00:00 web  ".count)) } == [line])
+        var expected = fields
+        expected["time"] = event.json["time"]
+        expected["event"] = "devMode"
+        expected["service"] = "web"
+        #expect(event.json == expected)
+    }
+
+    @Test("status names container, age, holder, and what somebody has taken back")
+    func status() {
+        var entry = StatusReport.Entry(service: "web", target: "deployment/web")
+        entry.devMode = StatusReport.DevMode(
+            container: "web", since: Timestamp(seconds: 0), holder: "alice@laptop", lost: ["containers[web].command"])
+        let report = StatusReport(context: "c", namespace: "n", services: [entry])
+        #expect(
+            report.lines.suffix(2) == [
+                "web is in dev mode since 1970-01-01T00:00:00.000Z: container web, by alice@laptop",
+                "somebody has taken a part of it back: containers[web].command",
+            ])
+        #expect(
+            report.json["services"]?[0]?["devMode"] == [
+                "container": "web", "since": "1970-01-01T00:00:00.000Z", "by": "alice@laptop",
+                "lost": ["containers[web].command"],
+            ])
+        entry.devMode = nil
+        #expect(StatusReport(context: "c", namespace: "n", services: [entry]).json["services"]?[0]?["devMode"] == nil)
+    }
+
+    @Test("restore says what it did, what it kept and what it could not do")
+    func restore() {
+        var report = RestoreReport(context: "c", namespace: "n")
+        #expect(report.lines == ["nothing is in dev mode in namespace n"])
+        report.workloads = [
+            .init(target: "deployment/web", service: "web", container: "web", kept: ["containers[web].command"]),
+            .init(target: "statefulset/db", problem: "it is held"),
+        ]
+        #expect(
+            report.lines == [
+                "deployment/web is out of dev mode (container web); kept what others changed: containers[web].command",
+                "✗ statefulset/db: it is held",
+            ])
+        #expect(
+            report.json["workloads"] == [
+                [
+                    "target": "deployment/web", "service": "web", "restored": true, "container": "web",
+                    "kept": ["containers[web].command"],
+                ],
+                ["target": "statefulset/db", "restored": false, "problem": "it is held"],
+            ])
+    }
+
+    @Test("a registry on this machine is asked what its image runs, by index, manifest and configuration")
+    func image() async throws {
+        try await withAPI({ exchange in
+            switch exchange.request.path.suffix(2).joined(separator: "/") {
+            case "manifests/1":
+                try await exchange.answer([
+                    "manifests": [
+                        ["digest": "sha256:aa", "platform": ["architecture": "arm64"]],
+                        ["digest": "sha256:bb", "platform": ["architecture": "amd64"]],
+                    ]
+                ])
+            case "manifests/sha256:bb": try await exchange.answer(["config": ["digest": "sha256:cc"]])
+            case "blobs/sha256:cc":
+                try await exchange.answer(["config": ["Entrypoint": ["/app"], "Cmd": ["run"], "User": "7:7"]])
+            default: try await exchange.fail(404, "NotFound", "no")
+            }
+        }) { _, endpoint in
+            let lookup = ImageLookup(leash: "/bin/false", architecture: "amd64")
+            let found = await lookup.configuration(of: "\(endpoint)/team/app:1", isNeeded: true)
+            #expect(found == ImageConfiguration(entrypoint: ["/app"], command: ["run"], user: "7:7"))
+            #expect(found?.isRoot == false)
+            #expect(await lookup.configuration(of: "\(endpoint)/team/app:2", isNeeded: true) == nil)
+        }
+    }
+
+    @Test("a process's arguments are read as /proc has them")
+    func arguments() {
+        #expect(RunningContainer.words("a\0b c\0\0") == ["a", "b c", ""])
+        #expect(RunningContainer.words("") == nil)
+        #expect(RunningContainer.words("\0") == nil)
+    }
+}
