@@ -56,7 +56,7 @@ enum LoopCommand {
             let report = reporter(target, invocation, console)
             let session = target.session(invocation)
             // A workload that stays in dev mode is worse than a slow end, on a cluster that is slow to answer.
-            if session.changesWorkloads { patience.limit = .seconds(5) }
+            if session.changesWorkloads { patience.limit = .seconds(8) }
             return await invocation.command == .watch ? session.watch(report: report) : session.sync(report: report)
         } catch {
             return error.outcome
