@@ -45,7 +45,7 @@ struct SampleTests {
             try await sample.succeed(["buildah", "push", "--tls-verify=false", image])
             let loopd = try await sample.loopd("watch", "--file", "distroless.json")
             let first = try await sample.log("supervisor", "hello from process")
-            _ = try await loopd.event("restarted", limit: .seconds(60))
+            _ = try await loopd.event("connected", limit: .seconds(60))
             let pod = try await sample.pod("supervisor")
             try sample.edit("supervisor.c", "\"hello\"", "\"good morning\"")
             let second = try await sample.log("supervisor", "good morning from process")

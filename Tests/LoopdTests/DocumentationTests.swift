@@ -45,7 +45,9 @@ struct DocumentationTests {
     private static let known: Set<String> = [
         "eval \"$(loopd env --file samples/nix)\"", "kubectl logs deployment/greeter -n greeter",
         "eval \"$(loopd env)\"", "kubectl logs -f deployment/hello -n hello", "kubectl get pods -A",
-        "apt-get install runc", "kubectl logs -f deployment/supervisor -n supervisor",
+        "apt-get install runc", "kubectl create namespace strict",
+        "kubectl label namespace strict pod-security.kubernetes.io/enforce=restricted",
+        "kubectl create quota small --hard=pods=2,limits.memory=1Gi -n strict", "kubectl get quota -n strict", "kubectl logs -f deployment/supervisor -n supervisor",
         "cc -O2 -static -o supervisor supervisor.c", "eval \"$(loopd env --file distroless.json)\"",
         "buildah build --file distroless/Dockerfile --tag $LOOPD_REGISTRY/supervisor:distroless .",
         "buildah push --tls-verify=false $LOOPD_REGISTRY/supervisor:distroless",

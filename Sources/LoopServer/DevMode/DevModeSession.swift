@@ -335,7 +335,7 @@ actor DevModeSession {
         let configMap = ProgramConfigMap(client: client, namespace: namespace)
         await Task {
             // What stays does no harm, and goes with the next workload that leaves dev mode.
-            try? await KubeClient.within(.seconds(1), "clean up") { try await configMap.removeUnused(names) }
+            try? await KubeClient.within(.seconds(3), "clean up") { try await configMap.removeUnused(names) }
         }.value
     }
 }
