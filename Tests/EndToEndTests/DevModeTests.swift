@@ -200,7 +200,7 @@ import Testing
             let loopd = try await scene.watching()
             let pod = try await scene.running()[0]
             let command = try await scene.object("deployment/app").container["command"]?.array
-            #expect(command?.dropFirst(3) == ["/.loopd/root/probe", "run"])
+            #expect(command?.suffix(2) == ["/.loopd/root/probe", "run"])
             var place = 0
             for text in ["two", "six"] {
                 try scene.project.write("src/text", text)

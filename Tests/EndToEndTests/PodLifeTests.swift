@@ -20,6 +20,29 @@ import Testing
         }
     }
 
+    @Test("two services of one workload both reach its pods, and give its lease back at the end")
+    func shared() async throws {
+        try await Scene.run { scene in
+            try await scene.deploy(Workload())
+            func service(_ name: String) -> JSON {
+                [
+                    "workload": "deployment/app",
+                    "rules": [["watch": [.string("\(name)/**")], "sync": ["to": .string("/srv/\(name)")]]],
+                ]
+            }
+            try scene.project.configure(scene.configuration(["one": service("one"), "two": service("two")]))
+            try scene.project.write("one/a", "1")
+            try scene.project.write("two/a", "2")
+            let loopd = try await scene.watching(2)
+            let pod = try await scene.running()[0].name
+            #expect(try await scene.text("/srv/one/a", in: pod) == "1")
+            #expect(try await scene.text("/srv/two/a", in: pod) == "2")
+            try await loopd.stop()
+            let object = try await scene.kubectl(["get", "deployment", "app", "-o", "json"]).text
+            #expect(!object.contains("loopd.dev/lease"), "\(object)")
+        }
+    }
+
     @Test("pods that a selector finds are synced, also those that appear later")
     func selector() async throws {
         try await Scene.run { scene in

@@ -47,7 +47,7 @@ struct ImageLookup: Sendable {
         guard let (host, port) = name.loopback else { throw Unknown() }
         let http = HTTPClient(endpoint: .tcp(host: host, port: port))
         defer { http.closeIdle() }
-        return try await KubeClient.within(.seconds(5), "read \(name.repository)") {
+        return try await KubeClient.within(.seconds(20), "read \(name.repository)") {
             var manifest = try await get("\(name.repository)/manifests/\(name.reference)", http)
             if let choices = manifest["manifests"]?.array {
                 let mine = choices.first { $0.at("platform", "architecture")?.string == architecture } ?? choices.first

@@ -8,6 +8,8 @@ struct SessionRun: Sendable {
     let configuration: Configuration
     let options: Session.Options
     let emit: @Sendable (LoopEvent) -> Void
+    /// Its name in leases: services of one workload share what it holds.
+    let name = SessionRun.randomName()
 
     var services: [Service] {
         SessionRun.inOrder(configuration.services.filter(isChosen))
@@ -286,7 +288,7 @@ struct SessionRun: Sendable {
         }
         return ServiceRun(
             service, target: target, containers: containers, nodes: nodes, dev: dev, client: connection.client,
-            namespace: configuration.namespace, session: SessionRun.randomName(), takeOver: options.takeOver,
+            namespace: configuration.namespace, session: name, takeOver: options.takeOver,
             emit: emit)
     }
 
@@ -378,27 +380,6 @@ struct SessionRun: Sendable {
     static func randomName() -> String {
         var generator = SystemRandomNumberGenerator()
         return String(generator.next(), radix: 36)
-    }
-
-    // MARK: - Words
-
-    func outcome(of error: any Error, service: String? = nil) -> Outcome {
-        switch error {
-        case is CancellationError: return .interrupted
-        case let error as ClusterError:
-            emit(LoopEvent(.failed(error.failure)))
-            return .cluster
-        case let held as LeaseHeld:
-            emit(LoopEvent(.failed(held.failure), service: service))
-            return .failed
-        case let failure as LoopFailure:
-            emit(LoopEvent(.failed(failure.failure), service: service))
-            return .failed
-        default:
-            if Task.isCancelled { return .interrupted }
-            emit(LoopEvent(.failed(LoopEvent.Failure("\(error)")), service: service))
-            return .failed
-        }
     }
 
     func report(_ kind: LoopEvent.Kind) { emit(LoopEvent(kind)) }

@@ -239,12 +239,12 @@ struct StatusReportTests {
     @Test("docs/events.md has every key of the report")
     func documented() throws {
         let rows = try Page.events().filter { $0.hasPrefix("| `status`") }
-        try #require(rows.count == 3)
+        try #require(rows.count == 4)
         let services = try #require(report.json["services"]?.array)
         let pods = services.flatMap { $0["pods"]?.array ?? [] }
         var whole = report
         whole.unreachable = "no answer"
-        for (row, objects) in zip(rows, [[whole.json], services, pods]) {
+        for (row, objects) in zip(rows, [[whole.json], services, services.compactMap { $0["devMode"] }, pods]) {
             for key in objects.flatMap({ $0.object.map { Array($0.keys) } ?? [] }) {
                 #expect(row.contains("`\(key)`"), "\(row): \(key)")
             }
