@@ -1,5 +1,6 @@
 import Glibc
 import Reactor
+import Synchronization
 import TestCluster
 import Testing
 
@@ -64,16 +65,16 @@ struct PageTests {
     /// Runs what does not end by itself until it has said this, then ends it as Ctrl-C does.
     private func says(_ words: String, _ launch: Launch, _ name: String) async throws {
         let child = try await Child.spawn(launch)
-        let text = try await within(.seconds(60), "\(words) from \(name)") {
-            var said: [UInt8] = []
-            while !String(decoding: said, as: UTF8.self).contains(words) {
+        let said = Mutex<[UInt8]>([])
+        let text: @Sendable () -> String = { said.withLock { String(decoding: $0, as: UTF8.self) } }
+        try await within(.seconds(120), "\(words) from \(name)", state: text) {
+            while !text().contains(words) {
                 let more = try await child.standardOutput?.read() ?? []
                 if more.isEmpty { break }
-                said += more
+                said.withLock { $0 += more }
             }
-            return String(decoding: said, as: UTF8.self)
         }
-        #expect(text.contains(words), "\(name): \(text)")
+        #expect(text().contains(words), "\(name): \(text())")
         child.signal(SIGINT, toGroup: true)
         _ = await child.wait()
     }

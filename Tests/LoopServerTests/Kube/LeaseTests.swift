@@ -102,11 +102,11 @@ struct LeaseTests {
             let before = stored.object
             try await two.take(takeOver: true)
             await #expect(throws: LeaseHeld.self) { try await one.keep(every: .milliseconds(1)) }
-            await one.release()
+            await one.release(limit: .seconds(60))
             #expect(stored.lease?.session == "two")
             // An object from before the take-over is no loss of it.
             #expect(two.loss(in: before) == nil)
-            await two.release()
+            await two.release(limit: .seconds(60))
             #expect(stored.lease == nil)
         }
     }
