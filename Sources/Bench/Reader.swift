@@ -3,7 +3,7 @@ internal import JSON
 internal import Reactor
 internal import TestCluster
 
-/// A shell in a container that reads one file again and again and says when its first line has changed.
+/// A shell in a container that reads one file again and again and says when its first line has changed, or reads a pipe.
 ///
 /// It works on any cluster, and it sees what a program there would see: the time from a save to its line is the save, the
 /// way there, the file's appearance, and the line's way back.
@@ -11,8 +11,8 @@ final class Reader: Sendable {
     private let child: Child
     private let log = EventLog()
 
-    /// Starts to read; returns once it spins.
-    init(_ scene: Scene, pod: String, file: String) async throws {
+    /// Starts to read a file, again and again; returns once it spins.
+    convenience init(_ scene: Scene, pod: String, file: String) async throws {
         let script = """
             echo ready; last=
             while :; do
@@ -20,6 +20,19 @@ final class Reader: Sendable {
               case $x in "$last") ;; *) last=$x; echo "$x";; esac
             done 2>/dev/null
             """
+        try await self.init(scene, pod, script, file)
+    }
+
+    /// Makes a named pipe and waits for the lines that programs write there, without taking a core from them.
+    convenience init(_ scene: Scene, pod: String, pipe: String) async throws {
+        let script = """
+            /bin/busybox mkfifo "$0"; exec 3<>"$0"; echo ready
+            while read -r x <&3; do echo "$x"; done
+            """
+        try await self.init(scene, pod, script, pipe)
+    }
+
+    private init(_ scene: Scene, _ pod: String, _ script: String, _ file: String) async throws {
         var launch = Launch([
             "kubectl", "--kubeconfig", scene.cluster.kubeconfig, "--context", scene.cluster.context, "-n",
             scene.namespace, "exec", pod, "--", "sh", "-c", script, file,

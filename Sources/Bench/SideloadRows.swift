@@ -39,8 +39,8 @@ enum SideloadRows {
             try scene.project.write("choice", "0")
             let loopd = try await scene.loopd("watch")
             let pod = try await devPod(scene, loopd)
-            let reader = try await Reader(scene, pod: pod.name, file: "/tmp/began")
-            var last = try await reader.line(from: 0) { $0.hasPrefix(lines[0]) }
+            let reader = try await Reader(scene, pod: pod.name, pipe: "/tmp/began")
+            var last: (text: String, at: UInt64) = ("", 0)
             for round in 0..<2 * rounds * figures.count {
                 // Each of the other programs after the first one, and back.
                 let other = round / (2 * rounds) + 1
@@ -124,16 +124,15 @@ enum SideloadRows {
             ]))
     }
 
-    /// A program that says its line and its process id in a file as the first thing it does, and then waits.
+    /// A program that says its line and its process id into a pipe as the first thing it does, and then waits.
     private static func compile(
         _ body: String, line: String, as name: String, in project: Project, _ options: [String]
     ) async throws {
         let source = """
             import Glibc
-            let file = open("/tmp/began.new", O_WRONLY | O_CREAT | O_TRUNC, 0o644)
+            let pipe = open("/tmp/began", O_WRONLY | O_NONBLOCK)
             let line = "\(line), process \\(getpid())\\n"
-            _ = line.withCString { write(file, $0, strlen($0)) }
-            rename("/tmp/began.new", "/tmp/began")
+            _ = line.withCString { write(pipe, $0, strlen($0)) }
             signal(SIGTERM) { _ in _exit(0) }
             \(body)
             while true { sleep(1000) }

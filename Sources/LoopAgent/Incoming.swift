@@ -12,6 +12,8 @@ final class Incoming {
     private var hash = RunningHash()
     private var written: UInt64 = 0
     private var window = FlowWindow.Receiver()
+    /// What is copied at once: as much as costs few calls and stays in the processor's cache; empty before the first copy.
+    private var piece: Bytes = []
 
     init(_ request: Stage, for target: Target, on stream: UInt32) throws(SystemFailure) {
         let place = try target.prepare()
@@ -51,18 +53,19 @@ final class Incoming {
     }
 
     /// Takes a part of the base as the next piece.
-    func take(_ part: Copy, _ buffer: inout Bytes) throws(SystemFailure) {
+    func take(_ part: Copy) throws(SystemFailure) {
         guard base >= 0, part.length > 0, part.length <= Copy.maximumLength,
             part.offset <= UInt64(Int64.max) - UInt64(part.length)
         else { throw SystemFailure(EPROTO, "a copy of what no base has") }
+        if piece.isEmpty { piece = Bytes(repeating: 0, count: 128 << 10) }
         var offset = Int64(part.offset)
         var left = Int(part.length)
         while left > 0 {
-            let count = pread(base, &buffer, min(left, buffer.count), off_t(offset))
+            let count = pread(base, &piece, min(left, piece.count), off_t(offset))
             guard count >= 0 else { throw .last() }
             guard count > 0 else { throw SystemFailure(ESTALE, "the file that it builds on became shorter") }
-            buffer.withUnsafeBytes { hash.update(UnsafeRawBufferPointer(rebasing: $0[..<count])) }
-            try writeAll(file, buffer, count: count)
+            piece.withUnsafeBytes { hash.update(UnsafeRawBufferPointer(rebasing: $0[..<count])) }
+            try writeAll(file, piece, count: count)
             offset += Int64(count)
             left -= count
             written += UInt64(count)

@@ -131,7 +131,7 @@ extension Server {
     private mutating func copy(_ part: Copy, _ stream: UInt32) {
         guard let content = incoming[stream] else { return }
         do throws(SystemFailure) {
-            try content.take(part, &buffer)
+            try content.take(part)
         } catch {
             drop(content)
             fail(content.request, error, content.target, stream)
