@@ -63,6 +63,22 @@ int cagent_dial(const char *host, uint16_t port) {
     return result < 0 && errno != EINPROGRESS ? failed(fd) : fd;
 }
 
+int cagent_own_address(int six, char *text, unsigned size) {
+    // Connecting a datagram socket sends nothing: it asks the kernel which address would be used.
+    int fd = socket(six ? AF_INET6 : AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (fd < 0) return -1;
+    struct sockaddr_in four = {.sin_family = AF_INET, .sin_port = htons(9)};
+    struct sockaddr_in6 other = {.sin6_family = AF_INET6, .sin6_port = htons(9)};
+    inet_pton(AF_INET, "192.0.2.1", &four.sin_addr);
+    inet_pton(AF_INET6, "2001:db8::1", &other.sin6_addr);
+    struct sockaddr *address = six ? (struct sockaddr *)&other : (struct sockaddr *)&four;
+    socklen_t length = six ? sizeof other : sizeof four;
+    if (connect(fd, address, length) < 0 || getsockname(fd, address, &length) < 0) return failed(fd);
+    close(fd);
+    const void *bytes = six ? (const void *)&other.sin6_addr : (const void *)&four.sin_addr;
+    return inet_ntop(six ? AF_INET6 : AF_INET, bytes, text, size) ? 0 : -1;
+}
+
 int cagent_dialled(int fd) {
     int failure = 0;
     socklen_t size = sizeof failure;

@@ -115,6 +115,7 @@ struct Batch {
         if name.withCString({ mkdirat(folder, $0, 0o700) }) < 0 {
             guard cagent_errno() == EEXIST else { throw .last() }
             if try status(folder, name).isFolder {
+                results[index].flags.insert(.unchanged)
                 try note(index, location)
                 return
             }
@@ -237,6 +238,10 @@ struct Batch {
         known = []
         guard !destination.isEmpty, !destination.contains(0) else { throw SystemFailure(code: EINVAL) }
         let location = try target.locate(path, making: true)
+        if (try? readLink(location.folder.raw, location.name)) == destination {
+            results[index].flags.insert(.unchanged)
+            return try note(index, location)
+        }
         // Made aside and renamed, so that the name is never missing.
         let temporary = place.fileName(target.number, 0) + Bytes(".link")
         _ = temporary.withCString { cagent_remove(place.folder, $0, 0) }

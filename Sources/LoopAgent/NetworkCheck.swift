@@ -28,6 +28,26 @@ extension Probe {
     }
 
     private func dial(_ port: UInt16, _ subject: Bytes, _ deadline: Int64) throws(ProbeFailure) -> Descriptor {
+        do throws(ProbeFailure) {
+            return try dialHost(port, subject, deadline)
+        } catch {
+            guard isOwnHost else { throw error }
+            // The kubelet asks at the pod's address, which may be the only one where the service listens.
+            for address in [Bytes("::1"), ownAddress(six: false), ownAddress(six: true)] {
+                var other = self
+                (other.host, other.isOwnHost) = (address, false)
+                if !address.isEmpty, let socket = try? other.dialHost(port, subject, deadline) { return socket }
+            }
+            throw error
+        }
+    }
+
+    private func ownAddress(six: Bool) -> Bytes {
+        var text = [CChar](repeating: 0, count: 64)
+        return cagent_own_address(six ? 1 : 0, &text, 64) == 0 ? Bytes(cString: text) : []
+    }
+
+    private func dialHost(_ port: UInt16, _ subject: Bytes, _ deadline: Int64) throws(ProbeFailure) -> Descriptor {
         let subject = subject + address(port)
         let dialled = host.withCString { cagent_dial($0, port) }
         guard let socket = try? Descriptor(dialled) else {

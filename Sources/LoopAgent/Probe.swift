@@ -13,6 +13,8 @@ struct Probe {
     var allowance: Int64 = 0
     var timeout: Int64 = 1000
     var host = Bytes("127.0.0.1")
+    /// Whether the probe names no host, and so means the pod.
+    var isOwnHost = true
     var headers: [Bytes] = []
     var check = Check.tcp(port: 0)
 
@@ -68,6 +70,7 @@ struct Probe {
         while !arguments.isEmpty {
             if arguments.take("--host"), let address = arguments.next() {
                 host = address
+                isOwnHost = false
             } else if isHTTP, arguments.take("--header"), let header = arguments.next(),
                 header.contains(UInt8(ascii: ":")), !header.contains(10), !header.contains(13)
             {

@@ -74,16 +74,17 @@ struct Server {
             }
         }
         let left = lastLife + min(silence, relay.silence) - cagent_now()
-        guard left > 0 else {
-            isEnding = true
-            return
-        }
-        _ = poll(&watched, nfds_t(watched.count), isBusy ? 0 : Int32(min(left, 3_600_000)))
+        _ = poll(&watched, nfds_t(watched.count), isBusy ? 0 : Int32(min(max(left, 0), 3_600_000)))
         if watched[2].revents != 0 { takeSignals(signals) }
         if watched[0].revents != 0 { try receive() }
         relay.advance(watched[3].revents, &output, &buffer)
         advance()
-        if try output.flush() { lastLife = cagent_now() }
+        if try output.flush() {
+            lastLife = cagent_now()
+        } else if left <= 0, watched[0].revents == 0 {
+            // Only silence counts that was listened to: a write that took long has left the host's words in the pipe.
+            isEnding = true
+        }
     }
 
     private mutating func takeSignals(_ pipe: Int32) {

@@ -69,6 +69,8 @@ public struct OperationResult: Equatable, Sendable {
         /// Since the destination was opened or last committed to, somebody put another folder in its place: what was there
         /// before is not there now.
         public static let destinationReplaced = Flags(rawValue: 4)
+        /// The folder or link was there already, as it is wanted.
+        public static let unchanged = Flags(rawValue: 8)
     }
 
     /// Zero, or the error number of Linux.

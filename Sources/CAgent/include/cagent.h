@@ -122,6 +122,8 @@ int cagent_connect(const char *path);
 int cagent_dial(const char *host, uint16_t port);
 /// How it was decided: 0, or -1 with errno.
 int cagent_dialled(int fd);
+/// The numeric address that this network's other hosts know this one by, IPv6 if `six`; -1 where there is none.
+int cagent_own_address(int six, char *text, unsigned size);
 
 // The rest (system.c).
 

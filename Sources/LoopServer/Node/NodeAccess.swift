@@ -25,7 +25,11 @@ final class NodeAccess: ContainerAccess {
             if operations.contains(where: \.changesContent) { onLanding() }
             throw error
         }
-        if zip(operations, results).contains(where: { $0.changesContent && $1.code == 0 }) { onLanding() }
+        if zip(operations, results).contains(where: {
+            $0.changesContent && $1.code == 0 && !$1.flags.contains(.unchanged)
+        }) {
+            onLanding()
+        }
         return results
     }
 

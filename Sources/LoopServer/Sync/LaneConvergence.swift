@@ -83,7 +83,7 @@ extension ServiceLane {
         for path in unequal { diff.needs[path] = Need.everything }
         for path in diff.doubtful where diff.needs[path] != .everything {
             let place = Place(destination: number, path: path)
-            if let item = index.items[place], item.isOutput { replica.landed[place] = item.digest }
+            if let item = index.items[place], item.isOutput { replica.landed[place] = Landed(item) }
         }
         return diff
     }

@@ -61,7 +61,7 @@ extension ServiceLane {
             case .success(let content):
                 index.learn(content, of: sent.place, as: sent.item.entry)
                 replica.refused.remove(sent.place)
-                if sent.item.isOutput, replica.landed[sent.place] == content.digest,
+                if sent.item.isOutput, replica.landed[sent.place] == Landed(content.digest, sent.item.entry),
                     !work.retried.contains(sent.place)
                 {
                     // A build that made the same bytes again: there is nothing to take up.
@@ -89,7 +89,9 @@ extension ServiceLane {
                 skip(sent.place, failure.code, failure.text, replica, isRetried: work.retried.contains(sent.place))
             case .failure(is SourceChanged) where sent.item.isOutput:
                 // Something builds it again just now: what comes of that is sent when it is ready.
-                replica.owed[sent.place] = .everything
+                owe(
+                    sent.place, "\(sent.item.local)", because: ServiceLane.changedMeanwhile, replica,
+                    isRetried: work.retried.contains(sent.place))
             case .failure(is SourceChanged): changedAgain.append(sent.item.local)
             case .failure(let error as SystemError):
                 owe(
@@ -115,7 +117,7 @@ extension ServiceLane {
         replica.owe(replica.doubtfulSteps.filter { changedRules.contains($0.key) })
         replica.doubtfulSteps = [:]
         receipt.acknowledged = monotonicNow()
-        for place in succeeded { replica.landed[place] = index.items[place].flatMap { $0.isOutput ? $0.digest : nil } }
+        for place in succeeded { replica.landed[place] = index.items[place].flatMap { $0.isOutput ? Landed($0) : nil } }
         journal.wrote(succeeded.filter { index.items[$0].map { $0.store == nil } ?? false })
         for ticket in work.tickets { ticket.land(in: replica.instance, receipt) }
         reportLanded(work.tickets)
@@ -303,7 +305,8 @@ extension ServiceLane {
         }
         replica.reasons[place] = nil
         replica.lost.remove(place)
-        guard succeeded.insert(place).inserted else { return }
+        // A build that makes a folder's or a link's like again: there is nothing to take up.
+        guard !result.flags.contains(.unchanged), succeeded.insert(place).inserted else { return }
         let shown = shownName(place)
         if receipt.paths.count < 20, receipt.paths.last != shown, !receipt.paths.contains(shown) {
             receipt.paths.append(shown)
@@ -323,6 +326,9 @@ extension ServiceLane {
             code, text, in: plan.destinations[place.destination].path, replica.opened[place.destination])
         owe(place, name(place), because: "\(replica.instance.pod): \(reason)", replica, isRetried: isRetried)
     }
+
+    /// Why a build's file was not sent.
+    static let changedMeanwhile = "it changed while it was sent; the next build brings it"
 
     /// Keeps a place for the next batch, and says why it was passed over; not again when only the same was tried again.
     func owe(_ place: Place, _ path: String, because reason: String, _ replica: Replica, isRetried: Bool) {

@@ -1,6 +1,23 @@
 internal import Watcher
 internal import Wire
 
+/// What tells that a file which a build made is the same as before: its bytes, and who may execute it.
+struct Landed: Equatable {
+    private let digest: SHA256Digest
+    private let executable: UInt32
+
+    init(_ digest: SHA256Digest, _ entry: LocalEntry) {
+        self.digest = digest
+        executable = entry.mode & 0o111
+    }
+
+    /// `nil` where nobody has read it yet.
+    init?(_ item: SourceIndex.Item) {
+        guard let digest = item.digest else { return nil }
+        self.init(digest, item.entry)
+    }
+}
+
 /// What lies where the outputs of builds go.
 extension ServiceLane {
     /// Looks at places that a build brings up for the first time: the comparison knew nothing of them, because a first build
@@ -27,7 +44,8 @@ extension ServiceLane {
             guard !alike.isEmpty else { continue }
             for (path, digest) in try await access.digests(destination: destination, of: alike) {
                 let place = Place(destination: destination, path: path)
-                if replica.landed[place] == nil { replica.landed[place] = digest }
+                guard replica.landed[place] == nil, let entry = index.items[place]?.entry else { continue }
+                replica.landed[place] = Landed(digest, entry)
             }
         }
     }

@@ -29,7 +29,7 @@ extension ServiceLane {
             }
         } catch is SourceChanged {
             // Something builds it again just now: what comes of that is sent when it is ready.
-            replica.owed[place] = .everything
+            owe(place, "\(item.local)", because: ServiceLane.changedMeanwhile, replica, isRetried: false)
             return false
         } catch is SystemError {
             // It was read as a whole when it was sent.
@@ -68,7 +68,13 @@ extension ServiceLane {
         }
         let path = name(place)
         let folder = path.lastIndex(of: "/").map { String(path[..<$0]) } ?? ""
-        let answer = try await ContainerLoader(access.run).answer(needs, staged: staged, folder: folder)
+        let loader = ContainerLoader(access.run)
+        let answer = try await loader.answer(needs, staged: staged, folder: folder)
+        if case .lacks = answer, try await loader.answer(needs, staged: path, folder: folder) == answer {
+            // What runs there now lacks the same: whatever starts it brings that along.
+            replica.programs[place] = needs
+            return .fine(detail: "\(path) is started with libraries that the container's loader does not find")
+        }
         let verdict = check.verdict(on: needs, answer) { name in
             index.items.keys.contains { $0.path.lastComponent.elementsEqual(name.utf8) }
         }

@@ -34,6 +34,8 @@ extension ServiceLane {
             case .signal(let number): "by signal \(SignalName.of(number))"
             }
         Task {
+            // The last line is on another way, through the runtime's log; what it says is worth a moment.
+            try? await Task.sleep(for: .milliseconds(200))
             let lines = await pods.lastLines(of: instance, 10)
             guard replicas[instance.id] != nil else { return }
             report(

@@ -115,7 +115,7 @@ final class Replica {
     /// Whether a step has failed since the way stands.
     var hasFailedStep = false
     /// The content of what builds made, as the container has it.
-    var landed: [Place: SHA256Digest] = [:]
+    var landed: [Place: Landed] = [:]
     /// What the programs need that builds made and that were found to run there.
     var programs: [Place: ProgramNeeds] = [:]
     /// What builds made and would not run there.

@@ -164,8 +164,7 @@ struct SourceIndex: Sendable {
                 && !seen.contains(place)
             {
                 items[place] = nil
-                serial += 1
-                gone[place] = serial
+                noteGone(place)
                 findings.changed[place] = .everything
             }
             findings.rules.insert(output.rule)

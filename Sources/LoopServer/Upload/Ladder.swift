@@ -67,7 +67,7 @@ final class Ladder: ContainerConnector {
             generation: nextGeneration())
         for rung in [Rung.shell, .tar, .ephemeral] {
             let access = try await attempt(rung, instance, &reasons) {
-                try await climb(rung, upload, instance, architecture)
+                try await climb(rung, upload, instance)
             }
             if let access { return access }
         }
@@ -85,7 +85,10 @@ final class Ladder: ContainerConnector {
         _ climb: () async throws -> any ContainerAccess
     ) async throws -> (any ContainerAccess)? {
         do {
-            return try await climb()
+            let access = try await climb()
+            // Doubts are of failures in a row.
+            state.withLock { $0.doubts[instance.id] = nil }
+            return access
         } catch let failed as RungFailed {
             reasons.append("\(rung): \(failed)")
         } catch let end as ExecEnd where end.kind == .programMissing || end.kind == .forbidden {
@@ -128,7 +131,7 @@ final class Ladder: ContainerConnector {
             let link = try await HelperLink.open(ExecChannel(stream), generation: nextGeneration())
             return LinkAccess(
                 link, removesHelper: false, description: "helper as process 1",
-                architecture: try? await architecture(of: instance.node))
+                architecture: await known(instance.node))
         } catch {
             stream.close()
             guard case LinkError.versionMismatch(let theirs) = error else { throw error }
@@ -140,8 +143,9 @@ final class Ladder: ContainerConnector {
     }
 
     private func climb(
-        _ rung: Rung, _ upload: HelperUpload, _ instance: ContainerInstance, _ architecture: String
+        _ rung: Rung, _ upload: HelperUpload, _ instance: ContainerInstance
     ) async throws -> any ContainerAccess {
+        let architecture = await known(instance.node)
         let places = UploadScript.places(destinations: destinations)
         switch rung {
         case .supervisor: return try await join(instance)
@@ -176,7 +180,7 @@ final class Ladder: ContainerConnector {
         guard mkdir(folder, 0o700) == 0 || errno == EEXIST else { throw SystemError.last("mkdir \(folder)") }
         return CopyAccess(
             commands: commands, instance: instance, folder: folder,
-            architecture: state.withLock { $0.architectures[instance.node] })
+            architecture: learned(instance.node))
     }
 
     private func noWay(_ instance: ContainerInstance, _ reasons: [String]) -> LoopFailure {
@@ -186,6 +190,14 @@ final class Ladder: ContainerConnector {
                 nextStep:
                     "set cluster.helperImage to an image with a shell that the nodes can pull, or use \"via\": \"cp\""))
     }
+
+    /// The architecture of a node where the cluster tells it: what is only guessed decides about no program.
+    private func known(_ node: String) async -> String? {
+        _ = try? await architecture(of: node)
+        return learned(node)
+    }
+
+    private func learned(_ node: String) -> String? { state.withLock { $0.architectures[node] } }
 
     /// The architecture of a node, in Kubernetes' names; asked once.
     private func architecture(of node: String) async throws -> String {

@@ -66,6 +66,31 @@ import Watcher
         await fixture.lane.end()
     }
 
+    @Test("a build that makes a folder with links in it alike again takes nothing up; a new exec bit does")
+    func alike() async throws {
+        let fixture = try LaneFixture(sideloads: [("out", "lib")], then: [.exec(["echo", "ran"])])
+        await fixture.start()
+        func build(mode: mode_t) throws {
+            try fixture.project.write("out/deep/lib.so.1", "content", mode: mode)
+            _ = symlink("lib.so.1", fixture.project.path + "/out/deep/lib.so")
+        }
+        func runs() -> Int { fixture.events.all.count { if case .executed = $0 { true } else { false } } }
+        try build(mode: 0o644)
+        await built(fixture)
+        #expect(fixture.container.read("lib/deep/lib.so") == "content")
+        let (landed, ran) = (fixture.events.landed.count, runs())
+        #expect(ran == 1)
+        try build(mode: 0o644)
+        await built(fixture)
+        #expect(fixture.events.landed.count == landed)
+        #expect(runs() == ran)
+        try build(mode: 0o755)
+        await built(fixture)
+        #expect(access(fixture.container.path + "/lib/deep/lib.so.1", X_OK) == 0)
+        #expect(runs() == ran + 1)
+        await fixture.lane.end()
+    }
+
     @Test("events about a build's file send nothing: only the end of a build says that it is whole")
     func waitsForBuild() async throws {
         let fixture = try fixture([("out/server", "bin/server")])

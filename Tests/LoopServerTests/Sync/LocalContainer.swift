@@ -33,7 +33,14 @@ final class LocalContainer: ContainerConnector {
     }
 
     /// Kills the first process: what it supervises dies with it.
-    func killSupervisor() { supervisor.withLock { $0?.child.signal(SIGKILL) } }
+    func killSupervisor() {
+        supervisor.withLock { supervisor in
+            guard let supervisor else { return }
+            // A helper that comes later waits for the next one.
+            unlink("\(supervisor.state)/s")
+            supervisor.child.signal(SIGKILL)
+        }
+    }
 
     /// Waits for the end of the first process, as a kubelet does.
     func supervisorEnd() async -> Reactor.ExitStatus? { await supervisor.withLock({ $0?.child })?.wait() }
@@ -48,6 +55,9 @@ final class LocalContainer: ContainerConnector {
 
     func connect(to instance: ContainerInstance) async throws -> any ContainerAccess {
         let state = supervisor.withLock { $0?.state }
+        if let state {
+            while access("\(state)/s", F_OK) != 0 { try await Task.sleep(for: .milliseconds(2)) }
+        }
         var launch = Launch([try LocalContainer.helper, "serve"] + (state.map { ["--state", $0] } ?? []))
         launch.standardInput = .pipe
         launch.standardError = .inherit
