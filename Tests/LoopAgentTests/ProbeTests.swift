@@ -166,15 +166,36 @@ struct ProbeTests {
         #expect(six.status == .exited(1) && six.error.hasPrefix("dial tcp [::1]:1: connect: "))
     }
 
-    @Test("a service that listens only at the pod's own address is found there")
+    @Test("a service that listens at another of its own addresses only is found there", .enabled(if: hasIPv6))
     func ownAddress() async throws {
-        // Another address of this machine than the first one that is asked.
-        guard let listener = try? Listener(.tcp(host: "::1", port: 0)) else { return }
-        defer { listener.close() }
-        guard case .tcp(_, let port) = listener.endpoint else { return }
+        let listener = try #require(ProbeTests.listenAtSix())
+        defer { close(listener.descriptor) }
+        let port = listener.port
         #expect(try await probe(["--timeout", "60", "tcp", "\(port)"]).status == .exited(0))
         let asked = try await probe(["--timeout", "60", "tcp", "\(port)", "--host", "127.0.0.2"])
         #expect(asked.status == .exited(1))
+    }
+
+    private static let hasIPv6 = listenAtSix().map { close($0.descriptor) == 0 } ?? false
+
+    /// A socket that listens at `::1`; `nil` on a machine without IPv6.
+    private static func listenAtSix() -> (descriptor: Int32, port: UInt16)? {
+        let descriptor = socket(AF_INET6, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
+        var address = sockaddr_in6()
+        address.sin6_family = sa_family_t(AF_INET6)
+        address.sin6_addr = in6addr_loopback
+        var size = socklen_t(MemoryLayout<sockaddr_in6>.size)
+        let isBound = withUnsafeMutablePointer(to: &address) { pointer in
+            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { address in
+                bind(descriptor, address, size) == 0 && listen(descriptor, 8) == 0
+                    && getsockname(descriptor, address, &size) == 0
+            }
+        }
+        guard isBound else {
+            close(descriptor)
+            return nil
+        }
+        return (descriptor, UInt16(bigEndian: address.sin6_port))
     }
 
     @Test(
