@@ -32,10 +32,20 @@ struct DeltaScan: Sendable {
     ///
     /// Returns the parts that are decided now. Neighbouring ones are joined.
     mutating func feed(_ bytes: [UInt8], isLast: Bool) -> [Part] {
-        pending += bytes
-        let used = pending.withUnsafeBytes { scan($0, isLast: isLast) }
-        pending.removeFirst(used)
         defer { parts = [] }
+        let enough = 2 * Int(CHASH_BLOCK_MAX)
+        guard !pending.isEmpty, bytes.count > enough else {
+            let all = pending.isEmpty ? bytes : pending + bytes
+            let used = all.withUnsafeBytes { scan($0, isLast: isLast) }
+            pending = Array(all[used...])
+            return parts
+        }
+        // What was left over is joined with as much as its blocks can reach, not with all: a copy of everything would cost
+        // as much as to look for the blocks.
+        let joined = pending + bytes[..<enough]
+        let start = joined.withUnsafeBytes { scan($0, isLast: false) } - pending.count
+        let used = bytes.withUnsafeBytes { scan(UnsafeRawBufferPointer(rebasing: $0[start...]), isLast: isLast) }
+        pending = Array(bytes[(start + used)...])
         return parts
     }
 
