@@ -3,7 +3,7 @@ internal import Reactor
 internal import Watcher
 
 /// What a service's lane has to remember between runs, as an append-only file: which places it has seen here and which are
-/// gone, which of them it wrote, and which containers have been told of deletions.
+/// gone, which of them it wrote, which containers have been told of deletions, and which have steps to come.
 ///
 /// Without it, a file removed while loopd was not running would stay in the containers for ever; with it, nothing is deleted
 /// that was not seen here first. A file that cannot be written costs only that memory, never the loop.
@@ -15,6 +15,7 @@ struct Journal: ~Copyable {
     private var known: Set<Place> = []
     private var written: Set<Place> = []
     private var told: [String: UInt64] = [:]
+    private var owed: [String: Set<Int>] = [:]
     private let destinations: [String]
     private var descriptor: Int32 = -1
     private var lock: Int32 = -1
@@ -55,6 +56,9 @@ struct Journal: ~Copyable {
     /// Whether a container has had everything before, in this run or an earlier one.
     func knows(_ id: ContainerInstance.ID) -> Bool { told[id.description] != nil }
 
+    /// The rules whose files may have landed in a container, and whose steps have not ended since.
+    func owedSteps(_ id: ContainerInstance.ID) -> Set<Int> { owed[id.description] ?? [] }
+
     /// Notes what a look at the disk changed.
     mutating func note(_ places: some Sequence<Place>, in index: borrowing SourceIndex) {
         for place in places {
@@ -90,6 +94,19 @@ struct Journal: ~Copyable {
         told[id.description] = serial
         record("T", [Array(id.description.utf8), Array(String(serial).utf8)])
         flush()
+    }
+
+    /// Notes which rules' steps a container is owed, so that a killed loopd's are made up for: its files will be equal then.
+    mutating func owe(_ id: ContainerInstance.ID, _ rules: Set<Int>) {
+        guard owedSteps(id) != rules else { return }
+        owed[id.description] = rules.isEmpty ? nil : rules
+        recordOwed(id.description)
+        flush()
+    }
+
+    private mutating func recordOwed(_ id: String) {
+        let rules = (owed[id] ?? []).sorted().map(String.init).joined(separator: ",")
+        record("S", [Array(id.utf8), Array(rules.utf8)])
     }
 
     private func fields(_ place: Place) -> [[UInt8]] {
@@ -152,6 +169,9 @@ struct Journal: ~Copyable {
             case UInt8(ascii: "T"):
                 guard let number = UInt64(String(decoding: second, as: UTF8.self)) else { return }
                 told[text] = number
+            case UInt8(ascii: "S"):
+                let rules = Set(String(decoding: second, as: UTF8.self).split(separator: ",").compactMap { Int($0) })
+                owed[text] = rules.isEmpty ? nil : rules
             default: return
             }
         }
@@ -176,6 +196,8 @@ struct Journal: ~Copyable {
         for (id, number) in told.sorted(by: { $0.value > $1.value }).prefix(Journal.toldLimit) {
             record("T", [Array(id.utf8), Array(String(number).utf8)])
         }
+        // Of a container that is not remembered nobody will ask.
+        for id in owed.keys.sorted() where told[id] != nil { recordOwed(id) }
         let draft = path + ".new"
         descriptor = open(draft, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, 0o600)
         flush()

@@ -106,6 +106,7 @@ extension ServiceLane {
             .subtracting(replica.refused.compactMap { index.items[$0]?.rule })
         // Before the commit: when the way is lost, nobody knows whether it was made.
         replica.doubtfulSteps = dueSteps(of: rules, for: work, replica)
+        noteOwed(replica)
         let profiles = takeProfiles(from: &batches)
         for (destination, batch) in batches {
             try await commit(batch, destination, replica, access, work.retried, &receipt, &succeeded)
@@ -116,6 +117,7 @@ extension ServiceLane {
         let changedRules = Set(succeeded.compactMap { index.items[$0]?.rule ?? plan.rule(of: $0) })
         replica.owe(replica.doubtfulSteps.filter { changedRules.contains($0.key) })
         replica.doubtfulSteps = [:]
+        noteOwed(replica)
         receipt.acknowledged = monotonicNow()
         for place in succeeded { replica.landed[place] = index.items[place].flatMap { $0.isOutput ? Landed($0) : nil } }
         journal.wrote(succeeded.filter { index.items[$0].map { $0.store == nil } ?? false })

@@ -14,6 +14,20 @@ extension ServiceLane {
         return due
     }
 
+    /// Notes what a container is owed, for a loopd that comes after a killed one.
+    func noteOwed(_ replica: Replica) {
+        let rules = [replica.owedSteps, replica.runningSteps, replica.doubtfulSteps].flatMap(\.keys)
+        journal.owe(replica.instance.id, Set(rules))
+    }
+
+    /// Takes up what an earlier loopd has owed a container.
+    func takeOwed(_ replica: Replica) {
+        let rules = journal.owedSteps(replica.instance.id).filter {
+            plan.service.rules.indices.contains($0) && !plan.steps(of: $0).isEmpty
+        }
+        replica.owe(Dictionary(uniqueKeysWithValues: rules.map { ($0, .change) }))
+    }
+
     /// Runs the `then` steps that are owed, beside the files that come meanwhile: a step may take its time, or never end.
     ///
     /// Files of the same rule that land while its steps run make them run once more.
@@ -27,6 +41,7 @@ extension ServiceLane {
                     try await runSteps(replica.owedSteps, replica, access)
                 }
                 replica.stepping = nil
+                noteOwed(replica)
             } catch {
                 // Whoever cancels has put back what is owed.
                 guard !Task.isCancelled else { return }

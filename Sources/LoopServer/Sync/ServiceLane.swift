@@ -216,6 +216,7 @@ actor ServiceLane {
         for instance in instances where replicas[instance.id] == nil {
             let replica = Replica(instance, isNew: !journal.knows(instance.id))
             replica.toldSerial = journal.toldSerial(instance.id)
+            takeOwed(replica)
             replicas[instance.id] = replica
             replica.task = Task { await self.drive(instance.id) }
         }

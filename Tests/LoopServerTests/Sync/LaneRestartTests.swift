@@ -197,6 +197,31 @@ import Watcher
         await fixture.lane.end()
     }
 
+    @Test("a loopd that is killed between a commit and its steps leaves them to the next one")
+    func killedBeforeSteps() async throws {
+        let scratch = (try ScratchTree(), try ScratchTree(), try ScratchTree())
+        try scratch.0.write("app/a", "1")
+        let mark = scratch.1.path + "/mark"
+        let step = Step.exec(["sh", "-c", "echo ran >>\(mark); exec sleep 100000"])
+        let first = try LaneFixture(then: [step], reusing: scratch)
+        await first.lane.survey()
+        await first.lane.setInstances([LaneFixture.instance()])
+        try await first.until("landed") { if case .landed = $0 { true } else { false } }
+        while first.container.read("mark") == nil { try await Task.sleep(for: .milliseconds(2)) }
+        // As after a kill: nothing is said and nothing noted any more, and the kernel drops the journal's lock.
+        await first.lane.setInstances([])
+        first.local.killHelpers()
+        unlink(scratch.2.path + "/journal.lock")
+        let second = try LaneFixture(then: [.exec(["sh", "-c", "echo again >>\(mark)"])], reusing: scratch)
+        await second.start()
+        #expect(second.container.read("mark") == "ran\nagain\n")
+        unlink(scratch.2.path + "/journal.lock")
+        let third = try LaneFixture(then: [.exec(["sh", "-c", "echo never >>\(mark)"])], reusing: scratch)
+        await third.start()
+        #expect(third.container.read("mark") == "ran\nagain\n")
+        for fixture in [first, second, third] { await fixture.lane.end() }
+    }
+
     @Test("a signal reaches the service, which goes on")
     func signal() async throws {
         let trap = "trap 'echo hup $$ >>\"$(dirname \"$0\")/../../ran\"' HUP; while :; do sleep 0.01; done"
