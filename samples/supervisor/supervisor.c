@@ -25,7 +25,7 @@ int main(void) {
     // Nobody reads lines that stay in a buffer.
     setvbuf(stdout, NULL, _IOLBF, 0);
     for (;;) {
-        printf("%s from process %d, for the %dth second\n", greeting, getpid(), (int)++rounds);
+        printf("%s from process %d, second %d\n", greeting, getpid(), (int)++rounds);
         sleep(1);
     }
 }

@@ -38,10 +38,14 @@ extension ServiceLane {
             try? await Task.sleep(for: .milliseconds(200))
             let lines = await pods.lastLines(of: instance, 10)
             guard replicas[instance.id] != nil else { return }
+            let runsAgain = replica.serviceEnds.isMadeUp(for: end)
+            // What was over before loopd came, and runs by now, is no news.
+            if runsAgain, end.milliseconds == nil { return }
             report(
                 .failed(
                     LoopEvent.Failure(
-                        "\(instance.pod): the service ended \(how)\(after)", details: lines, nextStep: nextStep)))
+                        "\(instance.pod): the service ended \(how)\(after)", details: lines,
+                        nextStep: runsAgain ? nil : nextStep)))
         }
     }
 }

@@ -52,6 +52,9 @@ struct ServiceEnds {
         return nil
     }
 
+    /// Whether a later program than the one that ended runs by now.
+    func isMadeUp(for end: End) -> Bool { present.map { $0.number > end.number } ?? false }
+
     /// Notes that a restart is asked for.
     mutating func beginRestart() { isRestarting = true }
 
