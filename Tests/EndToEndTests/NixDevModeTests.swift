@@ -1,0 +1,74 @@
+import JSON
+import Reactor
+import TestCluster
+import Testing
+
+@Suite("Nix deployments of workloads in dev mode", .turn) struct NixDevModeTests {
+    /// Writes the Deployment into a flake that builds it, with an argument and a number of replicas.
+    private func write(_ scene: Scene, replicas: Int64, argument: String) async throws -> JSON {
+        let container: JSON = ["command": ["/probe", "run"], "env": [["name": "TEXT", "value": .string(argument)]]]
+        var manifest = try await Workload("web", container: container).manifest(on: scene.cluster)
+        manifest["spec"]?["replicas"] = .integer(replicas)
+        try scene.project.replace("nix/workload.json", manifest.text)
+        return manifest
+    }
+
+    private func web(_ scene: Scene) async throws -> JSON {
+        try JSON(parsing: try await scene.kubectl(["get", "deployment/web", "-o", "json"]).standardOutput)
+    }
+
+    private func revisions(_ scene: Scene) async throws -> Int {
+        let list = try JSON(parsing: try await scene.kubectl(["get", "replicasets", "-o", "json"]).standardOutput)
+        return list["items"]?.array?.count ?? 0
+    }
+
+    @Test("a change arrives in one rollout and dev mode stays; afterwards the workload is the manifest's")
+    func deploys() async throws {
+        try await Scene.run { scene in
+            let store = try PrivateStore()
+            let deploy: JSON = ["watch": ["*.nix", "*.json"], "deploy": ["nix": ".#manifests"]]
+            let sync: JSON = ["watch": ["app/**"], "sync": ["to": "/srv/app"]]
+            try scene.project.configure(
+                scene.configuration([
+                    "platform": ["root": "nix", "rules": [deploy]],
+                    "web": ["workload": "deployment/web", "dev": true, "rules": [sync]],
+                ]))
+            try scene.project.write("app/a", "1")
+            try scene.project.write(
+                "nix/flake.nix",
+                """
+                { outputs = { self }: let \(PrivateStore.write) in {
+                  manifests = write "web.json" (builtins.readFile ./workload.json);
+                }; }
+                """)
+            try scene.project.write("nix/workload.json", "{}")
+            _ = try await write(scene, replicas: 1, argument: "one")
+            let loopd = try await scene.loopd("watch", environment: store.environment)
+            _ = try await loopd.event("connected", limit: .seconds(120))
+            #expect(try await revisions(scene) == 1)
+
+            let place = loopd.log.count
+            let manifest = try await write(scene, replicas: 1, argument: "two")
+            _ = try await loopd.event("rolledOut", from: place, limit: .seconds(120))
+            let inside = try await web(scene)
+            let container = inside.at("spec", "template", "spec")?["containers"]?[0]
+            #expect(container?["env"]?[0]?["value"] == "two")
+            #expect(container?["command"]?[0] == "/.loopd/bin/helper")
+            #expect(try await revisions(scene) == 2)
+            #expect(!loopd.log.events().contains { $0["change"] == "reverted" })
+
+            try await loopd.stop()
+            let left = try await web(scene).at("spec", "template", "spec")
+            let wanted = manifest.at("spec", "template", "spec")
+            for key in ["command", "args", "env", "volumeMounts"] {
+                #expect(left?["containers"]?[0]?[key] == wanted?["containers"]?[0]?[key], "\(key)")
+            }
+            #expect(left?["volumes"] == nil)
+            #expect(left?["initContainers"] == nil)
+            // What is deployed now is what the cluster has: loopd's own by its own hand still.
+            let again = try await scene.loopd("deploy", "--dry-run", environment: store.environment)
+            #expect(try await again.end(limit: .seconds(90)) == .exited(0), "\(again.transcript)")
+            #expect(!again.log.events().contains { $0["event"] == "diff" }, "\(again.transcript)")
+        }
+    }
+}
