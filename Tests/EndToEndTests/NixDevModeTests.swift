@@ -45,6 +45,7 @@ import Testing
             _ = try await write(scene, replicas: 1, argument: "one")
             let loopd = try await scene.loopd("watch", environment: store.environment)
             _ = try await loopd.event("connected", limit: .seconds(120))
+            _ = try await loopd.event("rolledOut", limit: .seconds(120))
             #expect(try await revisions(scene) == 1)
 
             let place = loopd.log.count
