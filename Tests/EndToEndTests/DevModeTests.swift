@@ -290,34 +290,6 @@ import Testing
         }
     }
 
-    @Test("a deployment beside a session that has the workload in dev mode brings its change, and dev mode stays")
-    func foreignApply() async throws {
-        try await Scene.run { scene in
-            var manifest = try await Workload(container: ["command": ["/probe", "run"]]).manifest(on: scene.cluster)
-            try await scene.deploy(Workload(container: ["command": ["/probe", "run"]]))
-            let sync: JSON = ["watch": ["app/**"], "sync": ["to": "/srv/app"]]
-            try scene.project.configure(
-                scene.configuration([
-                    "app": ["workload": "deployment/app", "dev": true, "rules": [sync]],
-                    "other": ["workload": "deployment/app", "manifests": ["k8s"], "rules": [sync]],
-                ]))
-            try scene.project.write("app/a", "1")
-            manifest["spec"]?["minReadySeconds"] = 1
-            try scene.project.write("k8s/app.json", manifest.text)
-            let loopd = try await scene.watching(1, "app")
-            let deploy = try await scene.loopd("deploy", "--yes", "other")
-            #expect(try await deploy.end(limit: .seconds(60)) == .exited(0), "\(deploy.transcript)")
-            let inside = try await scene.object("deployment/app")
-            #expect(inside.at("spec", "minReadySeconds") == 1)
-            #expect(inside.container["command"]?[0] == .string(DevModeTests.program))
-            try await loopd.stop()
-            #expect(!loopd.log.events().contains { $0["change"] == "reverted" })
-            let left = try await scene.object("deployment/app")
-            #expect(left.container["command"] == ["/probe", "run"])
-            #expect(left.podSpec["volumes"] == nil)
-        }
-    }
-
     @Test("pods under OnDelete are replaced on the way in and on the way out")
     func onDelete() async throws {
         try await Scene.run { scene in
