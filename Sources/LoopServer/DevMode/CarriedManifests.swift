@@ -16,16 +16,12 @@ extension ClusterConnection {
         let arguments = ["create", "--dry-run=client", "-o", "json", "-n", namespace] + source
         // What is wrong with the manifest, kubectl says when it applies it.
         guard let output = try? await context.kubectl.run(arguments, leash: leash), output.status.isSuccess,
-            let printed = try? JSON(parsing: output.standardOutput)
+            let objects = try? Manifests.documents(in: output.text).flatMap(Manifests.flat)
         else { return nil }
-        let objects = printed["kind"]?.string == "List" ? printed["items"]?.array ?? [] : [printed]
         var result: [JSON] = []
         for object in objects {
-            guard let session = sessions.first(where: { $0.isAbout(object, namespace: namespace) }) else {
-                result.append(object)
-                continue
-            }
-            if let carried = await session.carry(object, takeOver: takeOver) { result.append(carried) }
+            let session = sessions.first { $0.isAbout(object, namespace: namespace) }
+            result.append(await session?.carry(object, by: .kubectl, takeOver: takeOver) ?? object)
         }
         guard result != objects else { return nil }
         let list: JSON = ["apiVersion": "v1", "kind": "List", "items": .array(result)]

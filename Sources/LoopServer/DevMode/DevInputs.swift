@@ -1,4 +1,5 @@
 internal import JSON
+internal import Reactor
 
 /// Gathers what a service's dev mode depends on: the nodes' architecture, the helper for it, and what the image says.
 struct DevInputs: Sendable {
@@ -17,7 +18,14 @@ struct DevInputs: Sendable {
     ///   - isRunning: whether there may be containers of it to look at.
     func gather(for base: JSON, isRunning: Bool) async throws -> (DevTemplate.Inputs, HelperProgram) {
         let architecture = try await architecture(of: base)
-        let program = try HelperProgram.load(architecture: architecture, from: programs)
+        let program: HelperProgram
+        do {
+            program = try HelperProgram.load(architecture: architecture, from: programs)
+        } catch let error as SystemError {
+            throw LoopFailure(
+                failure: LoopEvent.Failure(
+                    "dev mode: loopd's helper cannot be read: \(error)", nextStep: "install loopd again"))
+        }
         var inputs = DevTemplate.Inputs(
             container: service.container, dev: dev, destinations: destinations, rootFiles: rootFiles,
             program: ProgramConfigMap.name(of: program))
@@ -35,7 +43,7 @@ struct DevInputs: Sendable {
         if inputs.image == nil, isRunning {
             let running = RunningContainer(pods: pods, programs: programs)
             inputs.image = await running.configuration(
-                of: target["name"]?.string ?? "", image: image, workload: base, needsCommand: isNeeded)
+                of: target, workload: base, needsCommand: isNeeded, devArguments: dev.arguments)
             inputs.commandIsSeen = isNeeded && inputs.image != nil
         }
         return (inputs, program)

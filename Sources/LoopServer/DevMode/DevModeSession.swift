@@ -33,6 +33,7 @@ actor DevModeSession {
     private nonisolated let name: String
     private let client: KubeClient
     private let namespace: String
+    private let session: String
     private let holder: String
     private let emit: @Sendable (LoopEvent.Kind) -> Void
     private var state = State.outside
@@ -44,15 +45,17 @@ actor DevModeSession {
     /// When the manifest was applied in dev mode, and the template that there was before.
     private var carried: (started: UInt64, template: JSON?)?
 
+    /// `session` is its name in leases.
     init(
         _ purpose: Purpose, _ kind: WorkloadKind, _ name: String, client: KubeClient, namespace: String,
-        emit: @escaping @Sendable (LoopEvent.Kind) -> Void
+        session: String, emit: @escaping @Sendable (LoopEvent.Kind) -> Void
     ) {
         self.purpose = purpose
         self.kind = kind
         self.name = name
         self.client = client
         self.namespace = namespace
+        self.session = session
         holder = Lease.mine(session: "", now: 0).holder
         self.emit = emit
     }
@@ -77,8 +80,9 @@ actor DevModeSession {
             case .outside: try await enter(inputs, isRunning: isRunning)
             case .leftAlone: return
             case .inside(let record, let uid, let version):
-                // What is older than what was written last says nothing.
-                if let seen = DevModeSession.version(of: object), let version, seen < version { return }
+                // What is older than what was written last says nothing, unless it is another workload of that name.
+                let isSame = object.at("metadata", "uid")?.string == uid
+                if isSame, let seen = DevModeSession.version(of: object), let version, seen < version { return }
                 if isFine(object, record, uid) { return }
                 try await heal(inputs, record, uid)
             }
@@ -114,6 +118,8 @@ actor DevModeSession {
     private func heal(_ inputs: DevInputs, _ record: DevRecord, _ uid: String) async throws {
         guard let object = try? await client.get(kind.resource, name, namespace: namespace) else { return }
         if isFine(object, record, uid) { return }
+        // A manifest has brought another form of dev mode along: nobody took anything back.
+        if let theirs = DevRecord(of: object), theirs.isHeld(by: object) { return try await enter(inputs) }
         let lost = record.lost(in: object)
         // Another workload of the name, another image, or an annotation that is gone: nobody took anything back.
         guard object.at("metadata", "uid")?.string ?? "" == uid, !lost.isEmpty else { return try await enter(inputs) }
@@ -135,7 +141,11 @@ actor DevModeSession {
 
     // MARK: - Entering
 
+    /// How often the cluster may answer with an error before dev mode is given up: a webhook that is gone fails for ever.
+    private static let tries = 10
+
     private func enter(_ inputs: DevInputs, isRunning: Bool = true) async throws {
+        var failures = 0
         var backoff = Backoff(first: .milliseconds(10), limit: .seconds(10))
         var isTold = false
         while true {
@@ -153,14 +163,15 @@ actor DevModeSession {
                 // Gone since: the watch tells, and tells when it is back.
                 return
             } catch let error as KubeError where error.isForbidden || error.code == 422 || error.code == 400 {
-                return giveUp(
-                    LoopEvent.Failure(
-                        "dev mode: \(workload) cannot be changed: \(error.message)",
-                        nextStep: "it goes on as it is, and restarts of its process do not work"))
+                return giveUp(refusal(error))
             } catch {
                 try Task.checkCancellation()
                 // Another writer, or the cluster hiccups.
                 let isConflict = (error as? KubeError)?.isConflict == true
+                if !isConflict, let answer = error as? KubeError, !answer.isUnanswered {
+                    failures += 1
+                    if failures == DevModeSession.tries { return giveUp(refusal(answer)) }
+                }
                 if !isConflict, !isTold {
                     isTold = true
                     emit(.notice("dev mode: \(workload) cannot be changed yet: \(error)"))
@@ -168,6 +179,12 @@ actor DevModeSession {
                 try await Task.sleep(for: backoff.next())
             }
         }
+    }
+
+    private func refusal(_ error: KubeError) -> LoopEvent.Failure {
+        LoopEvent.Failure(
+            "dev mode: \(workload) cannot be changed: \(error.message)",
+            nextStep: "it goes on as it is, and restarts of its process do not work")
     }
 
     private func giveUp(_ failure: LoopEvent.Failure) {
@@ -245,25 +262,35 @@ actor DevModeSession {
             && object.at("metadata", "namespace")?.string ?? namespace == namespace
     }
 
+    /// Who applies a manifest: each takes away only those fields that it has applied before.
+    enum Applier {
+        case kubectl, server
+
+        fileprivate func hasApplied(_ object: JSON) -> Bool {
+            switch self {
+            case .kubectl: object["metadata"]?.strings("annotations")[DevWorkload.lastApplied] != nil
+            case .server: ManifestApply.isOurs(object)
+            }
+        }
+    }
+
     /// The workload's manifest in dev mode, so that applying it and entering are one rollout; unchanged where it is not
     /// meant to be there, or cannot.
-    ///
-    /// `nil` where another loopd has the workload in dev mode, which the manifest would end.
-    func carry(_ manifest: JSON, takeOver: Bool) async -> JSON? {
+    func carry(_ manifest: JSON, by applier: Applier, takeOver: Bool) async -> JSON {
         let object = try? await client.get(kind.resource, name, namespace: namespace)
         let known = object.flatMap { DevRecord(of: $0) }
-        if known != nil, !takeOver, let lease = object.flatMap({ Lease(of: $0) }),
-            lease.isHeld(at: Timestamp.now().seconds)
-        {
-            return nil
-        }
-        switch purpose {
-        case .clear: return manifest
-        case .use:
+        let lease = object.flatMap { Lease(of: $0) }
+        let isTheirs = !takeOver && lease.map { isForeign($0) } ?? false
+        switch (purpose, isTheirs) {
+        case (.use, _), (_, true):
             // Applied as it is, it would end what another session is in.
             guard let known, let object else { return manifest }
             return DevWorkload.carried(manifest, known, from: object)
-        case .keep(let inputs):
+        case (.clear, false): return manifest
+        case (.keep(let inputs), false):
+            if case .leftAlone = state { return manifest }
+            // Beside fields of others that dev mode is to replace, the server refuses or keeps both.
+            if let object, known == nil, !applier.hasApplied(object) { return manifest }
             do {
                 let step = try await DevStep(
                     manifest, remembered: nil, inputs, holder: holder, isRunning: object != nil, known: known)
@@ -276,6 +303,10 @@ actor DevModeSession {
                 return manifest
             }
         }
+    }
+
+    private func isForeign(_ lease: Lease) -> Bool {
+        lease.session != session && lease.isHeld(at: Timestamp.now().seconds)
     }
 
     // MARK: - Leaving
@@ -296,10 +327,10 @@ actor DevModeSession {
     /// Undoes what was applied with the manifest, where the session ended before it had the workload's lease.
     func abandon() async {
         guard carried != nil else { return }
-        carried = nil
         await leave { workload in
             Lease(of: workload)?.isHeld(at: Timestamp.now().seconds) != true
         }
+        carried = nil
     }
 
     private func undo(_ remembered: DevRecord?, mayWrite: @escaping @Sendable (JSON) -> Bool = { _ in true }) async {
@@ -315,15 +346,19 @@ actor DevModeSession {
         switch result {
         case .success(let restored?):
             emit(.devMode(.init(.restored, container: restored.container, kept: restored.kept)))
+            let settling = Task { await restore.settle(kind, name, restored) }
             await removePrograms(programs.union([restored.program]))
+            await settling.value
         case .failure(let error as KubeError) where error.isNotFound:
             await removePrograms(programs)
         // Where nothing was changed, nothing is left.
-        case .failure(let error) where remembered != nil || error is LoopFailure:
+        case .failure(let error) where remembered != nil || carried != nil || error is LoopFailure:
+            let isKnown = remembered != nil || error is LoopFailure
+            let reason = (error as? LoopFailure)?.failure.summary ?? "\(error)"
             emit(
                 .failed(
                     LoopEvent.Failure(
-                        "dev mode: \(workload) is still in it: \((error as? LoopFailure)?.failure.summary ?? "\(error)")",
+                        "dev mode: \(workload) \(isKnown ? "is still" : "may still be") in it: \(reason)",
                         nextStep: "undo it: loopd restore")))
         case .success(nil), .failure: break
         }

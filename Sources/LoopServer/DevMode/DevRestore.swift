@@ -9,6 +9,8 @@ struct DevRestore: Sendable {
         var kept: [String]
         /// The ConfigMap that is not needed any more, unless another workload does.
         var program: String
+        /// The workload as it is since.
+        var workload: JSON
     }
 
     let client: KubeClient
@@ -31,15 +33,11 @@ struct DevRestore: Sendable {
             guard let patch = DevWorkload.patch(from: workload, to: target) else { return nil }
             do {
                 let patched = try await client.patch(kind.resource, name, namespace: namespace, as: .json, patch)
-                // The workload is as it was, whatever becomes of these.
-                try? await StuckPods(client: client, namespace: namespace).replace(of: patched, kind) { pod in
-                    pod.devProgram != nil
-                }
-                try? await release(kind, name, patched)
                 let spec = workload.at("spec", "template", "spec") ?? .null
                 let kept = record.changes.filter { !$0.isHeld(in: spec) && !$0.isUndone(in: spec) }
                 return Restored(
-                    container: record.container, kept: kept.map(\.path.text), program: record.program)
+                    container: record.container, kept: kept.map(\.path.text), program: record.program,
+                    workload: patched)
             } catch let error as KubeError where error.isConflict {
                 // A rollout writes the workload's status many times a second.
                 try await Task.sleep(for: backoff.next())
@@ -47,7 +45,28 @@ struct DevRestore: Sendable {
         }
     }
 
-    /// Lets go of the fields that loopd has set.
+    /// Replaces pods that would stay, and lets go of the fields that loopd has changed.
+    ///
+    /// The workload is as it was, whatever becomes of these: each has three seconds.
+    func settle(_ kind: WorkloadKind, _ name: String, _ restored: Restored) async {
+        let limit = Duration.seconds(3)
+        await withDiscardingTaskGroup { group in
+            group.addTask {
+                try? await KubeClient.within(limit, "replace pods") {
+                    try await StuckPods(client: client, namespace: namespace).replace(of: restored.workload, kind) {
+                        $0.devProgram != nil
+                    }
+                }
+            }
+            group.addTask {
+                try? await KubeClient.within(limit, "release fields") {
+                    try await release(kind, name, restored.workload)
+                }
+            }
+        }
+    }
+
+    /// Lets go of the fields that loopd has changed.
     private func release(_ kind: WorkloadKind, _ name: String, _ patched: JSON) async throws {
         var backoff = Backoff(first: .milliseconds(10))
         var workload = patched
@@ -78,8 +97,9 @@ struct StuckPods: Sendable {
             guard pod.owner == uid, !pod.isTerminating, isOld(pod), isOnDelete || !pod.isReady else { continue }
             guard isOnDelete || !StuckPods.isHeldBack(pod, workload) else { continue }
             do {
-                try await client.delete(.pods, pod.name, namespace: namespace)
-            } catch let error as KubeError where error.isNotFound {
+                try await client.delete(.pods, pod.name, namespace: namespace, uid: pod.uid)
+            } catch let error as KubeError where error.isNotFound || error.isConflict {
+                // It is gone, and the one that has its name by now is new.
                 continue
             }
         }

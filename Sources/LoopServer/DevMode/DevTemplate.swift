@@ -61,7 +61,8 @@ struct DevTemplate {
         image = target["image"]?.string ?? ""
         var command = try DevTemplate.command(of: target, inputs)
         if inputs.commandIsSeen {
-            details.append("its command was read from a running container: \(command.joined(separator: " "))")
+            // Not the words themselves: whatever started it may have put a Secret's value into them.
+            details.append("its command was read from a running container")
         }
         var changed = target
         if !SeededVolumes.canWriteImage(target, pod: original, image: inputs.image) {

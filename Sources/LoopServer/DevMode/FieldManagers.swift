@@ -38,11 +38,13 @@ enum FieldManagers {
         return true
     }
 
-    /// The patch that lets go of every field that loopd has set, so that nobody's later apply meets a conflict; `nil` where
-    /// it has none.
+    /// The patch that lets go of every field that loopd has changed, so that nobody's later apply meets a conflict; `nil`
+    /// where it has none.
+    ///
+    /// What loopd has applied as the workload's manifest stays its own.
     static func release(of workload: JSON) -> JSON? {
         guard let entries = workload.at("metadata", "managedFields")?.array else { return nil }
-        let others = entries.filter { $0["manager"]?.string != own }
+        let others = entries.filter { $0["manager"]?.string != own || $0["operation"]?.string == "Apply" }
         // An empty list would mean that everything is forgotten.
         guard others.count < entries.count, !others.isEmpty else { return nil }
         return [

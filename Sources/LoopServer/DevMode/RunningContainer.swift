@@ -5,10 +5,16 @@ struct RunningContainer: Sendable {
     let pods: KubePods
     let programs: Programs
 
-    /// The user, and if needed the command, of a running container of this image; `nil` where none tells it.
+    /// The user, and if needed the entrypoint, of a running container of this image; `nil` where none tells it.
+    ///
+    /// - Parameters:
+    ///   - target: the container in the workload's template, without dev mode.
+    ///   - devArguments: what stands for its arguments in dev mode.
     func configuration(
-        of container: String, image: String, workload: JSON, needsCommand: Bool
+        of target: JSON, workload: JSON, needsCommand: Bool, devArguments: [String]?
     ) async -> ImageConfiguration? {
+        let (container, image) = (target["name"]?.string ?? "", target["image"]?.string ?? "")
+        let arguments = (target["args"]?.array ?? []).compactMap(\.string)
         let scope = KubeClient.Scope(.pods, namespace: pods.namespace, labels: workload.selectorText)
         for pod in (try? await pods.client.list(scope))?.items ?? [] {
             let state = PodState(pod)
@@ -22,13 +28,27 @@ struct RunningContainer: Sendable {
             }
             // Where pods share their processes, the first one is not the service's.
             guard pod.at("spec", "shareProcessNamespace")?.bool != true, pod.at("spec", "hostPID")?.bool != true,
-                let words = await words(in: instance)
+                let words = await words(in: instance),
+                let entrypoint = RunningContainer.entrypoint(of: words, arguments, devArguments: devArguments)
             else { continue }
-            let own =
-                words.starts(with: DevTemplate.supervise) ? Array(words.dropFirst(DevTemplate.supervise.count)) : words
-            return ImageConfiguration(command: own, user: user ?? "")
+            return ImageConfiguration(entrypoint: entrypoint, user: user ?? "")
         }
         return nil
+    }
+
+    /// What a first process was started with, without the arguments of its manifest; `nil` where they do not fit together.
+    ///
+    /// The arguments are taken from the manifest: here, values of Secrets stand in them for `$(NAME)`.
+    static func entrypoint(of words: [String], _ arguments: [String], devArguments: [String]?) -> [String]? {
+        let isInDevMode = words.starts(with: DevTemplate.supervise)
+        let own = isInDevMode ? Array(words.dropFirst(DevTemplate.supervise.count)) : words
+        let last = isInDevMode ? devArguments ?? arguments : arguments
+        // Of an image that has a command of its own nobody knows where dev mode's arguments belong.
+        if last.isEmpty, !isInDevMode, devArguments != nil { return nil }
+        guard own.count > last.count,
+            zip(own.suffix(last.count), last).allSatisfy({ $1.contains("$") || $0 == $1 })
+        else { return nil }
+        return Array(own.dropLast(last.count))
     }
 
     /// The number of the user that a container runs as, where the node tells it.

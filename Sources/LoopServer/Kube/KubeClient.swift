@@ -150,7 +150,6 @@ struct KubeClient: Sendable {
         var options: JSON = ["kind": "DeleteOptions", "apiVersion": "v1", "propagationPolicy": "Background"]
         if let uid { options["preconditions"] = ["uid": .string(uid)] }
         if let gracePeriodSeconds { options["gracePeriodSeconds"] = .integer(Int64(gracePeriodSeconds)) }
-        if let uid { options["preconditions"] = ["uid": .string(uid)] }
         _ = try await call(
             "DELETE", resource.path(namespace: namespace, name: name), body: options,
             attempt: "delete \(resource.plural)/\(name)")

@@ -65,20 +65,36 @@ struct ClusterConnection: Sendable {
             }
             let source = isKustomization ? ["-k", manifest] : ["-f", ClusterConnection.listed(manifest)]
             let carried = await carried(source, namespace: namespace, by: sessions, takeOver: takeOver, in: folder)
+            // There may be Secrets in it.
+            defer { if let carried { unlink(carried) } }
             let output = try await context.kubectl.run(
                 ["apply", "-n", namespace] + (dryRun ? ["--dry-run=server"] : [])
                     + (carried.map { ["-f", $0] } ?? source), leash: leash)
             let lines = output.text.split(separator: "\n").map(String.init)
             changed += lines.filter { !$0.hasSuffix(" unchanged") && !$0.hasSuffix(" unchanged (server dry run)") }
             guard output.status.isSuccess else {
-                let words = output.errorText.split(separator: "\n").map(String.init)
                 throw LoopFailure(
                     failure: LoopEvent.Failure(
-                        "kubectl apply -f \(manifest) failed", details: Array(words.prefix(6)),
+                        "kubectl apply -f \(manifest) failed", details: ClusterConnection.reasons(output.errorText),
                         nextStep: "mend the manifest; what was applied before it stays"))
             }
         }
         return changed
+    }
+
+    /// What kubectl says of a failed apply, without the values that it could not apply: those of a Secret are nobody's to
+    /// read in a log.
+    static func reasons(_ text: String) -> [String] {
+        let lines = text.split(separator: "\n").filter { line in
+            !["{", "to:", "Resource:", "Name:"].contains { line.hasPrefix($0) }
+        }
+        return lines.prefix(6).map { line in
+            // Of a patch that the server cannot decode it repeats all.
+            guard let begin = line.firstRange(of: "\"{"), let end = line.ranges(of: "}\"").last,
+                begin.upperBound <= end.lowerBound
+            else { return String(line) }
+            return line[..<begin.lowerBound] + "…" + line[end.upperBound...]
+        }
     }
 
     /// A path as one value of kubectl's `-f`, which reads a line of comma-separated values.

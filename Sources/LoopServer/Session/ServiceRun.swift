@@ -207,7 +207,8 @@ final class ServiceRun: Sendable {
     func end() async {
         guard hasLease.withLock({ $0 }), let keeper else { return await dev?.abandon() ?? () }
         await dev?.leave { keeper.loss(in: $0) == nil }
-        await keeper.release()
+        // The rollout of what was undone writes the workload many times a second.
+        await keeper.release(limit: dev == nil ? .milliseconds(700) : .seconds(2))
     }
 
     private func tellMissing() async {

@@ -76,12 +76,10 @@ extension SessionRun {
         return try await carryOut(waiting, manifests, connection, devModes, scratch: scratch.path)
     }
 
-    /// An object with dev mode in it, where it is meant to be; `nil` where another loopd's has to stay as it is.
-    func carried(_ object: JSON, by sessions: [DevModeSession]) async -> JSON? {
-        guard let session = sessions.first(where: { $0.isAbout(object, namespace: configuration.namespace) }) else {
-            return object
-        }
-        return await session.carry(object, takeOver: options.takeOver)
+    /// An object that the server is to apply, with dev mode in it where it is meant to be.
+    func carried(_ object: JSON, by sessions: [DevModeSession]) async -> JSON {
+        let session = sessions.first { $0.isAbout(object, namespace: configuration.namespace) }
+        return await session?.carry(object, by: .server, takeOver: options.takeOver) ?? object
     }
 
     /// Builds what a rule deploys and compares it with the cluster; `nil` when that failed, which is reported.

@@ -59,6 +59,8 @@ extension SessionRun {
         _ service: String?, _ kind: WorkloadKind, _ name: String, _ client: KubeClient
     ) async -> (RestoreReport.Entry?, program: String?) {
         let namespace = configuration.namespace
+        // The rollout of what was undone writes the workload many times a second.
+        let leaseLimit = Duration.seconds(3)
         var entry = RestoreReport.Entry(target: "\(kind.rawValue)/\(name)", service: service)
         let keeper = LeaseKeeper(client, kind, name: name, namespace: namespace, session: SessionRun.randomName())
         do {
@@ -66,9 +68,11 @@ extension SessionRun {
             guard object["metadata"]?.strings("annotations")[DevRecord.annotation] != nil else { return (nil, nil) }
             let isTakenOver = Lease(of: object)?.isHeld(at: Timestamp.now().seconds) == true
             try await keeper.take(takeOver: options.takeOver)
-            let restored = try await DevRestore(client: client, namespace: namespace).restore(kind, name)
+            let restore = DevRestore(client: client, namespace: namespace)
+            let restored = try await restore.restore(kind, name)
+            if let restored { await restore.settle(kind, name, restored) }
             // A lease that was taken over stays: from it the other loopd learns that it is not to put anything back.
-            if !isTakenOver { await keeper.release() }
+            if !isTakenOver { await keeper.release(limit: leaseLimit) }
             guard let restored else { return (nil, nil) }
             entry.container = restored.container
             entry.kept = restored.kept
@@ -78,11 +82,11 @@ extension SessionRun {
         } catch let held as LeaseHeld {
             entry.problem = "\(held.description): end that loopd, or undo it in spite of it with --take-over"
         } catch let failure as LoopFailure {
-            await keeper.release()
+            await keeper.release(limit: leaseLimit)
             entry.problem = [failure.failure.summary, failure.failure.nextStep].compactMap { $0 }.joined(
                 separator: "; ")
         } catch {
-            await keeper.release()
+            await keeper.release(limit: leaseLimit)
             entry.problem = "\(error)"
         }
         return (entry, nil)

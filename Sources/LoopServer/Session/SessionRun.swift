@@ -248,13 +248,13 @@ struct SessionRun: Sendable {
     /// The dev mode of a service's workload; a single sync neither enters nor ends it.
     func devMode(_ service: Service, _ connection: ClusterConnection, once: Bool) -> DevModeSession? {
         guard case .workload(let kind, let name) = service.target else { return nil }
-        // Another service may have the workload in dev mode for both.
-        if service.dev == nil, configuration.services.contains(where: { $0.dev != nil && $0.target == service.target })
-        {
-            return nil
+        // Another service may have the workload in dev mode for both, in this session or in another one.
+        let others = configuration.services.filter {
+            service.dev == nil && $0.dev != nil && $0.target == service.target
         }
+        if others.contains(where: isChosen) { return nil }
         var purpose = DevModeSession.Purpose.use
-        if !once {
+        if !once, others.isEmpty {
             purpose = .clear
             if let dev = service.dev {
                 purpose = .keep(
@@ -265,7 +265,7 @@ struct SessionRun: Sendable {
         }
         let emit = emit
         return DevModeSession(
-            purpose, kind, name, client: connection.client, namespace: configuration.namespace
+            purpose, kind, name, client: connection.client, namespace: configuration.namespace, session: self.name
         ) { emit(LoopEvent($0, service: service.name)) }
     }
 

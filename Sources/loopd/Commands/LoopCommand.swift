@@ -57,7 +57,7 @@ enum LoopCommand {
             let report = reporter(target, invocation, console)
             let session = target.session(invocation)
             // A workload that stays in dev mode is worse than a slow end, on a cluster that is slow to answer.
-            if session.changesWorkloads { patience.limit = .seconds(8) }
+            if session.changesWorkloads { patience.limit = .seconds(12) }
             switch invocation.command {
             case .watch: return await session.watch(report: report)
             case .deploy: return await DeployCommand.run(session, invocation, console, report: report)

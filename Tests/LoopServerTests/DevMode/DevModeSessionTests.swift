@@ -21,9 +21,9 @@ import Testing
             let inputs = DevInputs(
                 service: service, dev: DevMode(), plan: ServicePlan(service, project: "/project"), pods: pods,
                 programs: Programs.find())
-            let session = DevModeSession(.keep(inputs), .deployment, "app", client: client, namespace: "d") { kind in
-                said.withLock { $0.append(kind) }
-            }
+            let session = DevModeSession(
+                .keep(inputs), .deployment, "app", client: client, namespace: "d", session: "mine"
+            ) { kind in said.withLock { $0.append(kind) } }
             try await body(session, stored) { said.withLock { $0 } }
         }
     }
@@ -140,7 +140,8 @@ import Testing
             stored.write { object in
                 object = original
                 object["metadata"]?["uid"] = "u2"
-                object["metadata"]?["resourceVersion"] = "100"
+                // After a restore of the cluster it may count from less.
+                object["metadata"]?["resourceVersion"] = "1"
             }
             try await session.hold(stored.object)
             #expect(DevRecord(of: stored.object)?.isHeld(by: stored.object) == true)
@@ -150,11 +151,24 @@ import Testing
 
     // MARK: - With manifests
 
-    @Test("the manifest carries dev mode along, unless another loopd has the workload or it is refused")
+    /// A Deployment as kubectl has applied it, and that a session has if one is named.
+    private func applied(_ object: JSON = DevFixture.deployment(), heldBy session: String? = nil) -> JSON {
+        var object = object
+        var annotations = object.at("metadata", "annotations") ?? [:]
+        annotations[DevWorkload.lastApplied] = "{}"
+        let now = Timestamp.now().seconds
+        annotations[Lease.annotation] = session.map {
+            .string(Lease(holder: "bob@desk", pid: 1, session: $0, since: now, renewed: now).text)
+        }
+        object["metadata"]?["annotations"] = annotations
+        return object
+    }
+
+    @Test("the manifest carries dev mode along, unless it is refused; what another loopd has made stays in it")
     func carry() async throws {
         let manifest = DevFixture.deployment()
-        try await withSession { session, stored, _ in
-            let carried = try #require(await session.carry(manifest, takeOver: false))
+        try await withSession(StoredDeployment(applied())) { session, stored, _ in
+            let carried = await session.carry(manifest, by: .kubectl, takeOver: false)
             #expect(DevRecord(of: carried)?.isHeld(by: carried) == true)
             #expect(session.isAbout(carried, namespace: "d"))
             #expect(!session.isAbout(carried, namespace: "other"))
@@ -167,27 +181,70 @@ import Testing
             await session.tellRunning()
             #expect(stored.now.patches == 0)
             // Nothing of it changes when it is applied again.
-            #expect(await session.carry(manifest, takeOver: false) == carried)
+            #expect(await session.carry(manifest, by: .kubectl, takeOver: false) == carried)
         }
-        try await withSession { session, stored, _ in
+        try await withSession(StoredDeployment(applied())) { session, stored, _ in
             stored.set { $0.podRefusal = { isInDevMode in isInDevMode ? "violates PodSecurity" : nil } }
-            #expect(await session.carry(manifest, takeOver: false) == manifest)
+            #expect(await session.carry(manifest, by: .kubectl, takeOver: false) == manifest)
         }
-        var held = try DevFixture.enter(manifest, DevFixture.inputs())
-        let now = Timestamp.now().seconds
-        let lease = Lease(holder: "bob@desk", pid: 1, session: "s", since: now, renewed: now)
-        held["metadata"]?["annotations"]?[Lease.annotation] = .string(lease.text)
+        let held = applied(try DevFixture.enter(manifest, DevFixture.inputs()), heldBy: "theirs")
+        let newer = DevFixture.deployment(container: ["image": "registry/app:2"])
         try await withSession(StoredDeployment(held)) { session, _, _ in
-            #expect(await session.carry(manifest, takeOver: false) == nil)
-            #expect(await session.carry(manifest, takeOver: true) != nil)
+            let kept = await session.carry(newer, by: .server, takeOver: false)
+            #expect(DevRecord(of: kept) == DevRecord(of: held))
+            #expect(DevRecord(of: kept)?.isHeld(by: kept) == true)
+            #expect(kept.podSpec.named("app", in: "containers")?["image"] == "registry/app:2")
+            let taken = await session.carry(newer, by: .server, takeOver: true)
+            #expect(DevRecord(of: taken)?.image == "registry/app:2")
+        }
+        try await withSession(StoredDeployment(applied(heldBy: "theirs"))) { session, _, _ in
+            #expect(await session.carry(manifest, by: .kubectl, takeOver: false) == manifest)
+        }
+    }
+
+    @Test("beside fields that others have applied, the manifest carries nothing")
+    func carryForeign() async throws {
+        let manifest = DevFixture.deployment()
+        var own = manifest
+        own["metadata"]?["managedFields"] = [["manager": "loopd", "operation": "Apply"]]
+        for (object, byKubectl, byServer) in [(manifest, false, false), (applied(), true, false), (own, false, true)] {
+            try await withSession(StoredDeployment(object)) { session, _, _ in
+                #expect((await session.carry(manifest, by: .kubectl, takeOver: false) != manifest) == byKubectl)
+                #expect((await session.carry(manifest, by: .server, takeOver: false) != manifest) == byServer)
+            }
+        }
+    }
+
+    @Test("manifests that change the command reach a workload that this session has, and are nobody's revert")
+    func ownDeploys() async throws {
+        try await withSession(StoredDeployment(applied(heldBy: "mine"))) { session, stored, said in
+            try await session.hold(stored.object)
+            var original = stored.object
+            for text in ["a", "b", "c", "d"] {
+                original = DevFixture.deployment(command: ["app", .string(text)])
+                let carried = await session.carry(original, by: .server, takeOver: false)
+                stored.write(as: "loopd") { object in
+                    object.podSpec = carried.podSpec
+                    object["metadata"]?["annotations"]?[DevRecord.annotation] =
+                        carried.at("metadata", "annotations")?[DevRecord.annotation]
+                }
+                try await session.hold(stored.object)
+                let command = stored.object.podSpec.named("app", in: "containers")?["command"]?.words
+                #expect(command == DevTemplate.supervise + ["app", text])
+            }
+            #expect(stored.now.patches == 1)
+            #expect(!changes(said()).contains(.reverted))
+            #expect(failures(said()).isEmpty)
+            await session.leave { _ in true }
+            #expect(stored.object.podSpec == original.podSpec)
         }
     }
 
     @Test("what was applied in dev mode does not stay when the session ends before it holds the workload")
     func abandoned() async throws {
-        try await withSession { session, stored, said in
+        try await withSession(StoredDeployment(applied())) { session, stored, said in
             await session.abandon()
-            let carried = try #require(await session.carry(DevFixture.deployment(), takeOver: false))
+            let carried = await session.carry(DevFixture.deployment(), by: .kubectl, takeOver: false)
             stored.write { object in
                 object.podSpec = carried.podSpec
                 object["metadata"]?["annotations"] = carried.at("metadata", "annotations")
@@ -195,6 +252,20 @@ import Testing
             await session.abandon()
             #expect(stored.object.podSpec == DevFixture.deployment().podSpec)
             #expect(changes(said()) == [.restored])
+        }
+    }
+
+    @Test("what was applied in dev mode and cannot be undone is told")
+    func stays() async throws {
+        try await withSession(StoredDeployment(applied())) { session, stored, said in
+            let carried = await session.carry(DevFixture.deployment(), by: .kubectl, takeOver: false)
+            stored.write { object in
+                object.podSpec = carried.podSpec
+                object["metadata"]?["annotations"] = carried.at("metadata", "annotations")
+            }
+            stored.set { $0.patchRefusal = (500, "broken") }
+            await session.abandon()
+            #expect(failures(said()).map { $0.prefix(44) } == ["dev mode: deployment/app may still be in it:"])
         }
     }
 
@@ -233,6 +304,9 @@ import Testing
             Refusal(
                 testDescription: "nobody may patch it", patch: (403, "deployments.apps \"app\" is forbidden"),
                 line: "dev mode: deployment/app cannot be changed: deployments.apps \"app\" is forbidden"),
+            Refusal(
+                testDescription: "a webhook that is gone", patch: (500, "failed calling webhook"),
+                line: "dev mode: deployment/app cannot be changed: failed calling webhook"),
         ])
     func refusals(_ refusal: Refusal) async throws {
         try await withSession { session, stored, said in

@@ -105,6 +105,27 @@ import Testing
         }
     }
 
+    private static let supervise = ["/.loopd/bin/helper", "supervise", "--patience", "10", "--"]
+
+    @Test(
+        "the entrypoint is what stands before the manifest's arguments, whose values stay out",
+        arguments: [
+            (["app"], [], nil, ["app"]),
+            (["app", "--token", "hunter2", "x"], ["--token", "$(TOKEN)", "x"], nil, ["app"]),
+            (supervise + ["app", "sub", "hunter2"], ["$(TOKEN)"], nil, ["app", "sub"]),
+            (["app", "a"], ["a"], ["b"], ["app"]),
+            (supervise + ["app", "b", "c"], ["a"], ["b", "c"], ["app"]),
+            (supervise + ["app"], ["a"], [], ["app"]),
+            // What the arguments belong to has replaced itself.
+            (["a"], ["a"], nil, nil),
+            (["sh", "-c", "app"], ["a"], nil, nil),
+            // Nobody knows which of them are the image's command.
+            (["app", "run"], [], ["b"], nil),
+        ] as [([String], [String], [String]?, [String]?)])
+    func entrypoint(words: [String], own: [String], dev: [String]?, result: [String]?) {
+        #expect(RunningContainer.entrypoint(of: words, own, devArguments: dev) == result)
+    }
+
     @Test("a process's arguments are read as /proc has them")
     func arguments() {
         #expect(RunningContainer.words("a\0b c\0\0") == ["a", "b c", ""])

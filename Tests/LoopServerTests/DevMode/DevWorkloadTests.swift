@@ -98,7 +98,7 @@ import Testing
         #expect(named(own, status) == nil)
     }
 
-    @Test("afterwards loopd owns no field")
+    @Test("afterwards loopd owns no field but those that it has applied")
     func release() {
         var workload = DevFixture.deployment()
         #expect(FieldManagers.release(of: workload) == nil)
@@ -110,6 +110,13 @@ import Testing
                 ["op": "replace", "path": "/metadata/managedFields", "value": [other]],
             ])
         workload["metadata"]?["managedFields"] = [other]
+        #expect(FieldManagers.release(of: workload) == nil)
+        // What it has applied stays loopd's, so that a later apply can take it away.
+        var applied = own
+        applied["operation"] = "Apply"
+        workload["metadata"]?["managedFields"] = [applied, own, other]
+        #expect(FieldManagers.release(of: workload)?.array?.last?["value"] == [applied, other])
+        workload["metadata"]?["managedFields"] = [applied, other]
         #expect(FieldManagers.release(of: workload) == nil)
         // An empty list would take everybody's fields away.
         workload["metadata"]?["managedFields"] = [own]
