@@ -97,9 +97,9 @@ import Testing
             place = loopd.log.count
             try scene.project.replace("nix/flake.nix", "{ outputs = { self }: { manifests = self.nothing; }; }")
             let failed = try await loopd.event("failed", from: place, limit: .seconds(60))
-            #expect(
-                failed["summary"]?.string
-                    == "nix build .#manifests: attribute 'nothing' missing, at flake.nix:1:37")
+            let summary = failed["summary"]?.string ?? ""
+            #expect(summary.hasPrefix("nix build .#manifests: ") && summary.contains("'nothing'"), "\(summary)")
+            #expect(summary.contains(", at flake.nix:1:"), "\(summary)")
             place = loopd.log.count
             try scene.project.replace("nix/flake.nix", Self.flake(replicas: 1, maps: ["one"]))
             let third = try await loopd.event("diff", from: place, limit: .seconds(60))
@@ -200,7 +200,9 @@ import Testing
             let crashing = Workload("web", container: ["command": ["/bin/nothing"]])
             try scene.project.write("nix/workload.json", try await crashing.manifest(on: scene.cluster).text)
             let loopd = try await scene.loopd("watch", environment: store.environment)
-            _ = try await loopd.event("deployed", limit: .seconds(90)) { $0["objects"]?.array?.isEmpty == false }
+            _ = try await loopd.event("deployed", limit: .seconds(90)) {
+                $0["objects"]?.array?.contains("deployment/web") == true
+            }
             let place = loopd.log.count
             // A newer deployment does not wait for the old one's rollout.
             let manifest = try await Workload("web").manifest(on: scene.cluster)
@@ -221,7 +223,9 @@ import Testing
                 ])
             try scene.project.write("nix/workload.json", try await waiting.manifest(on: scene.cluster).text)
             let loopd = try await scene.loopd("watch", environment: store.environment)
-            _ = try await loopd.event("deployed", limit: .seconds(90)) { $0["objects"]?.array?.isEmpty == false }
+            _ = try await loopd.event("deployed", limit: .seconds(90)) {
+                $0["objects"]?.array?.contains("deployment/web") == true
+            }
             let place = loopd.log.count
             try scene.project.replace("nix/flake.nix", Self.flake(replicas: 1, maps: []) + "# a comment\n")
             let same = try await loopd.event("deployed", from: place, limit: .seconds(60))

@@ -104,7 +104,7 @@ struct ManifestApply: Sendable {
             let lines = ManifestDiff.lines(item.reference, from: live, to: result)
             plan.lines += lines
             plan.items[index].isUnchanged = lines.isEmpty && (live.map(ManifestApply.isOurs) ?? false)
-            if item.reference.kind == CustomDefinitions.kind, !plan.items[index].isUnchanged {
+            if item.reference.kind == CustomDefinitions.kind, !lines.isEmpty {
                 changedDefinitions.insert(item.reference.name)
             }
             if lines.isEmpty, !plan.items[index].isUnchanged {
