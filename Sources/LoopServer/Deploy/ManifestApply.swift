@@ -88,16 +88,16 @@ struct ManifestApply: Sendable {
                 continue
             }
             let live = try await self.live(item.reference, resource)
-            let isNewPlace = item.reference.namespace.map(made.contains) ?? false
-            if live == nil, isNewPlace {
-                plan.lines += ManifestDiff.lines(item.reference, from: nil, to: item.object)
-                continue
-            }
             if let name = definitions.name(of: item.reference), changedDefinitions.contains(name) {
                 // The cluster would check it against what it knows of the kind now.
                 plan.items[index].waitsForDefinition = true
                 plan.lines.append(
                     live == nil ? "+ \(item.reference)" : "~ \(item.reference)  goes by its new definition")
+                continue
+            }
+            let isNewPlace = item.reference.namespace.map(made.contains) ?? false
+            if live == nil, isNewPlace {
+                plan.lines += ManifestDiff.lines(item.reference, from: nil, to: item.object)
                 continue
             }
             let result = try await dryRun(item, resource, &plan.conflicts)
