@@ -76,6 +76,12 @@ import Testing
             #expect(kept.text == "555 1 regular file\n444 1 regular file\n")
             #expect(try await scene.exec(pod, ["sh", "-c", "/nix/store/\(source)/link"]).text == "tool\n")
 
+            // What is in use is kept when garbage is collected.
+            let collection = Launch(["nix-store", "--gc"], environment: environment(with: store.environment))
+            #expect(try await Child.run(collection).status == .exited(0))
+            #expect(access("\(store.root)/nix/store/\(before.name)", F_OK) == 0)
+            #expect(access("\(store.root)/nix/store/\(source)", F_OK) == 0)
+
             let place = loopd.log.count
             try scene.project.replace("message", "two!\n")
             let second = try await loopd.event("landed", from: place, limit: .seconds(60))

@@ -97,9 +97,9 @@ import Testing
             place = loopd.log.count
             try scene.project.replace("nix/flake.nix", "{ outputs = { self }: { manifests = self.nothing; }; }")
             let failed = try await loopd.event("failed", from: place, limit: .seconds(60))
-            #expect(
-                failed["summary"]?.string
-                    == "nix build .#manifests: attribute 'nothing' missing, at flake.nix:1:37")
+            let summary = failed["summary"]?.string ?? ""
+            #expect(summary.hasPrefix("nix build .#manifests: ") && summary.contains("'nothing'"), "\(summary)")
+            #expect(summary.contains(", at flake.nix:1:"), "\(summary)")
             place = loopd.log.count
             try scene.project.replace("nix/flake.nix", Self.flake(replicas: 1, maps: ["one"]))
             let third = try await loopd.event("diff", from: place, limit: .seconds(60))
@@ -200,12 +200,39 @@ import Testing
             let crashing = Workload("web", container: ["command": ["/bin/nothing"]])
             try scene.project.write("nix/workload.json", try await crashing.manifest(on: scene.cluster).text)
             let loopd = try await scene.loopd("watch", environment: store.environment)
-            _ = try await loopd.event("deployed", limit: .seconds(90)) { $0["objects"]?.array?.isEmpty == false }
+            _ = try await loopd.event("deployed", limit: .seconds(90)) {
+                $0["objects"]?.array?.contains("deployment/web") == true
+            }
             let place = loopd.log.count
             // A newer deployment does not wait for the old one's rollout.
             let manifest = try await Workload("web").manifest(on: scene.cluster)
             try scene.project.replace("nix/workload.json", manifest.text)
             _ = try await loopd.event("rolledOut", from: place, limit: .seconds(90))
+        }
+    }
+
+    @Test("a save that changes nothing leaves the rollout that is under way to be told of")
+    func keepsFollowing() async throws {
+        try await Scene.run { scene in
+            let store = try PrivateStore()
+            try await prepare(scene, Self.flake(replicas: 1, maps: []))
+            let waiting = Workload(
+                "web",
+                container: [
+                    "readinessProbe": ["exec": ["command": ["test", "-e", "/tmp/ready"]], "periodSeconds": 1]
+                ])
+            try scene.project.write("nix/workload.json", try await waiting.manifest(on: scene.cluster).text)
+            let loopd = try await scene.loopd("watch", environment: store.environment)
+            _ = try await loopd.event("deployed", limit: .seconds(90)) {
+                $0["objects"]?.array?.contains("deployment/web") == true
+            }
+            let place = loopd.log.count
+            try scene.project.replace("nix/flake.nix", Self.flake(replicas: 1, maps: []) + "# a comment\n")
+            let same = try await loopd.event("deployed", from: place, limit: .seconds(60))
+            #expect(same["objects"]?.array == [])
+            try await scene.exec(try await scene.running()[0].name, ["touch", "/tmp/ready"])
+            let rolled = try await loopd.event("rolledOut", from: place, limit: .seconds(90))
+            #expect(rolled["workloads"]?.array == ["deployment/web"])
         }
     }
 
@@ -216,6 +243,7 @@ import Testing
         var nix: JSON = ".#manifests"
         var isRepository = false
         var environment: [String: String] = [:]
+        /// How the line begins; what follows in some is another program's words.
         let summary: String
         let nextStep: String
         var testDescription: String { name }
@@ -237,8 +265,7 @@ import Testing
         Wrong(
             name: "an input that is away",
             flake: "{ inputs.far.url = \"http://127.0.0.1:1/x.tar.gz\"; outputs = { self, far }: { manifests = 1; }; }",
-            summary:
-                "nix build .#manifests: Nix could not download http://127.0.0.1:1/x.tar.gz: Couldn't connect to server (7)",
+            summary: "nix build .#manifests: Nix could not download http://127.0.0.1:1/x.tar.gz",
             nextStep: "go online, or build from what is in the store: NIX_CONFIG='substitute = false'"),
         Wrong(
             name: "a builder that is missing",
@@ -279,7 +306,7 @@ import Testing
             let loopd = try await scene.loopd("deploy", "--dry-run", environment: environment)
             #expect(try await loopd.end(limit: .seconds(90)) == .exited(1), "\(loopd.transcript)")
             let failed = try await loopd.event("failed")
-            #expect(failed["summary"]?.string == wrong.summary)
+            #expect(failed["summary"]?.string?.hasPrefix(wrong.summary) == true, "\(failed)")
             #expect(failed["nextStep"]?.string ?? "" == wrong.nextStep)
         }
     }
@@ -323,11 +350,14 @@ import Testing
         echo "$@" >>"$KLUCTL_CALLS"
         echo "$KUBECONFIG" >>"$KLUCTL_CALLS"
         test -e "$3/.kluctl.yaml" || exit 1
+        test -z "$KLUCTL_WARNING" || echo "$KLUCTL_WARNING" >&2
         echo "kluctl says $1"
         """
 
-    @Test("a kluctl project is kluctl's to diff and to deploy, on the guarded context (a double of kluctl)")
-    func kluctl() async throws {
+    @Test(
+        "a kluctl project is kluctl's to diff and to deploy, on the guarded context (a double of kluctl)",
+        arguments: [true, false])
+    func kluctl(hasDiscriminator: Bool) async throws {
         try await Scene.run { scene in
             let store = try PrivateStore()
             let flake = """
@@ -341,6 +371,7 @@ import Testing
             let calls = "\(scene.project.path)/calls"
             let environment = store.environment.merging([
                 "PATH": "\(scene.project.path)/bin:\(variable("PATH") ?? "")", "KLUCTL_CALLS": calls,
+                "KLUCTL_WARNING": hasDiscriminator ? "" : "No discriminator configured. Orphan detection will not work",
             ]) { $1 }
             let loopd = try await scene.loopd("deploy", "--yes", environment: environment)
             #expect(try await loopd.end(limit: .seconds(90)) == .exited(0), "\(loopd.transcript)")
@@ -351,7 +382,9 @@ import Testing
             #expect(folder.hasPrefix("\(store.root)/nix/store/") && folder.hasSuffix("-project"))
             let common = "--project-dir \(folder) --context \(scene.cluster.context) -t local"
             #expect(said.first == "diff \(common)")
-            #expect(said.dropFirst(2).first == "deploy \(common) --yes --prune")
+            #expect(said.dropFirst(2).first == "deploy \(common) --yes" + (hasDiscriminator ? " --prune" : ""))
+            let notices = loopd.log.events().filter { $0["event"] == "notice" }.compactMap { $0["text"]?.string }
+            #expect(notices.contains { $0.contains("no discriminator") } == !hasDiscriminator)
             #expect(said.dropFirst().first == scene.cluster.kubeconfig)
         }
     }

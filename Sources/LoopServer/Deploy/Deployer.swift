@@ -9,7 +9,7 @@ actor Deployer {
         case nothing
         case manifests(ManifestApply.Plan)
         /// The folder of a kluctl project.
-        case project(String, KluctlCommand)
+        case project(String, KluctlCommand, prunes: Bool)
     }
 
     private let deployment: Deployment
@@ -20,6 +20,7 @@ actor Deployer {
     private var applied: String?
     private var rollout: Task<Void, Never>?
     private var toldForeign: Set<ObjectReference> = []
+    private var hasToldUnpruned = false
     /// The workloads of the last deployment.
     private(set) var workloads: [ObjectReference] = []
     /// Whether what was applied last has come to run, as far as is known.
@@ -89,17 +90,26 @@ actor Deployer {
         let output = try await run(kluctl.diff(folder, deployment.kluctl), kluctl)
         let lines = output.text.split(separator: "\n").map(String.init)
         if !lines.isEmpty { emit(.diff(lines: ManifestDiff.shortened(lines, limit: 60))) }
-        return .project(folder, kluctl)
+        let prunes = KluctlCommand.canPrune(output.text + output.errorText)
+        if !prunes, !hasToldUnpruned {
+            hasToldUnpruned = true
+            emit(.notice("the kluctl project has no discriminator: what leaves it stays in the cluster"))
+        }
+        return .project(folder, kluctl, prunes: prunes)
     }
 
     /// Does what was planned.
     ///
     /// Throws `LoopFailure`.
     func carryOut(_ pending: Pending, of path: String) async throws {
-        rollout?.cancel()
-        isRolledOut = true
-        // Whatever fails half-way is neither the old nor the new set.
-        if case .nothing = pending {} else { applied = nil }
+        if case .nothing = pending {
+            // What is on its way goes on.
+        } else {
+            rollout?.cancel()
+            isRolledOut = true
+            // Whatever fails half-way is neither the old nor the new set.
+            applied = nil
+        }
         let started = monotonicNow()
         var done: [String] = []
         var changed: [ObjectReference] = []
@@ -108,8 +118,8 @@ actor Deployer {
         case .manifests(let plan):
             done = try await apply.apply(plan)
             changed = plan.items.filter { !$0.isUnchanged && $0.reference.workload != nil }.map(\.reference)
-        case .project(let folder, let kluctl):
-            let output = try await run(kluctl.deploy(folder, deployment.kluctl), kluctl)
+        case .project(let folder, let kluctl, let prunes):
+            let output = try await run(kluctl.deploy(folder, deployment.kluctl, prunes: prunes), kluctl)
             for line in output.text.split(separator: "\n") { emit(.buildOutput(line: String(line))) }
             done = ["kluctl project"]
         }

@@ -27,10 +27,13 @@ struct KluctlCommand: Sendable {
         [program, "diff"] + common(project, choice)
     }
 
-    /// The deployment, with what has left the project deleted.
-    func deploy(_ project: String, _ choice: Deployment.Kluctl?) -> [String] {
-        [program, "deploy"] + common(project, choice) + ["--yes", "--prune"]
+    /// The deployment; `prunes` deletes what has left the project.
+    func deploy(_ project: String, _ choice: Deployment.Kluctl?, prunes: Bool) -> [String] {
+        [program, "deploy"] + common(project, choice) + ["--yes"] + (prunes ? ["--prune"] : [])
     }
+
+    /// Whether kluctl can prune, by what `diff` has printed: without a discriminator it applies everything and then fails.
+    static func canPrune(_ printed: String) -> Bool { !printed.lowercased().contains("no discriminator") }
 
     private func common(_ project: String, _ choice: Deployment.Kluctl?) -> [String] {
         let chosen =

@@ -30,6 +30,8 @@ struct ManifestApply: Sendable {
         let object: JSON
         /// Whether the cluster has it as it should be, by loopd's own hand.
         var isUnchanged = false
+        /// Whether the set changes the definition of its kind, which the cluster then takes a moment to go by.
+        var waitsForDefinition = false
     }
 
     /// What has to be done so that the cluster holds a set of manifests.
@@ -61,10 +63,11 @@ struct ManifestApply: Sendable {
     /// `isNewNamespace` is for a service's own namespace that is not there yet.
     func plan(_ objects: [JSON], isNewNamespace: Bool = false) async throws -> Plan {
         var plan = Plan()
+        let definitions = CustomDefinitions(objects)
         for object in objects {
             guard let found = ObjectReference(object) else { continue }
             let prepared = await prepare(object)
-            let (reference, object) = try await placed(prepared ?? object, found)
+            let (reference, object) = try await placed(prepared ?? object, found, definitions)
             if plan.items.contains(where: { $0.reference.isSame(as: reference) }) {
                 throw LoopFailure(
                     failure: LoopEvent.Failure(
@@ -75,15 +78,23 @@ struct ManifestApply: Sendable {
         plan.items.sort { $0.reference < $1.reference }
         var made = Set(plan.items.filter { $0.reference.kind == "Namespace" }.map(\.reference.name))
         if isNewNamespace { made.insert(namespace) }
-        let defined = plan.items.contains { $0.reference.kind == "CustomResourceDefinition" }
+        var changedDefinitions: Set<String> = []
         for index in plan.items.indices where !plan.items[index].isUnchanged {
             let item = plan.items[index]
             guard let resource = try await resources.resource(of: item.reference) else {
-                guard defined else { throw unknown(item.reference) }
+                guard !definitions.isEmpty else { throw unknown(item.reference) }
+                plan.items[index].waitsForDefinition = true
                 plan.lines += ManifestDiff.lines(item.reference, from: nil, to: item.object)
                 continue
             }
             let live = try await self.live(item.reference, resource)
+            if let name = definitions.name(of: item.reference), changedDefinitions.contains(name) {
+                // The cluster would check it against what it knows of the kind now.
+                plan.items[index].waitsForDefinition = true
+                plan.lines.append(
+                    live == nil ? "+ \(item.reference)" : "~ \(item.reference)  goes by its new definition")
+                continue
+            }
             let isNewPlace = item.reference.namespace.map(made.contains) ?? false
             if live == nil, isNewPlace {
                 plan.lines += ManifestDiff.lines(item.reference, from: nil, to: item.object)
@@ -93,6 +104,9 @@ struct ManifestApply: Sendable {
             let lines = ManifestDiff.lines(item.reference, from: live, to: result)
             plan.lines += lines
             plan.items[index].isUnchanged = lines.isEmpty && (live.map(ManifestApply.isOurs) ?? false)
+            if item.reference.kind == CustomDefinitions.kind, !lines.isEmpty {
+                changedDefinitions.insert(item.reference.name)
+            }
             if lines.isEmpty, !plan.items[index].isUnchanged {
                 plan.lines.append("~ \(item.reference)  is loopd's from now on")
             }
@@ -102,8 +116,12 @@ struct ManifestApply: Sendable {
     }
 
     /// An object with the namespace that it goes to, where it belongs into one.
-    private func placed(_ object: JSON, _ reference: ObjectReference) async throws -> (ObjectReference, JSON) {
-        let isNamespaced = try await resources.resource(of: reference)?.isNamespaced ?? (reference.namespace != nil)
+    private func placed(
+        _ object: JSON, _ reference: ObjectReference, _ definitions: CustomDefinitions
+    ) async throws -> (ObjectReference, JSON) {
+        let isNamespaced =
+            try await resources.resource(of: reference)?.isNamespaced ?? definitions.isNamespaced(reference)
+            ?? (reference.namespace != nil)
         var object = object
         var metadata = object["metadata"] ?? [:]
         metadata["namespace"] = isNamespaced ? .string(reference.namespace ?? namespace) : nil
@@ -184,14 +202,7 @@ struct ManifestApply: Sendable {
         let union = Inventory(plan.inventory.objects + plan.references)
         if union != plan.inventory { try await keep(union) }
         for item in plan.items where !item.isUnchanged {
-            let resource = try await resource(for: item.reference)
-            do {
-                _ = try await client.apply(
-                    resource, item.reference.name, namespace: item.reference.namespace, item.object,
-                    manager: ManifestApply.manager, force: true)
-            } catch let error as KubeError {
-                throw refused(item.reference, error)
-            }
+            try await apply(item)
             done.append("\(item.reference)")
         }
         for old in plan.leftovers {
@@ -206,6 +217,22 @@ struct ManifestApply: Sendable {
         let now = Inventory(plan.references)
         if now != union { try await keep(now) }
         return done
+    }
+
+    private func apply(_ item: Item) async throws {
+        let resource = try await resource(for: item.reference)
+        var backoff = Backoff()
+        for attempt in 1... {
+            do {
+                _ = try await client.apply(
+                    resource, item.reference.name, namespace: item.reference.namespace, item.object,
+                    manager: ManifestApply.manager, force: true)
+                return
+            } catch let error as KubeError {
+                guard item.waitsForDefinition, attempt < 10 else { throw refused(item.reference, error) }
+            }
+            try await Task.sleep(for: backoff.next())
+        }
     }
 
     private func keep(_ inventory: Inventory) async throws {
@@ -241,40 +268,18 @@ struct ManifestApply: Sendable {
     }
 
     private func refused(_ reference: ObjectReference, _ error: KubeError) -> LoopFailure {
-        LoopFailure(
-            failure: LoopEvent.Failure(
-                "\(reference) is refused: \(error.message)", nextStep: "mend what is built"))
+        let words = ManifestApply.words(error.message, about: reference)
+        return LoopFailure(
+            failure: LoopEvent.Failure("\(reference) is refused: \(words)", nextStep: "mend what is built"))
     }
-}
 
-/// What the API server says of fields that others have set.
-enum ApplyConflict {
-    /// `helm has .spec.replicas`, from `Apply failed with 1 conflict: conflict with "helm" using apps/v1: .spec.replicas`.
-    static func words(_ message: String) -> String {
-        var owners: [(name: String, fields: [String])] = []
-        for line in message.split(separator: "\n") {
-            if let found = line.firstRange(of: " with \""), line.contains("conflict") {
-                let rest = line[found.upperBound...]
-                let name = String(rest.prefix { $0 != "\"" })
-                let field = rest.lastRange(of: ": ").map { String(rest[$0.upperBound...]) }
-                owners.append((name, field.map { [$0] } ?? []))
-            } else if line.hasPrefix("- "), !owners.isEmpty {
-                owners[owners.count - 1].fields.append(String(line.dropFirst(2)))
-            }
-        }
-        guard !owners.isEmpty else { return message }
-        return owners.map { "\($0.name) has \($0.fields.joined(separator: ", "))" }.joined(separator: "; ")
-    }
-}
-
-extension Substring {
-    fileprivate func lastRange(of text: String) -> Range<Index>? {
-        var found: Range<Index>?
-        var rest = self[...]
-        while let next = rest.firstRange(of: text) {
-            found = next
-            rest = rest[next.upperBound...]
-        }
-        return found
+    /// What the server says of an object; of a Secret only up to the first value that it repeats.
+    static func words(_ message: String, about reference: ObjectReference) -> String {
+        guard reference.kind == "Secret" else { return message }
+        let ends = [", got ", "Invalid value:"].compactMap { message.firstRange(of: $0)?.lowerBound }
+        guard let end = ends.min() else { return message }
+        var words = message[..<end]
+        while let last = words.last, last.isWhitespace || last == ":" { words.removeLast() }
+        return String(words)
     }
 }

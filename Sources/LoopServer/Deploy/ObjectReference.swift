@@ -32,7 +32,8 @@ struct ObjectReference: Hashable, Comparable, Sendable, CustomStringConvertible 
         group == other.group && kind == other.kind && namespace == other.namespace && name == other.name
     }
 
-    private var group: Substring { apiVersion.contains("/") ? apiVersion.prefix { $0 != "/" } : "" }
+    /// The API group; empty for the core's.
+    var group: Substring { apiVersion.contains("/") ? apiVersion.prefix { $0 != "/" } : "" }
 
     /// What others need is applied first and deleted last: namespaces, definitions, accounts, then the rest, and workloads
     /// after the configuration that their pods mount.

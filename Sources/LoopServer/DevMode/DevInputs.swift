@@ -27,7 +27,7 @@ struct DevInputs: Sendable {
                     "dev mode: loopd's helper cannot be read: \(error)", nextStep: "install loopd again"))
         }
         var inputs = DevTemplate.Inputs(
-            container: service.container, dev: dev, destinations: destinations, rootFiles: rootFiles,
+            container: service.container, dev: dev, destinations: plan.destinations.map(\.path), rootFiles: rootFiles,
             program: ProgramConfigMap.name(of: program))
         let template = base.at("spec", "template") ?? .null
         guard let target = DevTemplate.target(of: template, service.container), let image = target["image"]?.string
@@ -47,16 +47,6 @@ struct DevInputs: Sendable {
             inputs.commandIsSeen = isNeeded && inputs.image != nil
         }
         return (inputs, program)
-    }
-
-    /// Where rules write, in the container.
-    private var destinations: [String] {
-        let closures = service.rules.flatMap { rule -> [String] in
-            guard case .closure(let closure) = rule.action else { return [] }
-            let profile = closure.profile.map { String($0[..<($0.lastIndex(of: "/") ?? $0.startIndex)]) }
-            return ["/nix/store"] + [profile].compactMap { $0 }.filter { !$0.isEmpty }
-        }
-        return plan.destinations.map(\.path) + closures
     }
 
     /// The files that go directly into `/`; `nil` where a rule syncs whatever it finds there.

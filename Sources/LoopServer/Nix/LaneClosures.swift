@@ -18,7 +18,7 @@ struct ClosureContents: Sendable {
             var entries: [String: [(path: RelativePath, entry: LocalEntry)]] = [:]
             for name in missing {
                 var found: [(path: RelativePath, entry: LocalEntry)] = []
-                tree.walk(RelativePath(name)) { found.append(($0, $1)) }
+                tree.walk(RelativePath(name)) { found.append(($0, $1.inStore)) }
                 guard !found.isEmpty else {
                     throw LoopFailure(
                         failure: LoopEvent.Failure(
@@ -41,15 +41,26 @@ struct ClosureContents: Sendable {
 /// the rule's steps wait for the whole closure. What an earlier closure needed stays in the container, because a process may
 /// still run from it, and goes with the pod.
 extension ServiceLane {
-    /// The names of the store paths that are known here, whatever rule they belong to.
-    var knownStorePaths: Set<String> { closures.values.reduce(into: []) { $0.formUnion($1) } }
+    /// The names of the store paths that need no walk any more, whatever rule they belong to.
+    var knownStorePaths: Set<String> { neededStorePaths.subtracting(incompleteStorePaths) }
+
+    private var neededStorePaths: Set<String> { closures.values.reduce(into: []) { $0.formUnion($1) } }
 
     /// Takes what Nix has built for a rule, and brings every container what it lacks of it.
-    func takeClosure(_ contents: ClosureContents, of rule: Int, firstEvent: UInt64, settled: UInt64) {
-        guard let place = plan.closures.first(where: { $0.rule == rule }) else { return }
+    ///
+    /// False when it has to be read again: something that was known then is not any more, as another rule's build has
+    /// ended meanwhile. Pods on nodes of another system than `system` do not get it; `nil` leaves out none.
+    @discardableResult
+    func takeClosure(
+        _ contents: ClosureContents, of rule: Int, for system: String? = nil, firstEvent: UInt64, settled: UInt64
+    ) -> Bool {
+        guard let place = plan.closures.first(where: { $0.rule == rule }) else { return true }
         var findings = Findings()
-        let known = knownStorePaths
+        let (known, needed) = (knownStorePaths, neededStorePaths)
+        guard contents.closure.names.isSubset(of: known.union(contents.entries.keys)) else { return false }
+        closureSystem = system
         closures[rule] = contents.closure.names
+        incompleteStorePaths.subtract(contents.entries.keys)
         for (name, entries) in contents.entries where !known.contains(name) {
             for (path, entry) in entries {
                 var item = SourceIndex.Item(local: path, rule: rule, entry: entry)
@@ -59,7 +70,9 @@ extension ServiceLane {
                 findings.changed[place] = .everything
             }
         }
-        forget(known.subtracting(knownStorePaths), in: place.store)
+        let unneeded = needed.subtracting(neededStorePaths)
+        incompleteStorePaths.subtract(unneeded)
+        forget(unneeded, in: place.store)
         if let profile = place.profile {
             let link = LocalEntry(linkTo: "\(NixStore.folder)/\(contents.closure.output)")
             if index.items[profile]?.entry != link {
@@ -69,9 +82,10 @@ extension ServiceLane {
                 findings.changed[profile] = .everything
             }
         }
-        guard !findings.changed.isEmpty else { return }
+        guard !findings.changed.isEmpty else { return true }
         findings.rules.insert(rule)
         tell(findings, firstEvent: firstEvent, settled: settled)
+        return true
     }
 
     /// Leaves store paths alone that no rule needs any more: a new container does not get them.
@@ -100,6 +114,45 @@ extension ServiceLane {
     }
 
     // MARK: Delivery
+
+    /// Notes that a file has left the store since it was walked: the next build walks its store path again.
+    func lose(_ place: Place, _ replica: Replica) {
+        replica.owed[place] = .everything
+        let name = storeName(place)
+        guard incompleteStorePaths.insert(name).inserted else { return }
+        report(
+            .failed(
+                LoopEvent.Failure(
+                    "\(NixStore.folder)/\(name) is not in the store any more, or not as it was",
+                    nextStep: "the next build brings it")))
+    }
+
+    /// Whether closures would not run where a way leads to.
+    func isForeign(_ access: (any ContainerAccess)?) -> Bool {
+        guard let closureSystem, let architecture = access?.architecture else { return false }
+        return NixSystem.name(ofNode: architecture) != closureSystem
+    }
+
+    /// Takes closures out of a piece of work for a container that could not run them.
+    func withhold(from work: inout Replica.Work, _ replica: Replica, _ access: any ContainerAccess) {
+        guard let store = plan.closures.first?.store else { return }
+        let mark = Place(destination: store, path: .root)
+        guard isForeign(access) else {
+            replica.refused.remove(mark)
+            return
+        }
+        let profiles = Set(plan.closures.compactMap(\.profile))
+        let withheld = work.needs.keys.filter { isInStore($0) || profiles.contains($0) }
+        guard !withheld.isEmpty else { return }
+        for place in withheld { work.needs[place] = nil }
+        replica.refused.insert(mark)
+        let line =
+            "pod \(replica.instance.pod) is on an \(access.architecture ?? "unknown") node, the closure is for "
+            + (closureSystem ?? NixSystem.native)
+        guard replica.reasons.updateValue(line, forKey: mark) != line else { return }
+        let nextStep = "add nodeSelector \"kubernetes.io/arch\" to its pod template"
+        report(.failed(LoopEvent.Failure(line, nextStep: nextStep)))
+    }
 
     /// Takes out of a piece of work what the container has already: its image, or an earlier loopd, may have brought it.
     func dropPresent(from work: inout Replica.Work, _ replica: Replica, _ access: any ContainerAccess) async throws {

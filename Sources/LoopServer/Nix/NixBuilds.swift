@@ -12,11 +12,12 @@ struct NixBuilds: Sendable {
 
     /// The rules of these services; `consumers` bring things into the containers of those that have some.
     ///
-    /// `prepare` is what an object becomes before it is applied: see `ManifestApply`.
+    /// `prepare` is what an object becomes before it is applied: see `ManifestApply`; in the folder `roots` are the links
+    /// that keep Nix from collecting what is in use.
     init(
         _ services: [Service], _ consumers: [ServiceLane], _ configuration: Configuration,
         _ connection: ClusterConnection,
-        deploys: Bool, prepare: @escaping @Sendable (JSON) async -> JSON? = { $0 },
+        deploys: Bool, roots: String? = nil, prepare: @escaping @Sendable (JSON) async -> JSON? = { $0 },
         emit: @escaping @Sendable (LoopEvent) -> Void
     ) {
         let plans = services.map { service in
@@ -44,9 +45,9 @@ struct NixBuilds: Sendable {
                         emit: emitKind))
                 success = { _, _, answer in
                     guard let path = NixBuilds.output(answer, installable, emitKind) else { return false }
-                    let isDeployed = await deployer.deploy(path)
-                    await volumes.follow(await deployer.workloads)
-                    return isDeployed
+                    guard await deployer.deploy(path) else { return false }
+                    await volumes.follow(await deployer.workloads, of: path)
+                    return true
                 }
             } else {
                 let sink = ClosureSink(
@@ -59,8 +60,9 @@ struct NixBuilds: Sendable {
             }
             lanes.append(
                 NixBuilds.lane(
-                    entry, installable, isForNodes: deployers[number] == nil, nodes, leash: connection.leash,
-                    emit: emitKind, onSuccess: success))
+                    entry, installable, isForNodes: deployers[number] == nil, nodes,
+                    root: roots.map { "\($0)/nix-\(number)" }, leash: connection.leash, emit: emitKind,
+                    onSuccess: success))
         }
         self.rules = rules
         self.lanes = lanes
@@ -74,8 +76,9 @@ struct NixBuilds: Sendable {
 
     /// The lane of a rule: a build whose command line is Nix's.
     static func lane(
-        _ entry: NixRules.Entry, _ installable: Installable, isForNodes: Bool, _ nodes: NodeSystems, leash: String,
-        emit: @escaping @Sendable (LoopEvent.Kind) -> Void, onSuccess: @escaping BuildLane.Success
+        _ entry: NixRules.Entry, _ installable: Installable, isForNodes: Bool, _ nodes: NodeSystems,
+        root: String? = nil, leash: String, emit: @escaping @Sendable (LoopEvent.Kind) -> Void,
+        onSuccess: @escaping BuildLane.Success
     ) -> BuildLane {
         let build = Build(
             name: "\(entry.plan.service.name)/rules[\(entry.rule)]", command: NixCommand.build(installable),
@@ -86,7 +89,7 @@ struct NixBuilds: Sendable {
             system.withLock { $0 = needed }
             return NixCommand.build(
                 installable, system: needed, isEmulated: needed.map(NixSystem.isEmulated) ?? false,
-                overrides: FlakeLock.overrides(for: installable))
+                overrides: FlakeLock.overrides(for: installable), root: root)
         } diagnose: { status, lines in
             let failure = NixFailure(
                 installable: installable, system: system.withLock { $0 } ?? NixSystem.native)
@@ -153,14 +156,22 @@ private struct ClosureSink: Sendable {
     func take(_ path: String, firstEvent: UInt64, settled: UInt64) async -> Bool {
         guard case .closure(let about) = service.rules[rule].action else { return true }
         do {
+            let architectures = await nodes.architectures
+            if let obstacle = NixSystem.obstacle(forNodes: architectures) { throw LoopFailure(failure: obstacle) }
+            let system = NixSystem.needed(forNodes: architectures) ?? NixSystem.native
+            // Of nodes that are alike each pod can run it; and what says itself what it is for knows better.
+            let only = architectures.count > 1 && !about.installable.namesSystem ? system : nil
             if let lane, service.rules[rule].entersContainers {
                 let closure = try await StoreClosure.query(path, leash: connection.leash)
-                let contents = try await ClosureContents.read(
-                    closure, in: NixStore(), known: await lane.knownStorePaths)
-                await lane.takeClosure(contents, of: rule, firstEvent: firstEvent, settled: settled)
+                while true {
+                    let contents = try await ClosureContents.read(
+                        closure, in: NixStore(), known: await lane.knownStorePaths)
+                    let isTaken = await lane.takeClosure(
+                        contents, of: rule, for: only, firstEvent: firstEvent, settled: settled)
+                    if isTaken { break }
+                }
             }
             guard case .workload(let kind, let name) = service.target else { return true }
-            let system = NixSystem.needed(forNodes: await nodes.architectures) ?? NixSystem.native
             let follower = VolumeFollower(
                 client: connection.client, namespace: namespace, system: system, emit: emit)
             let leash = connection.leash
@@ -188,21 +199,21 @@ private struct ClosureSink: Sendable {
     }
 }
 
-/// The volumes of what a rule deploys: their pods are made anew when the rule's files have changed.
+/// The volumes of what a rule deploys: their pods are made anew when something else was built from the rule's files.
 private actor DeployedVolumes {
     private let follower: VolumeFollower
-    private var isFirst = true
+    private var last: String?
 
     init(_ follower: VolumeFollower) { self.follower = follower }
 
-    func follow(_ workloads: [ObjectReference]) async {
+    func follow(_ workloads: [ObjectReference], of path: String) async {
         // At the start nobody knows of a change: pods that run keep what they have.
-        defer { isFirst = false }
-        guard !isFirst else { return }
+        defer { last = path }
+        guard let last, last != path else { return }
         for reference in workloads {
             guard let kind = reference.workload else { continue }
             _ = await follower.follow(
-                kind, reference.name, namespace: reference.namespace, inputs: "change-\(Timestamp.now().rfc3339)")
+                kind, reference.name, namespace: reference.namespace, inputs: path)
         }
     }
 }

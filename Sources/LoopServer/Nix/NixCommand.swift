@@ -10,18 +10,20 @@ enum NixCommand {
 
     /// Builds an installable and answers with its outputs as JSON.
     ///
-    /// No link to the result is made, and the user's `flake.lock` stays as it is.
+    /// The user's `flake.lock` stays as it is.
     ///
     /// - Parameters:
+    ///   - root: where the link is made that keeps Nix from collecting the result; `nil` for none.
     ///   - system: the system to build for, in Nix's words; `nil` is this machine's.
     ///   - isEmulated: whether this machine runs programs of that system.
     ///   - overrides: inputs of the flake that are read from their folders and not as `flake.lock` has them.
     static func build(
         _ installable: Installable, system: String? = nil, isEmulated: Bool = false,
-        overrides: [FlakeLock.Override] = []
+        overrides: [FlakeLock.Override] = [], root: String? = nil
     ) -> [String] {
         var words =
-            ["nix", "build"] + features + ["--no-link", "--json", "--print-build-logs", "--no-write-lock-file"]
+            ["nix", "build"] + features + (root.map { ["--out-link", $0] } ?? ["--no-link"])
+            + ["--json", "--print-build-logs", "--no-write-lock-file"]
         if let system {
             words += ["--system", system]
             // Nix takes this machine to be what it is told to be: only its builders are.
@@ -71,9 +73,17 @@ extension Installable {
     }
 }
 
+extension Installable {
+    /// Whether its words or arguments say which system it is built for: `.#packages.aarch64-linux.app`.
+    var namesSystem: Bool {
+        let parts = words.split { "#. ".contains($0) }.map(String.init) + arguments.values
+        return parts.contains { $0.hasSuffix("-linux") }
+    }
+}
+
 /// What Nix calls the machines that nodes are.
 enum NixSystem {
-    /// The system of a node's architecture in Kubernetes' words; `nil` for one that Nix does not build for.
+    /// The system of a node's architecture in Kubernetes' words; `nil` for one that closures are not built for.
     static func name(ofNode architecture: String) -> String? {
         switch architecture {
         case "amd64": "x86_64-linux"
@@ -98,6 +108,14 @@ enum NixSystem {
     static func isEmulated(_ system: String) -> Bool {
         let architecture = system.prefix { $0 != "-" }
         return access("/proc/sys/fs/binfmt_misc/qemu-\(architecture)", F_OK) == 0
+    }
+
+    /// Why nothing can be built for nodes of these architectures; `nil` where something can, or nothing is known of them.
+    static func obstacle(forNodes architectures: Set<String>) -> LoopEvent.Failure? {
+        guard !architectures.isEmpty, architectures.allSatisfy({ name(ofNode: $0) == nil }) else { return nil }
+        return LoopEvent.Failure(
+            "nothing is built for the nodes' architecture: \(architectures.sorted().joined(separator: ", "))",
+            nextStep: "closures can be for nodes of amd64, arm64, 386, arm or riscv64")
     }
 
     /// What has to be named on the command line to build for nodes of these architectures.

@@ -52,24 +52,22 @@ struct VolumeFollower: Sendable {
     }
 }
 
-/// The systems of a cluster's nodes, asked once.
+/// The systems of a cluster's nodes, asked until the cluster has answered once.
 actor NodeSystems {
     private let client: KubeClient
-    private var asked: Task<Set<String>, Never>?
+    private var known: Set<String>?
 
     init(_ client: KubeClient) { self.client = client }
 
     /// The architectures in Kubernetes' words; none where nobody may look at nodes.
     var architectures: Set<String> {
         get async {
-            let task =
-                asked
-                ?? Task { [client] in
-                    let nodes = try? await client.list(.init(.nodes)).items
-                    return Set((nodes ?? []).map(\.nodePlatform.architecture))
-                }
-            asked = task
-            return await task.value
+            if let known { return known }
+            // Not listed for once is not without nodes.
+            guard let nodes = try? await client.list(.init(.nodes)).items else { return [] }
+            let architectures = Set(nodes.map(\.nodePlatform.architecture))
+            known = architectures
+            return architectures
         }
     }
 }

@@ -15,9 +15,12 @@ struct LocalEntry: Equatable, Sendable {
     /// Nanoseconds since 1970.
     let modified: Int64
     /// Inode and change time: as long as these stay, so did the content.
-    let identity: Identity
+    private(set) var identity: Identity
 
     struct Identity: Equatable, Sendable {
+        /// Of what never changes by its name, whatever happens to its inode.
+        static let none = Identity(inode: 0, changed: 0, isShared: false)
+
         let inode: UInt64
         /// Nanoseconds since 1970.
         let changed: Int64
@@ -47,7 +50,15 @@ struct LocalEntry: Equatable, Sendable {
         kind = .link(target: Array(target.utf8))
         mode = 0o777
         modified = 0
-        identity = Identity(inode: 0, changed: 0, isShared: false)
+        identity = .none
+    }
+
+    /// The same of a file in Nix's store: its content is what its name says, but `nix store optimise` makes it share an
+    /// inode with others at any time.
+    var inStore: LocalEntry {
+        var entry = self
+        entry.identity = .none
+        return entry
     }
 
     /// What a walk found; `nil` for what does not travel.
@@ -74,7 +85,8 @@ struct LocalEntry: Equatable, Sendable {
     /// Whether both are regular files with the same bytes as far as the disk's bookkeeping says.
     func hasContent(of other: LocalEntry) -> Bool {
         guard case .file = kind else { return kind == other.kind }
-        return kind == other.kind && modified == other.modified && identity == other.identity
+        return kind == other.kind && modified == other.modified
+            && (identity == other.identity || identity == .none || other.identity == .none)
     }
 }
 

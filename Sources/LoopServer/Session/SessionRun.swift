@@ -56,6 +56,7 @@ struct SessionRun: Sendable {
             let sessions = Array(devModes.values)
             let nix = NixBuilds(
                 services, runs.flatMap(\.lanes), configuration, connection, deploys: options.deploy,
+                roots: scratch.path,
                 prepare: { await carried($0, by: sessions) }, emit: emit)
             let builds = SessionBuilds(
                 runs.flatMap(\.lanes), configuration, nix: nix, leash: connection.leash, emit: emit)

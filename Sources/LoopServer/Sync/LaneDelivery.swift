@@ -47,7 +47,10 @@ extension ServiceLane {
         var work = work
         replica.lacksRoom = false
         if !replica.blocked.isEmpty { try await unblock(&work, replica, access) }
-        if !plan.closures.isEmpty { try await dropPresent(from: &work, replica, access) }
+        if !plan.closures.isEmpty {
+            withhold(from: &work, replica, access)
+            try await dropPresent(from: &work, replica, access)
+        }
         let needs = work.needs.filter { !replica.blocked.contains($0.key.destination) }
         var receipt = Ticket.Receipt(staged: 0, acknowledged: 0)
         var batches: [Int: Batch] = [:]
@@ -87,6 +90,7 @@ extension ServiceLane {
                     throw replaced(sent.place.destination)
                 }
                 skip(sent.place, failure.code, failure.text, replica, isRetried: work.retried.contains(sent.place))
+            case .failure(is SourceChanged) where sent.item.store != nil: lose(sent.place, replica)
             case .failure(is SourceChanged) where sent.item.isOutput:
                 // Something builds it again just now: what comes of that is sent when it is ready.
                 owe(

@@ -80,7 +80,8 @@ extension ServiceLane {
     private func large(_ work: Replica.Work, _ replica: Replica) -> [(Place, SourceIndex.Item)] {
         work.needs.compactMap { place, need in
             guard need == .everything, !replica.blocked.contains(place.destination), let item = index.items[place],
-                case .file(let size) = item.entry.kind, size >= ServiceLane.largeSize
+                case .file(let size) = item.entry.kind, size >= ServiceLane.largeSize,
+                !isInStore(place) || !isForeign(replica.access)
             else { return nil }
             return (place, item)
         }

@@ -16,6 +16,10 @@ actor ServiceLane {
     private(set) var ignore: IgnoreRules
     /// The names of the store paths that belong to each rule that brings over what Nix builds.
     var closures: [Int: Set<String>] = [:]
+    /// Those of them that have lost something since they were walked.
+    var incompleteStorePaths: Set<String> = []
+    /// The only system that closures are for, in Nix's words; `nil` brings them into every container.
+    var closureSystem: String?
     /// Lanes whose part of a batch lands before this one's.
     private let dependencies: [ServiceLane]
     /// After how long a `then` step that has not ended is worth a line.

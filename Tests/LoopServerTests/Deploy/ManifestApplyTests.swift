@@ -69,6 +69,25 @@ import Testing
         ])
     func conflicts(message: String, words: String) { #expect(ApplyConflict.words(message) == words) }
 
+    @Test(
+        "what the server says of a Secret is told without the values in it",
+        arguments: [
+            (
+                "failed to create typed patch object (ns/login; /v1, Kind=Secret): .stringData.password: expected "
+                    + "string, got &value.valueUnstructured{Value:12345}",
+                "failed to create typed patch object (ns/login; /v1, Kind=Secret): .stringData.password: expected string"
+            ),
+            (
+                "Secret \"login\" is invalid: data[tls.crt]: Invalid value: \"12345\": must be, got nothing",
+                "Secret \"login\" is invalid: data[tls.crt]"
+            ),
+            ("secrets \"login\" is forbidden", "secrets \"login\" is forbidden"),
+        ])
+    func secrets(message: String, words: String) {
+        #expect(ManifestApply.words(message, about: Self.reference("Secret", "login")) == words)
+        #expect(ManifestApply.words(message, about: Self.reference("ConfigMap", "login")) == message)
+    }
+
     @Test("an object is loopd's as long as it has an Apply entry of its own")
     func owned() {
         func object(_ manager: String, _ operation: String) -> JSON {
@@ -192,10 +211,13 @@ import Testing
                 "/bin/kluctl", "diff", "--project-dir", "/nix/store/p", "--context", "kind-dev", "-t", "local",
             ])
         #expect(
-            kluctl.deploy("/nix/store/p", .discriminator("dev")) == [
+            kluctl.deploy("/nix/store/p", .discriminator("dev"), prunes: true) == [
                 "/bin/kluctl", "deploy", "--project-dir", "/nix/store/p", "--context", "kind-dev", "--discriminator",
                 "dev", "--yes", "--prune",
             ])
+        #expect(kluctl.deploy("/nix/store/p", nil, prunes: false).last == "--yes")
+        #expect(!KluctlCommand.canPrune("No discriminator configured. Orphan object detection will not work"))
+        #expect(KluctlCommand.canPrune("Diff finished"))
         #expect(kluctl.environment?["KUBECONFIG"] == "/k")
     }
 }

@@ -17,6 +17,8 @@ private final class ClosureFixture {
     let lane: ServiceLane
     private let store: NixStore
     static let pod = LaneFixture.instance(2)
+    /// A pod on a node of another architecture.
+    static let foreign = LaneFixture.instance(3)
 
     /// Where the container's files are on this disk.
     var root: String { container.path + "/uid-2" }
@@ -37,7 +39,9 @@ private final class ClosureFixture {
         let plan = ServicePlan(service, project: self.machine.path)
         let log = events
         lane = ServiceLane(
-            plan, tree: LocalTree(root: self.machine.path), connector: HookedContainer(local, hooks),
+            plan, tree: LocalTree(root: self.machine.path),
+            connector: MixedNodes(
+                own: HookedContainer(local, hooks), other: HookedContainer(local, Hooks(architecture: "s390x"))),
             pods: PodsDouble(),
             ignore: try IgnoreRules(root: self.machine.path, patterns: []),
             journal: Journal(path: nil, destinations: plan.destinations), emit: { log.add($0) })
@@ -57,23 +61,23 @@ private final class ClosureFixture {
     }
 
     /// Takes a closure as Nix has built it.
-    func take(_ names: [String], output: String) async throws {
+    func take(_ names: [String], output: String, for system: String? = nil) async throws {
         let contents = try await ClosureContents.read(
             StoreClosure(output: output, names: Set(names)), in: store, known: await lane.knownStorePaths)
         let now = monotonicNow()
-        await lane.takeClosure(contents, of: 0, firstEvent: now, settled: now)
+        #expect(await lane.takeClosure(contents, of: 0, for: system, firstEvent: now, settled: now))
         await lane.untilConverged()
     }
 
-    func start() async {
-        await lane.setInstances([ClosureFixture.pod])
+    func start(_ instances: [ContainerInstance] = [ClosureFixture.pod]) async {
+        await lane.setInstances(instances)
         await lane.untilConverged()
     }
 
-    func difference(_ names: [String]) -> [String] {
+    func difference(_ names: [String], in pod: Int = 2) -> [String] {
         names.flatMap { name in
             let wanted = ScratchTree.snapshot("\(machine.path)/nix/store/\(name)")
-            let present = ScratchTree.snapshot("\(root)/nix/store/\(name)")
+            let present = ScratchTree.snapshot("\(container.path)/uid-\(pod)/nix/store/\(name)")
             return wanted == present && !wanted.isEmpty ? [] : ["\(name): \(wanted) is not \(present)"]
         }
     }
@@ -82,6 +86,16 @@ private final class ClosureFixture {
 
     var staged: [String] { hooks.calls.compactMap { if case .stage(let path) = $0 { path } else { nil } } }
     var steps: Int { hooks.calls.count { if case .run = $0 { true } else { false } } }
+}
+
+/// Containers on a node of this machine's kind, and one on another.
+private struct MixedNodes: ContainerConnector {
+    let own: HookedContainer
+    let other: HookedContainer
+
+    func connect(to instance: ContainerInstance) async throws -> any ContainerAccess {
+        try await (instance == ClosureFixture.foreign ? other : own).connect(to: instance)
+    }
 }
 
 private func link(_ path: String) -> String? {
@@ -233,6 +247,83 @@ private func link(_ path: String) -> String? {
         try await fixture.take(["a2-app", "a3-app"], output: "a3-app")
         #expect(fixture.difference(["a2-app", "a3-app"]) == [])
         #expect(fixture.profile == "/nix/store/a3-app")
+        #expect(fixture.steps == 2)
+        await fixture.lane.end()
+    }
+
+    @Test("files that the store's optimisation has given another inode or change time are still brought")
+    func optimised() async throws {
+        let fixture = try ClosureFixture()
+        for name in ["a1-app", "d1-dependency"] { try fixture.add(name, "the same") }
+        await fixture.start()
+        try await fixture.take(["a1-app", "d1-dependency"], output: "a1-app")
+        // A second name changes the change time, and the other file becomes the same inode.
+        let store = "\(fixture.machine.path)/nix/store"
+        let (kept, merged) = ("\(store)/a1-app/bin/run", "\(store)/d1-dependency/bin/run")
+        try #require(chmod("\(store)/d1-dependency/bin", 0o755) == 0 && unlink(merged) == 0)
+        try #require(Glibc.link(kept, merged) == 0 && chmod("\(store)/d1-dependency/bin", 0o555) == 0)
+        await fixture.start([ClosureFixture.pod, LaneFixture.instance(4)])
+        #expect(fixture.difference(["a1-app", "d1-dependency"], in: 4) == [])
+        #expect(link("\(fixture.container.path)/uid-4/nix/var/profiles/app") == "/nix/store/a1-app")
+        #expect(fixture.events.failed.isEmpty)
+        await fixture.lane.end()
+    }
+
+    @Test("a file that has left the store is said once, and the next build brings it")
+    func collected() async throws {
+        let fixture = try ClosureFixture()
+        try fixture.add("a1-app", "one")
+        try await fixture.takeUnheard(["a1-app"], output: "a1-app")
+        let folder = "\(fixture.machine.path)/nix/store/a1-app"
+        try #require(chmod(folder, 0o755) == 0 && unlink("\(folder)/text") == 0 && chmod(folder, 0o555) == 0)
+        await fixture.start()
+        #expect(
+            fixture.events.failed.map(\.summary) == ["/nix/store/a1-app is not in the store any more, or not as it was"]
+        )
+        #expect(fixture.profile == nil)
+        #expect(fixture.steps == 0)
+        try #require(chmod(folder, 0o755) == 0 && chmod("\(folder)/bin", 0o755) == 0)
+        try #require(unlink("\(folder)/bin/link") == 0)
+        try fixture.add("a1-app", "one")
+        try await fixture.take(["a1-app"], output: "a1-app")
+        #expect(fixture.difference(["a1-app"]) == [])
+        #expect(fixture.profile == "/nix/store/a1-app")
+        #expect(fixture.events.failed.count == 1)
+        await fixture.lane.end()
+    }
+
+    @Test("a closure that was read beside what is not known any more is read again")
+    func overtaken() async throws {
+        let fixture = try ClosureFixture()
+        for name in ["a1-app", "d1-dependency"] { try fixture.add(name, name) }
+        let contents = try await ClosureContents.read(
+            StoreClosure(output: "a1-app", names: ["a1-app", "d1-dependency"]),
+            in: NixStore(environment: ["NIX_REMOTE": fixture.machine.path]), known: ["d1-dependency"])
+        #expect(await !fixture.lane.takeClosure(contents, of: 0, firstEvent: 0, settled: 0))
+        #expect(await fixture.lane.knownStorePaths.isEmpty)
+        await fixture.lane.end()
+    }
+
+    @Test("a closure for other nodes is withheld from a pod that could not run it, and the others get it")
+    func mixed() async throws {
+        let fixture = try ClosureFixture()
+        try fixture.add("a1-app", "one")
+        // Large files travel before their batch.
+        try fixture.machine.write("nix/store/d1-large/data", [UInt8](repeating: 7, count: 9 << 20), mode: 0o444)
+        await fixture.start([ClosureFixture.pod, ClosureFixture.foreign])
+        for name in ["a1-app", "a2-app"] {
+            if name == "a2-app" { try fixture.add(name, "two") }
+            try await fixture.take([name, "d1-large"], output: name, for: NixSystem.native)
+            #expect(fixture.difference([name, "d1-large"]) == [])
+            #expect(fixture.profile == "/nix/store/\(name)")
+        }
+        #expect(ScratchTree.snapshot("\(fixture.container.path)/uid-3/nix/store").isEmpty)
+        #expect(link("\(fixture.container.path)/uid-3/nix/var/profiles/app") == nil)
+        #expect(
+            fixture.events.failed.map(\.summary) == [
+                "pod web-3 is on an s390x node, the closure is for \(NixSystem.native)"
+            ])
+        #expect(await !fixture.lane.isWhole)
         #expect(fixture.steps == 2)
         await fixture.lane.end()
     }

@@ -1,3 +1,6 @@
+import HTTP
+import JSON
+import Synchronization
 import Testing
 
 @testable import LoopServer
@@ -42,6 +45,52 @@ import Testing
         let words = NixCommand.build(
             example.installable, system: example.system, isEmulated: example.isEmulated, overrides: example.overrides)
         #expect(words == NixCommandTests.start + example.words)
+    }
+
+    @Test("what is built is kept from being collected by a link, where there is a place for one")
+    func root() {
+        let words = NixCommand.build(Installable(.flake(".#app"), in: "/p"), root: "/run/nix-0")
+        #expect(
+            words == NixCommandTests.start.flatMap { $0 == "--no-link" ? ["--out-link", "/run/nix-0"] : [$0] } + [
+                ".#app"
+            ])
+    }
+
+    @Test("an installable may say itself what it is for")
+    func namesSystem() {
+        #expect(Installable(.flake(".#packages.aarch64-linux.app"), in: "/p").namesSystem)
+        #expect(
+            Installable(.file("a.nix", attribute: nil), arguments: ["system": "aarch64-linux"], in: "/p").namesSystem)
+        #expect(!Installable(.flake("./linux#app"), in: "/p").namesSystem)
+    }
+
+    @Test("for nodes of which none is of a known kind nothing is built")
+    func obstacle() {
+        for architectures in [[], ["amd64", "s390x"]] as [Set<String>] {
+            #expect(NixSystem.obstacle(forNodes: architectures) == nil)
+        }
+        #expect(NixSystem.obstacle(forNodes: ["s390x", "ppc64le"])?.summary.hasSuffix(": ppc64le, s390x") == true)
+    }
+
+    @Test("the nodes are asked for until they are listed, and then not again")
+    func nodes() async throws {
+        let asked = Mutex(0)
+        try await withAPI({ exchange in
+            let count = asked.withLock { asked in
+                asked += 1
+                return asked
+            }
+            guard count > 1 else { return try await exchange.fail(403, "Forbidden", "not yet") }
+            try await exchange.answer([
+                "metadata": [:], "items": [["status": ["nodeInfo": ["architecture": "arm64"]]]],
+            ])
+        }) { client, _ in
+            let nodes = NodeSystems(client)
+            #expect(await nodes.architectures == [])
+            #expect(await nodes.architectures == ["arm64"])
+            #expect(await nodes.architectures == ["arm64"])
+        }
+        #expect(asked.withLock { $0 } == 2)
     }
 
     @Test(

@@ -25,6 +25,17 @@ import Watcher
         placement.map { "\(plan.destinations[$0.place.destination].path) \($0.place.path) \($0.rule)" }
     }
 
+    @Test("a closure goes to the store and to its profile's folder, and one that is copied to nodes goes to neither")
+    func closures() throws {
+        for (store, destinations) in [(nil, ["/nix/var", "/nix/store"]), ("ssh://node", [])] as [(String?, [String])] {
+            var closure = Closure(Installable(.flake(".#app"), in: "/p"), profile: "/nix/var/app")
+            closure.copyTo = store
+            var service = Service(name: "app", root: "/p")
+            service.rules = [Rule(watch: [try Glob("**")], action: .closure(closure), then: [])]
+            #expect(ServicePlan(service, project: "/p").destinations.map(\.path) == destinations)
+        }
+    }
+
     struct Case: CustomTestStringConvertible, Sendable {
         let rules: [RuleText]
         var root = "/p"
