@@ -16,7 +16,8 @@ struct DeltaScan: Sendable {
     /// What was scanned so far, for the next comparison.
     private(set) var table = BlockTable()
     private let base: BlockTable
-    private let numbers: [Block: Int]
+    /// Made when it is needed first: until something differs, the blocks come in their order.
+    private lazy var numbers = base.numbers
     /// The block of the base that comes next if nothing has changed since the last one that was found.
     private var expected: Int? = 0
     private var pending: [UInt8] = []
@@ -25,7 +26,6 @@ struct DeltaScan: Sendable {
     /// A comparison with `base`.
     init(base: BlockTable) {
         self.base = base
-        numbers = base.numbers
     }
 
     /// Takes the next piece; with `isLast` everything that is left is decided.
@@ -73,7 +73,7 @@ struct DeltaScan: Sendable {
     /// The next block, and its number in the base.
     ///
     /// Where nothing changed the base's own borders hold: a fast hash then decides, and no border has to be looked for.
-    private func next(_ bytes: UnsafeRawPointer, _ left: Int) -> (Block, Int?) {
+    private mutating func next(_ bytes: UnsafeRawPointer, _ left: Int) -> (Block, Int?) {
         if let expected, expected < base.blocks.count {
             let block = base.blocks[expected]
             if Int(block.length) <= left, chash_block(bytes, Int(block.length)) == block.hash {
