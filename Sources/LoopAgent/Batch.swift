@@ -3,7 +3,7 @@ import CAgent
 /// Applies a commit's operations in an order that no reader can stumble over: folders first, then everything that appears,
 /// in one go, then touches and removals.
 struct Batch {
-    /// Larger files are not exchanged, because an overlay would first copy them up from the image.
+    /// Larger files are exchanged only where they came from here: an overlay would first copy the image's own up.
     private static let exchanged: UInt64 = 1 << 20
 
     let target: Target
@@ -152,7 +152,7 @@ struct Batch {
             mode = Batch.mode(old.permissions, executable: mode)
             owner = old.uid
             group = old.gid
-            isExchanged[index] = old.size <= Batch.exchanged
+            isExchanged[index] = old.size <= Batch.exchanged || target.hasLanded(path)
         } else if let inherited = location.folder.group {
             group = inherited
         }
@@ -186,6 +186,7 @@ struct Batch {
                 try rename(staged.name, to: location, path)
             }
             target.staged[stage] = nil
+            if staged.status.size > Batch.exchanged { target.noteLanded(path) }
         } catch {
             // EBUSY: the file is itself a mount. EXDEV: that, or a folder on the way is one.
             guard error.code == EBUSY || error.code == EXDEV else { throw error }
@@ -219,7 +220,7 @@ struct Batch {
         try checked(attempt())
     }
 
-    /// Puts a file in a small file's place by an exchange, and removes the old one.
+    /// Puts a file in another one's place by an exchange, and removes the old one; a large one a little later.
     ///
     /// As atomic as a rename, and quicker: ext4 writes a new file out before it renames it over another one.
     private func exchange(_ name: Bytes, with location: Location) -> Bool {
@@ -228,6 +229,10 @@ struct Batch {
             name.withCString { from in location.name.withCString { cagent_exchange(place.folder, from, folder, $0) } }
         }
         guard swap() == 0 else { return false }
+        if let old = try? status(place.folder, name), old.isFile, old.size > Batch.exchanged {
+            target.keep(name)
+            return true
+        }
         if name.withCString({ cagent_remove(place.folder, $0, 0) }) == 0 { return true }
         // Since it was looked at, a folder came in its place.
         _ = swap()

@@ -110,6 +110,8 @@ extension Server {
         for content in incoming.values where content.target === target && content.request.stage == request.stage {
             drop(content)
         }
+        // What was replaced may have the room that this needs.
+        target.removeReplaced()
         do throws(SystemFailure) {
             incoming[stream] = try Incoming(request, for: target, on: stream)
         } catch {

@@ -74,11 +74,12 @@ struct Server {
             }
         }
         let left = lastLife + min(silence, relay.silence) - cagent_now()
-        _ = poll(&watched, nfds_t(watched.count), isBusy ? 0 : Int32(min(max(left, 0), 3_600_000)))
+        _ = poll(&watched, nfds_t(watched.count), isBusy ? 0 : Int32(min(max(left, 0), untilRemoval, 3_600_000)))
         if watched[2].revents != 0 { takeSignals(signals) }
         if watched[0].revents != 0 { try receive() }
         relay.advance(watched[3].revents, &output, &buffer)
         advance()
+        for target in targets.values where target.untilRemoval == 0 { target.removeReplaced() }
         if try output.flush() {
             lastLife = cagent_now()
         } else if left <= 0, watched[0].revents == 0 {
@@ -86,6 +87,9 @@ struct Server {
             isEnding = true
         }
     }
+
+    /// How long no replaced file has to go.
+    private var untilRemoval: Int64 { targets.values.reduce(.max) { min($0, $1.untilRemoval ?? .max) } }
 
     private mutating func takeSignals(_ pipe: Int32) {
         var number: UInt8 = 0

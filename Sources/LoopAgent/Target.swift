@@ -44,6 +44,9 @@ final class Target {
     private(set) var isSameMount = false
     private(set) var placePath: Bytes = []
     var staged: [UInt32: StagedFile] = [:]
+    private var landed: [Bytes] = []
+    private var replaced: [Bytes] = []
+    private var removal: Int64 = 0
     /// Whether the next commit has to tell that the folder is another one.
     private var isReplaced = false
 
@@ -173,6 +176,7 @@ final class Target {
         place = nil
         placePath = []
         staged = [:]
+        replaced = []
     }
 
     /// Whether the folder is another one than when this was last asked.
@@ -185,10 +189,38 @@ final class Target {
     func end(shared: Bool) {
         if shared {
             for stage in Array(staged.keys) { forget(stage) }
+            removeReplaced()
         } else {
             place?.remove()
         }
         place = nil
+    }
+
+    // Large files that were replaced.
+
+    /// How long one stays: a program that runs from it ends sooner while the kernel need not free it at that moment.
+    private static let grace: Int64 = 1000
+
+    func hasLanded(_ path: Bytes) -> Bool { landed.contains(path) }
+
+    /// Notes that a large file came from here.
+    func noteLanded(_ path: Bytes) {
+        if !landed.contains(path) { landed.append(path) }
+    }
+
+    /// Keeps a file in the staging place that was replaced.
+    func keep(_ name: Bytes) {
+        replaced.append(name)
+        removal = cagent_now() + Target.grace
+    }
+
+    /// How many milliseconds are left until replaced files have to go; `nil` where there are none.
+    var untilRemoval: Int64? { replaced.isEmpty ? nil : max(0, removal - cagent_now()) }
+
+    func removeReplaced() {
+        guard let place else { return }
+        for name in replaced { name.withCString { _ = cagent_remove(place.folder, $0, 0) } }
+        replaced = []
     }
 
     /// Where complete content lies, as the container sees it.

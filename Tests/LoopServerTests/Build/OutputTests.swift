@@ -91,6 +91,30 @@ import Watcher
         await fixture.lane.end()
     }
 
+    @Test("a large file that is built again and again leaves none of its predecessors in the container")
+    func predecessors() async throws {
+        let fixture = try fixture([("out/server", "bin/server")])
+        await fixture.start()
+        for round in UInt8(1)...4 {
+            try fixture.project.write("out/server", [UInt8](repeating: round, count: 1_200_000), mode: 0o755)
+            await built(fixture)
+            #expect(fixture.container.read("bin/server")?.utf8.first == round)
+        }
+        let deadline = ContinuousClock.now + .seconds(60)
+        func left() -> [String] {
+            ScratchTree.snapshot(fixture.container.path).filter { path, what in
+                path.contains(".loopd") && what.hasPrefix("file 1200000 ")
+            }.map(\.key)
+        }
+        // They go a moment later, when the programs that ran from them have ended.
+        while !left().isEmpty {
+            try #require(ContinuousClock.now < deadline, "\(left())")
+            try await Task.sleep(for: .milliseconds(20))
+        }
+        await fixture.lane.end()
+        #expect(left().isEmpty)
+    }
+
     @Test("events about a build's file send nothing: only the end of a build says that it is whole")
     func waitsForBuild() async throws {
         let fixture = try fixture([("out/server", "bin/server")])
