@@ -10,6 +10,7 @@ package final class Loopd: Sendable {
     package let log = EventLog()
     private let output = Mutex<[UInt8]>([])
     private let errors = Mutex<[UInt8]>([])
+    private let errorReading = Mutex<Task<Void, Never>?>(nil)
 
     private init(_ child: Child) {
         self.child = child
@@ -25,7 +26,8 @@ package final class Loopd: Sendable {
             with: ["LOOPD_STATE_DIR": stateDirectory].merging(changes) { $1 })
         let loopd = Loopd(try await Child.spawn(launch))
         Task.detached { await loopd.readEvents() }
-        Task.detached { await loopd.readErrors() }
+        let errorReading = Task.detached { await loopd.readErrors() }
+        loopd.errorReading.withLock { $0 = errorReading }
         return loopd
     }
 
@@ -88,6 +90,7 @@ package final class Loopd: Sendable {
         let status = try await within(limit, "the end of loopd", state: state) { [child] in await child.wait() }
         // What it said last may still be on its way.
         _ = await log.first(from: .max) { _ in false }
+        await errorReading.withLock { $0 }?.value
         return status
     }
 }

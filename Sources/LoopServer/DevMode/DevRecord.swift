@@ -68,9 +68,12 @@ extension DevRecord {
             changes: changes, holder: json["holder"]?.string ?? "", since: json["since"]?.integer ?? 0)
     }
 
+    /// The annotation as it stands, of whatever version.
+    static func text(in workload: JSON) -> String? { workload["metadata"]?.strings("annotations")[annotation] }
+
     /// The record in a workload's annotations.
     init?(of workload: JSON) {
-        guard let text = workload["metadata"]?.strings("annotations")[DevRecord.annotation] else { return nil }
+        guard let text = DevRecord.text(in: workload) else { return nil }
         self.init(text: text)
     }
 }
@@ -78,7 +81,7 @@ extension DevRecord {
 extension DevRecord {
     /// What to say of an annotation that another version of loopd has written; `nil` where there is none.
     static func unreadable(in workload: JSON) -> LoopEvent.Failure? {
-        guard let text = workload["metadata"]?.strings("annotations")[annotation], DevRecord(text: text) == nil else {
+        guard let text = text(in: workload), DevRecord(text: text) == nil else {
             return nil
         }
         return LoopEvent.Failure(

@@ -10,6 +10,8 @@ struct ImageLookup: Sendable {
     let architecture: String
     /// Where the nodes find images whose name has no registry, as host and port; `nil` where that is nowhere near.
     var registry: String?
+    /// Programs that know the images of this machine.
+    var engines = ["docker", "podman"]
 
     /// What the image says; `nil` where nobody here can tell.
     ///
@@ -17,7 +19,7 @@ struct ImageLookup: Sendable {
     func configuration(of image: String, isNeeded: Bool) async -> ImageConfiguration? {
         let name = ImageName(registry.map { ImageName(image).registry.isEmpty ? "\($0)/\(image)" : image } ?? image)
         if let found = try? await fromRegistry(name) { return found }
-        for program in ["docker", "podman"] {
+        for program in engines {
             let output = try? await run([program, "image", "inspect", image])
             if let config = output?[0]?["Config"] { return ImageConfiguration(config) }
         }
@@ -28,7 +30,7 @@ struct ImageLookup: Sendable {
 
     private func run(_ arguments: [String]) async throws -> JSON {
         let output = try await KubeClient.within(.seconds(20), arguments[0]) { [leash] in
-            try await Child.run(Launch([leash, "--"] + arguments))
+            try await Leashed.run(arguments, leash: leash)
         }
         return try JSON(parsing: output.standardOutput)
     }

@@ -1,7 +1,7 @@
 public import JSON
 
 /// What `loopd restore` has done.
-public struct RestoreReport: Equatable, Sendable {
+public struct RestoreReport: ClusterReport, Equatable {
     /// One workload that was in dev mode.
     public struct Entry: Equatable, Sendable {
         /// The workload: `deployment/web`.

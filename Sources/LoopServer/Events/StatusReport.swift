@@ -1,5 +1,5 @@
 /// What `loopd status` shows.
-public struct StatusReport: Equatable, Sendable {
+public struct StatusReport: ClusterReport, Equatable {
     /// One pod of a service.
     public struct Pod: Equatable, Sendable {
         /// The pod's name.
@@ -77,8 +77,13 @@ public struct StatusReport: Equatable, Sendable {
     /// The services in the order of the file.
     public var services: [Entry]
 
+    /// A report about nothing yet.
+    public init(context: String, namespace: String, unreachable: String?) {
+        self.init(context: context, namespace: namespace, unreachable: unreachable, services: [])
+    }
+
     /// A report by its parts.
-    public init(context: String, namespace: String, unreachable: String? = nil, services: [Entry] = []) {
+    public init(context: String, namespace: String, unreachable: String? = nil, services: [Entry]) {
         self.context = context
         self.namespace = namespace
         self.unreachable = unreachable

@@ -58,15 +58,3 @@ struct StoreClosure: Sendable {
         return StoreClosure(output: output, names: names)
     }
 }
-
-/// Programs that do not outlive loopd.
-enum Leashed {
-    /// Runs a program to its end on a leash.
-    static func run(
-        _ command: [String], in directory: String? = nil, environment: [String: String]? = nil, leash: String
-    ) async throws -> Output {
-        var launch = Launch([leash, "--"] + command, environment: environment, directory: directory)
-        launch.standardInput = .pipe
-        return try await Child.run(launch)
-    }
-}

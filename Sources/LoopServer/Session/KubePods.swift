@@ -154,8 +154,6 @@ extension KubePods: ContainerCommands {
 extension Kubectl {
     /// Runs kubectl on a leash: it does not outlive loopd, whatever loopd dies of.
     func run(_ arguments: [String], leash: String) async throws -> Output {
-        var launch = Launch([leash, "--"] + command(arguments))
-        launch.standardInput = .pipe
-        return try await Child.run(launch)
+        try await Leashed.run(command(arguments), leash: leash)
     }
 }

@@ -14,25 +14,15 @@ extension SessionRun {
 
     /// Deploys once; stops after the comparison when `dryRun` is set, or when `confirm` says no.
     func deploy(dryRun: Bool, confirm: @escaping @Sendable () async -> Bool) async -> Outcome {
-        let connection: ClusterConnection
-        do {
-            connection = try await ClusterConnection.open(configuration.cluster, programs: options.programs)
-        } catch {
-            return outcome(of: error)
+        await onCluster { connection in
+            do {
+                let isWhole = try await deploy(on: connection, dryRun: dryRun, confirm: confirm)
+                return Task.isCancelled ? .interrupted : isWhole ? .done : .failed
+            } catch {
+                let result = outcome(of: error)
+                return Task.isCancelled ? .interrupted : result
+            }
         }
-        report(
-            .started(
-                project: configuration.project, context: connection.context.name, namespace: configuration.namespace))
-        var result: Outcome
-        do {
-            result = try await deploy(on: connection, dryRun: dryRun, confirm: confirm) ? .done : .failed
-        } catch {
-            result = outcome(of: error)
-        }
-        await connection.close()
-        if Task.isCancelled { result = .interrupted }
-        report(.stopped)
-        return result
     }
 
     /// False when something has failed, which is reported.

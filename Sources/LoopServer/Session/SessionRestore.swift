@@ -3,17 +3,14 @@ internal import JSON
 extension SessionRun {
     /// Takes the chosen services' workloads out of dev mode, or with `all` every one of the namespace that is in it.
     func restore(all: Bool) async -> (RestoreReport, Outcome) {
-        var report = RestoreReport(context: configuration.cluster.context ?? "", namespace: configuration.namespace)
-        let connection: ClusterConnection
-        do {
-            connection = try await ClusterConnection.open(configuration.cluster, programs: options.programs)
-        } catch let error as ClusterError {
-            report.unreachable = error.description
-            return (report, .cluster)
-        } catch {
-            return (report, .interrupted)
+        await reporting { connection, report in
+            await restore(all: all, connection, &report)
         }
-        report.context = connection.context.name
+    }
+
+    private func restore(
+        all: Bool, _ connection: ClusterConnection, _ report: inout RestoreReport
+    ) async -> Outcome {
         let client = connection.client
         var programs: Set<String> = []
         do {
@@ -28,8 +25,7 @@ extension SessionRun {
         } catch {
             report.workloads.append(.init(target: "namespace \(configuration.namespace)", problem: "\(error)"))
         }
-        await connection.close()
-        return (report, report.workloads.allSatisfy { $0.problem == nil } ? .done : .failed)
+        return report.workloads.allSatisfy { $0.problem == nil } ? .done : .failed
     }
 
     private typealias Named = (service: String?, kind: WorkloadKind, name: String)
@@ -45,7 +41,7 @@ extension SessionRun {
         var found: [Named] = []
         for kind in WorkloadKind.allCases {
             let list = try await client.list(.init(kind.resource, namespace: configuration.namespace))
-            for object in list.items where object["metadata"]?.strings("annotations")[DevRecord.annotation] != nil {
+            for object in list.items where DevRecord.text(in: object) != nil {
                 let name = object.at("metadata", "name")?.string ?? ""
                 let service = configuration.services.first { $0.target == .workload(kind, name: name) }
                 found.append((service?.name, kind, name))
@@ -65,7 +61,7 @@ extension SessionRun {
         let keeper = LeaseKeeper(client, kind, name: name, namespace: namespace, session: SessionRun.randomName())
         do {
             let object = try await client.get(kind.resource, name, namespace: namespace)
-            guard object["metadata"]?.strings("annotations")[DevRecord.annotation] != nil else { return (nil, nil) }
+            guard DevRecord.text(in: object) != nil else { return (nil, nil) }
             let isTakenOver = Lease(of: object)?.isHeld(at: Timestamp.now().seconds) == true
             try await keeper.take(takeOver: options.takeOver)
             let restore = DevRestore(client: client, namespace: namespace)

@@ -20,6 +20,11 @@ struct SessionRun: Sendable {
 
     /// Runs until the task is cancelled, or until every container is equal once when `once` is set.
     func run(once: Bool) async -> Outcome {
+        await onCluster { await run(on: $0, once: once) }
+    }
+
+    /// Opens the cluster, tells of the session's beginning and end, and closes it after `body`.
+    func onCluster(_ body: (ClusterConnection) async -> Outcome) async -> Outcome {
         let connection: ClusterConnection
         do {
             connection = try await ClusterConnection.open(configuration.cluster, programs: options.programs)
@@ -29,7 +34,7 @@ struct SessionRun: Sendable {
         report(
             .started(
                 project: configuration.project, context: connection.context.name, namespace: configuration.namespace))
-        let result = await run(on: connection, once: once)
+        let result = await body(connection)
         await connection.close()
         report(.stopped)
         return result

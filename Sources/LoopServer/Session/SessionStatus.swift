@@ -3,8 +3,17 @@ internal import JSON
 extension SessionRun {
     /// What the cluster holds now, by one look at each service.
     func status() async -> (StatusReport, Outcome) {
-        var report = StatusReport(
-            context: configuration.cluster.context ?? "", namespace: configuration.namespace)
+        await reporting { connection, report in
+            await look(connection, &report)
+        }
+    }
+
+    /// Opens the cluster for a report that `body` completes; one that cannot be reached is in the report.
+    func reporting<Report: ClusterReport>(
+        _ body: (ClusterConnection, inout Report) async -> Outcome
+    ) async -> (Report, Outcome) {
+        var report = Report(
+            context: configuration.cluster.context ?? "", namespace: configuration.namespace, unreachable: nil)
         let connection: ClusterConnection
         do {
             connection = try await ClusterConnection.open(configuration.cluster, programs: options.programs)
@@ -15,6 +24,12 @@ extension SessionRun {
             return (report, .interrupted)
         }
         report.context = connection.context.name
+        let outcome = await body(connection, &report)
+        await connection.close()
+        return (report, outcome)
+    }
+
+    private func look(_ connection: ClusterConnection, _ report: inout StatusReport) async -> Outcome {
         for service in configuration.services where isChosen(service) {
             if let target = service.target {
                 report.services.append(await entry(service, target, connection))
@@ -22,9 +37,7 @@ extension SessionRun {
                 report.services.append(StatusReport.Entry(service: service.name, target: ""))
             }
         }
-        await connection.close()
-        let isWhole = report.services.allSatisfy { $0.problem == nil }
-        return (report, isWhole ? .done : .failed)
+        return report.services.allSatisfy { $0.problem == nil } ? .done : .failed
     }
 
     private func entry(

@@ -1,4 +1,3 @@
-internal import JSON
 internal import LoopServer
 
 /// `loopd restore`: workloads as they were before dev mode.
@@ -9,24 +8,6 @@ enum RestoreCommand {
             console.complain("--all means every workload, not only \"\(name)\"", hint: "leave one of them out")
             return .usage
         }
-        do throws(Target.Stop) {
-            let target = try Target.load(invocation, console)
-            if target.isPlayground, !target.playground.isRunning {
-                let report = RestoreReport(
-                    context: PlaygroundProcess.context, namespace: target.configuration.namespace,
-                    unreachable: "the playground does not run; start it: loopd up")
-                show(report, invocation, console)
-                return .cluster
-            }
-            let (report, outcome) = await target.session(invocation).restore(all: isAll)
-            show(report, invocation, console)
-            return outcome
-        } catch {
-            return error.outcome
-        }
-    }
-
-    private static func show(_ report: RestoreReport, _ invocation: Invocation, _ console: Console) {
-        console.show(invocation.isJSON ? [report.json.pretty()] : report.lines)
+        return await ReportCommand.run(invocation, console) { await $0.restore(all: isAll) }
     }
 }

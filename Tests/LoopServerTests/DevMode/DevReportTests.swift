@@ -105,6 +105,25 @@ import Testing
         }
     }
 
+    @Test("an engine on this machine is asked, and is given the time to answer")
+    func engine() async throws {
+        let scratch = try ScratchTree()
+        // A double of docker: what it answers, a moment after it was asked.
+        try scratch.write(
+            "docker",
+            """
+            #!/bin/sh
+            sleep 0.1
+            [ "$1 $2 $3" = "image inspect team/app:1" ] || exit 1
+            echo '[{"Config": {"Entrypoint": ["/app"], "Cmd": ["run"], "User": "7"}}]'
+            """, mode: 0o755)
+        var lookup = ImageLookup(leash: try BuildLaneTests.leash, architecture: "amd64")
+        lookup.engines = [scratch.path + "/docker"]
+        let found = await lookup.configuration(of: "team/app:1", isNeeded: false)
+        #expect(found == ImageConfiguration(entrypoint: ["/app"], command: ["run"], user: "7"))
+        #expect(await lookup.configuration(of: "team/app:2", isNeeded: false) == nil)
+    }
+
     private static let supervise = ["/.loopd/bin/helper", "supervise", "--patience", "10", "--"]
 
     @Test(
