@@ -41,6 +41,7 @@ struct KubeClient: Sendable {
     /// How long an answer may take that does not stream.
     static let timeLimit = Duration.seconds(30)
     private static let pageSize = 500
+    private static let applyType = "application/apply-patch+yaml"
 
     let http: HTTPClient
 
@@ -121,7 +122,7 @@ struct KubeClient: Sendable {
             + (dryRun ? [("dryRun", "All")] : [])
         return try await call(
             "PATCH", target(resource.path(namespace: namespace, name: name), query), body: object,
-            type: "application/apply-patch+yaml", attempt: "apply \(resource.plural)/\(name)")
+            type: KubeClient.applyType, attempt: "apply \(resource.plural)/\(name)")
     }
 
     /// The resources of a group and version.
@@ -185,10 +186,19 @@ struct KubeClient: Sendable {
         var request = HTTPRequest(method, target, headers: ["Accept": "application/json"])
         if body != nil { request.headers["Content-Type"] = type }
         let bytes = body?.bytes ?? []
+        // Reading, and applying what is wanted as a whole, come to the same however often they are done.
+        let isRepeatable = method == "GET" || type == KubeClient.applyType
         let answer = try await KubeClient.within(KubeClient.timeLimit, attempt) { [http, request] in
             var tries = 1
             while true {
-                let answer = try await http.fetch(request, body: bytes, limit: 256 << 20)
+                let answer: (response: HTTPResponse, body: [UInt8])
+                do {
+                    answer = try await http.fetch(request, body: bytes, limit: 256 << 20)
+                } catch HTTPError.unexpectedEnd where isRepeatable && tries < 3 {
+                    // Something on the way has dropped the connection: the next one is another.
+                    tries += 1
+                    continue
+                }
                 // Too much to do, or just starting: the request was not looked at, and may be sent again then.
                 guard [429, 503].contains(answer.response.status), tries < 5,
                     let seconds = answer.response.headers["Retry-After"].flatMap({ Int($0) }), seconds >= 0

@@ -24,6 +24,32 @@ struct KubeClientTests {
         }
     }
 
+    @Test("what may be asked again is, when the connection breaks in its answer; what changes something is not")
+    func brokenAnswer() async throws {
+        let asked = Mutex<[String]>([])
+        try await withAPI({ exchange in
+            let method = exchange.request.method
+            let count = asked.withLock { asked in
+                asked.append(method)
+                return asked.count { $0 == method }
+            }
+            if count > 1 { return try await exchange.answer(["metadata": ["name": "a"]]) }
+            // Begun, and never brought to its end.
+            try await exchange.startBody(HTTPResponse(200))
+            try await exchange.write([UInt8(ascii: "{")])
+            throw CancellationError()
+        }) { client, _ in
+            let read = try await client.get(.pods, "a", namespace: "d")
+            #expect(read.at("metadata", "name") == "a")
+            let applied = try await client.apply(.configMaps, "a", namespace: "d", ["kind": "ConfigMap"], manager: "m")
+            #expect(applied.at("metadata", "name") == "a")
+            await #expect(throws: HTTPError.self) {
+                _ = try await client.create(.configMaps, namespace: "d", ["metadata": ["name": "a"]])
+            }
+        }
+        #expect(asked.withLock { $0 } == ["GET", "GET", "PATCH", "PATCH", "POST"])
+    }
+
     @Test("a page that has expired makes the list start again, whole")
     func expiredPage() async throws {
         try await withAPI({ exchange in
