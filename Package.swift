@@ -49,8 +49,9 @@ let package = Package(
         .target(name: "JSON", swiftSettings: strict),
         .target(name: "Reactor", dependencies: ["CLinux"], swiftSettings: strict),
         .target(name: "HTTP", dependencies: ["Reactor"], swiftSettings: strict),
+        .target(name: "OCI", dependencies: ["HTTP", "JSON", "Reactor", "CHash"], swiftSettings: strict),
         .target(
-            name: "LoopServer", dependencies: ["Watcher", "Wire", "HTTP", "JSON", "Reactor", "CHash"],
+            name: "LoopServer", dependencies: ["Watcher", "Wire", "HTTP", "OCI", "JSON", "Reactor", "CHash"],
             swiftSettings: strict),
         .target(
             name: "Playground", dependencies: ["HTTP", "JSON", "Reactor", "CHash", "CLinux"],
@@ -66,7 +67,9 @@ let package = Package(
         .testTarget(name: "ReactorTests", dependencies: ["Reactor"], swiftSettings: strict),
         .testTarget(name: "HTTPTests", dependencies: ["HTTP", "Reactor"], swiftSettings: strict),
         .testTarget(
-            name: "LoopServerTests", dependencies: ["LoopServer", "HTTP", "JSON", "Reactor", "Wire", "Watcher"],
+            name: "OCITests", dependencies: ["OCI", "HTTP", "JSON", "Reactor", "TestCluster"], swiftSettings: strict),
+        .testTarget(
+            name: "LoopServerTests", dependencies: ["LoopServer", "HTTP", "OCI", "JSON", "Reactor", "Wire", "Watcher"],
             swiftSettings: strict),
         .testTarget(
             name: "PlaygroundTests", dependencies: ["Playground", "HTTP", "JSON", "Reactor", "CLinux"],

@@ -10,6 +10,8 @@ public struct Configuration: Equatable, Sendable {
     public var project: String
     /// The cluster, and which contexts may be touched.
     public var cluster: Cluster
+    /// Where images go; `nil` where that is found out.
+    public var registry: RegistryNames?
     /// How changes on disk become batches.
     public var watch: WatchSettings
     /// What rules build before they act: the named ones of `builds`, and those that stand in a rule itself.
@@ -87,6 +89,8 @@ public struct Service: Equatable, Sendable {
     public var dependsOn: [String] = []
     /// The rules in order: the first that matches a file takes it.
     public var rules: [Rule] = []
+    /// Whether what cannot be changed in place (a Job, a bare pod) may be deleted and made anew.
+    public var recreate = false
     /// How it runs while `watch` holds it; `nil` leaves the workload as it is.
     public var dev: DevMode?
 }

@@ -39,25 +39,3 @@ public struct Closure: Equatable, Sendable {
         self.copyTo = copyTo
     }
 }
-
-/// The `deploy` of a rule: manifests that Nix builds.
-public struct Deployment: Equatable, Sendable {
-    /// What the manifests, or the kluctl project, are built from.
-    public var installable: Installable
-    /// How kluctl tells its objects from others'; `nil` leaves it to kluctl's project, or to kubectl without kluctl.
-    public var kluctl: Kluctl?
-
-    /// How kluctl is called.
-    public enum Kluctl: Equatable, Sendable {
-        /// A target of the kluctl project: `-t NAME`.
-        case target(String)
-        /// No target: `--discriminator NAME`.
-        case discriminator(String)
-    }
-
-    /// A deployment of what Nix builds.
-    public init(_ installable: Installable, kluctl: Kluctl? = nil) {
-        self.installable = installable
-        self.kluctl = kluctl
-    }
-}

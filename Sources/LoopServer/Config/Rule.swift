@@ -21,6 +21,8 @@ public struct Rule: Equatable, Sendable {
         case closure(Closure)
         /// Manifests are built and applied.
         case deploy(Deployment)
+        /// An image is built and rolled out.
+        case image(Image)
     }
 
     /// A rule that syncs.
@@ -50,7 +52,7 @@ public struct Rule: Equatable, Sendable {
     /// Whether it brings something into containers: what goes to a store that nodes read comes there by volumes.
     var entersContainers: Bool {
         switch action {
-        case .deploy: false
+        case .deploy, .image: false
         case .closure(let closure): closure.copyTo == nil
         case .sync, .sideload: true
         }

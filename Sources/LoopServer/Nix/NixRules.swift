@@ -13,7 +13,7 @@ struct NixRules: Sendable {
             switch plan.service.rules[rule].action {
             case .closure(let closure): closure.installable
             case .deploy(let deployment): deployment.installable
-            case .sync, .sideload: nil
+            case .sync, .sideload, .image: nil
             }
         }
     }

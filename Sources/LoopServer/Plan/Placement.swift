@@ -135,7 +135,7 @@ struct ServicePlan: Sendable {
                 }
                 closures.append(ClosurePlace(rule: rule, store: number(of: NixStore.folder), profile: profile))
                 return unplaced
-            case .sync, .closure, .deploy: return unplaced
+            case .sync, .closure, .deploy, .image: return unplaced
             }
         }
         self.outputs = outputs

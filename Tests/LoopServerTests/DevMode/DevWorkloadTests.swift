@@ -123,21 +123,7 @@ import Testing
         #expect(FieldManagers.release(of: workload) == nil)
     }
 
-    // MARK: - Images and programs
-
-    @Test(
-        "names of images",
-        arguments: [
-            ("localhost:5000/team/app:1", "localhost:5000", "team/app", "1"),
-            ("127.0.0.1/app", "127.0.0.1", "app", "latest"),
-            ("nginx", "", "nginx", "latest"), ("team/app:2", "", "team/app", "2"),
-            ("ghcr.io/a/b:1@sha256:ab", "ghcr.io", "a/b", "sha256:ab"),
-        ])
-    func imageNames(text: String, registry: String, repository: String, reference: String) {
-        let name = ImageName(text)
-        #expect((name.registry, name.repository, name.reference) == (registry, repository, reference))
-        #expect((name.loopback != nil) == ["localhost:5000", "127.0.0.1"].contains(registry))
-    }
+    // MARK: - Programs
 
     @Test("what a debugger reads is cut off a program; what is no program stays")
     func stripping() throws {

@@ -1,12 +1,14 @@
 /// An image's name in a pod: `localhost:5000/team/app:1`, perhaps with `@sha256:…`.
-struct ImageName: Equatable, Sendable {
+public struct ImageName: Equatable, Sendable {
     /// `localhost:5000`; empty where the name has none.
-    let registry: String
-    let repository: String
+    public let registry: String
+    /// The path below the registry.
+    public let repository: String
     /// The digest, else the tag.
-    let reference: String
+    public let reference: String
 
-    init(_ text: String) {
+    /// Takes a name apart; what is no name is taken as far as it goes.
+    public init(_ text: String) {
         var rest = text[...]
         var reference = "latest"
         let digest = rest.firstIndex(of: "@").map { at in
@@ -27,7 +29,7 @@ struct ImageName: Equatable, Sendable {
     }
 
     /// Where its registry listens, if that is on this machine, where plain HTTP is the custom.
-    var loopback: (host: String, port: UInt16)? {
+    public var loopback: (host: String, port: UInt16)? {
         let parts = registry.split(separator: ":", maxSplits: 1)
         guard let host = parts.first, host == "localhost" || host.hasPrefix("127.") else { return nil }
         guard let port = parts.count == 2 ? UInt16(parts[1]) : 80 else { return nil }
