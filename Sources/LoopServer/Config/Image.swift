@@ -104,11 +104,15 @@ public struct AppendedLayer: Equatable, Sendable {
 
     /// Changes to the image's configuration; `nil` leaves the base's.
     public struct Config: Equatable, Sendable {
+        /// The program.
         public var entrypoint: [String]?
+        /// Its arguments.
         public var command: [String]?
         /// Variables on top of the base's.
         public var environment: [String: String] = [:]
+        /// A name or number, perhaps with a group.
         public var user: String?
+        /// The absolute working folder.
         public var workingDirectory: String?
 
         /// The base's configuration.
