@@ -1,4 +1,5 @@
 internal import Reactor
+internal import Synchronization
 
 /// What a build is run by, where that is more than the build's own command.
 ///
@@ -11,7 +12,7 @@ struct BuildTool: Sendable {
 }
 
 /// One build: runs when its inputs have changed, and starts over when they change while it runs.
-actor BuildLane {
+final class BuildLane: Sendable {
     /// What a successful build is followed by: when the change began that was built, when the build ended, and what its
     /// tool answered; false when that has failed.
     typealias Success = @Sendable (_ firstEvent: UInt64, _ ended: UInt64, _ answer: [UInt8]) async -> Bool
@@ -23,14 +24,8 @@ actor BuildLane {
     private let grace: Int
     private let emit: @Sendable (LoopEvent.Kind) -> Void
     private let onSuccess: Success
-    private let gate = Gate()
-    /// When the first change began that no finished build contains yet; nanoseconds of `CLOCK_MONOTONIC`.
-    private var pending: UInt64?
-    private var running: Child?
-    private var isBusy = false
-    private var waiters: [CheckedContinuation<Void, Never>] = []
-    /// Whether the last build that ran to its end has succeeded, and what followed it.
-    private(set) var hasSucceeded = true
+    private let work = WorkLane()
+    private let success = Mutex(true)
 
     /// A build that waits for its first `trigger`; `onSuccess` is awaited before the next one starts.
     init(
@@ -45,49 +40,20 @@ actor BuildLane {
         self.onSuccess = onSuccess
     }
 
+    /// Whether the last build that ran to its end has succeeded, and what followed it.
+    var hasSucceeded: Bool { success.withLock { $0 } }
+
     /// Asks for a build of what is on disk now; one that runs is obsolete and ended.
-    func trigger(firstEvent: UInt64) {
-        pending = min(pending ?? firstEvent, firstEvent)
-        isBusy = true
-        // The leash ends the whole group when its input ends.
-        running?.standardInput?.close()
-        gate.signal()
-    }
+    func trigger(firstEvent: UInt64) async { await work.trigger(firstEvent: firstEvent) }
 
     /// Builds whatever is asked for until the task is cancelled; a build that runs then is ended.
-    func run() async {
-        while !Task.isCancelled {
-            await gate.pass()
-            var isAgain = false
-            while let firstEvent = pending, !Task.isCancelled {
-                pending = nil
-                await build(firstEvent, isAgain)
-                isAgain = true
-            }
-            isBusy = false
-            wake()
-        }
-    }
+    func run() async { await work.run { await self.build($0) } }
 
     /// Returns once nothing is to be built, or when the task is cancelled.
-    func untilIdle() async {
-        while isBusy, !Task.isCancelled {
-            await withTaskCancellationHandler {
-                await withCheckedContinuation { waiters.append($0) }
-            } onCancel: {
-                Task { await self.wake() }
-            }
-        }
-    }
+    func untilIdle() async { await work.untilIdle() }
 
-    private func wake() {
-        let waiting = waiters
-        waiters = []
-        for waiter in waiting { waiter.resume() }
-    }
-
-    private func build(_ firstEvent: UInt64, _ isAgain: Bool) async {
-        emit(.building(name: build.title, again: isAgain))
+    private func build(_ turn: WorkLane.Turn) async {
+        emit(.building(name: build.title, again: turn.isAgain))
         let started = monotonicNow()
         var tail: [String] = []
         var answer: [UInt8] = []
@@ -103,20 +69,18 @@ actor BuildLane {
                 }
             }
         } catch {
-            hasSucceeded = false
+            guard await turn.commit() else { return }
+            success.withLock { $0 = false }
             return emit(.failed(LoopEvent.Failure("build \(build.title) cannot be started: \(error)")))
         }
         // Obsolete, however it ended: what it made is of files that have changed since.
-        if let pending {
-            self.pending = min(pending, firstEvent)
-            return
-        }
-        guard !Task.isCancelled else { return }
+        guard await turn.commit() else { return }
         let ended = monotonicNow()
-        hasSucceeded = status.isSuccess
+        success.withLock { $0 = status.isSuccess }
         guard status.isSuccess else { return emit(.failed(failure(status, tail))) }
         emit(.built(name: build.title, milliseconds: Double(ended - started) / 1e6))
-        hasSucceeded = await onSuccess(firstEvent, ended, answer)
+        let isWhole = await onSuccess(turn.firstEvent, ended, answer)
+        success.withLock { $0 = isWhole }
     }
 
     /// How many lines of what a build prints are looked through for the cause of its failure.
@@ -136,14 +100,11 @@ actor BuildLane {
         }
         launch.standardInput = .pipe
         let child = try await Child.spawn(launch)
-        running = child
-        defer { running = nil }
-        // Asked for again while it was being started.
-        if pending != nil { child.standardInput?.close() }
         return await withTaskCancellationHandler {
             await BuildLane.output(of: child, hasAnswer: tool != nil, each)
             return await child.wait()
         } onCancel: {
+            // The leash ends the whole group when its input ends.
             child.standardInput?.close()
         }
     }

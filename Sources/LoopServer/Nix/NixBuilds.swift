@@ -136,7 +136,7 @@ struct NixBuilds: Sendable {
         for (number, lane) in lanes.enumerated() {
             await lane.untilIdle()
             let isRolledOut = await deployers[number]?.untilRolledOut() ?? true
-            let hasSucceeded = await lane.hasSucceeded
+            let hasSucceeded = lane.hasSucceeded
             isWhole = isWhole && hasSucceeded && isRolledOut
         }
         return isWhole

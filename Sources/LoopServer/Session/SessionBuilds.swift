@@ -60,7 +60,7 @@ struct SessionBuilds: Sendable {
         var isWhole = await nix.untilIdle()
         for lane in lanes {
             await lane.untilIdle()
-            let hasSucceeded = await lane.hasSucceeded
+            let hasSucceeded = lane.hasSucceeded
             isWhole = isWhole && hasSucceeded
         }
         return isWhole

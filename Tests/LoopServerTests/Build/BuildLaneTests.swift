@@ -62,7 +62,7 @@ import Testing
         #expect(folder.read("out") == "made\n")
         #expect(Set(printed) == [folder.path, "blue"])
         #expect(log.all.first == .building(name: "web", again: false))
-        #expect(await lane.hasSucceeded)
+        #expect(lane.hasSucceeded)
     }
 
     @Test("a failure shows the end of what it said, and the next change builds again")
@@ -71,7 +71,7 @@ import Testing
         try await running(lane) {
             await lane.trigger(firstEvent: 1)
             await lane.untilIdle()
-            #expect(await !lane.hasSucceeded)
+            #expect(!lane.hasSucceeded)
             let failure = try #require(failures.first)
             #expect(failure.summary == "build web failed: exit code 1")
             #expect(failure.details.last == "line 30")
@@ -81,7 +81,7 @@ import Testing
             await lane.untilIdle()
         }
         #expect(finished.firstEvents.withLock { $0 } == [2])
-        #expect(await lane.hasSucceeded)
+        #expect(lane.hasSucceeded)
     }
 
     @Test("a program that is not there is named")
