@@ -36,6 +36,7 @@ extension LoopEvent {
         case .building: "building"
         case .buildOutput: "buildOutput"
         case .built: "built"
+        case .imageBuilt: "imageBuilt"
         case .devMode: "devMode"
         case .podsChanged: "podsChanged"
         case .failed: "failed"
@@ -80,6 +81,12 @@ extension LoopEvent {
         case .buildOutput(let line): [("line", .string(line))]
         case .built(let name, let milliseconds):
             [("build", .string(name)), ("milliseconds", number(milliseconds))]
+        case .imageBuilt(let built):
+            [
+                ("image", .string(built.image)), ("reference", .string(built.reference)),
+                ("bytesSent", built.bytesSent.map(JSON.integer)), ("unchanged", .bool(built.isUnchanged)),
+                ("milliseconds", number(built.milliseconds)),
+            ]
         case .devMode(let change):
             [
                 ("change", .string(change.what.rawValue)), ("container", .string(change.container)),

@@ -57,6 +57,8 @@ public struct LoopEvent: Equatable, Sendable {
         case buildOutput(line: String)
         /// A build has succeeded.
         case built(name: String, milliseconds: Double)
+        /// An image is where the nodes find it; the time is from the start of its build.
+        case imageBuilt(ImageBuilt)
         /// The workload came into dev mode, or out of it.
         case devMode(DevModeChange)
         /// The set of pods changed: what came and what went.
@@ -69,6 +71,31 @@ public struct LoopEvent: Equatable, Sendable {
         case detail(String)
         /// The loop is over.
         case stopped
+    }
+
+    /// An image that the nodes can run.
+    public struct ImageBuilt: Equatable, Sendable {
+        /// As manifests name it.
+        public var image: String
+        /// As pods name it: with the tag of its content.
+        public var reference: String
+        /// How many bytes travelled; `nil` where only the program knows that has pushed it.
+        public var bytesSent: Int64?
+        /// Whether it was there already.
+        public var isUnchanged: Bool
+        /// How long it took in all.
+        public var milliseconds: Double
+
+        /// An image by its parts.
+        public init(
+            _ image: String, reference: String, bytesSent: Int64? = nil, isUnchanged: Bool, milliseconds: Double
+        ) {
+            self.image = image
+            self.reference = reference
+            self.bytesSent = bytesSent
+            self.isUnchanged = isUnchanged
+            self.milliseconds = milliseconds
+        }
     }
 
     /// What became of a workload's dev mode.

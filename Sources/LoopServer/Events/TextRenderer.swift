@@ -67,6 +67,7 @@ public struct TextRenderer: Sendable {
             return line(event, again ? "building \(name) again: the files have changed" : "building \(name)", .dim)
         case .buildOutput(let text): return line(event, "| \(text)", .dim)
         case .built(let name, let milliseconds): return line(event, "built \(name)", figure: milliseconds)
+        case .imageBuilt(let built): return render(built, event)
         case .devMode(let change): return render(change, event)
         case .podsChanged(let added, let removed):
             let changes = added.map { "+\($0)" } + removed.map { "−\($0)" }
@@ -107,6 +108,13 @@ public struct TextRenderer: Sendable {
             return indented(event, text, style)
         }
         return rendering
+    }
+
+    private func render(_ built: LoopEvent.ImageBuilt, _ event: LoopEvent) -> Rendering {
+        let sent = built.bytesSent.map { " (\(Figures.bytes($0)) sent)" } ?? ""
+        let text =
+            built.isUnchanged ? "image \(built.image) is unchanged" : "image \(built.image) → \(built.reference)\(sent)"
+        return line(event, text, figure: built.milliseconds)
     }
 
     private func render(_ change: LoopEvent.DevModeChange, _ event: LoopEvent) -> Rendering {

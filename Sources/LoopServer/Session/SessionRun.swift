@@ -49,7 +49,6 @@ struct SessionRun: Sendable {
                 uniqueKeysWithValues: services.compactMap { service in
                     devMode(service, connection, once: once).map { (service.name, $0) }
                 })
-            let isDeployed = try await deploy(connection, Array(devModes.values), scratch: scratch.path)
             var runs: [ServiceRun] = []
             for service in services {
                 let lanes = runs.filter { service.dependsOn.contains($0.service.name) }.flatMap(\.lanes)
@@ -65,6 +64,7 @@ struct SessionRun: Sendable {
                 prepare: { await carried($0, by: sessions) }, emit: emit)
             let builds = SessionBuilds(
                 runs.flatMap(\.lanes), configuration, nix: nix, leash: connection.leash, emit: emit)
+            let isDeployed = try await deploy(connection, sessions, scratch: scratch.path)
             var outcome = await work(runs, builds, isIdle: runs.isEmpty && nix.isEmpty, once: once)
             if once, outcome == .done, !isDeployed { outcome = .failed }
             await withTaskGroup { group in
@@ -243,115 +243,6 @@ struct SessionRun: Sendable {
             report(.failed(LoopEvent.Failure("namespace \(configuration.namespace): \(error.message)")))
         }
         return false
-    }
-
-    private func pods(_ connection: ClusterConnection) -> KubePods {
-        KubePods(
-            client: connection.client, namespace: configuration.namespace, kubectl: connection.context.kubectl,
-            leash: connection.leash)
-    }
-
-    /// The dev mode of a service's workload; a single sync neither enters nor ends it.
-    func devMode(_ service: Service, _ connection: ClusterConnection, once: Bool) -> DevModeSession? {
-        guard case .workload(let kind, let name) = service.target else { return nil }
-        // Another service may have the workload in dev mode for both, in this session or in another one.
-        let others = configuration.services.filter {
-            service.dev == nil && $0.dev != nil && $0.target == service.target
-        }
-        if others.contains(where: isChosen) { return nil }
-        var purpose = DevModeSession.Purpose.use
-        if !once, others.isEmpty {
-            purpose = .clear
-            if let dev = service.dev {
-                purpose = .keep(
-                    DevInputs(
-                        service: service, dev: dev, plan: ServicePlan(service, project: configuration.directory),
-                        pods: pods(connection), programs: options.programs, registry: options.registry))
-            }
-        }
-        let emit = emit
-        return DevModeSession(
-            purpose, kind, name, client: connection.client, namespace: configuration.namespace, session: self.name
-        ) { emit(LoopEvent($0, service: service.name)) }
-    }
-
-    private func serviceRun(
-        _ service: Service, after dependencies: [ServiceLane], _ dev: DevModeSession?,
-        _ connection: ClusterConnection, scratch: String
-    ) throws -> ServiceRun? {
-        let parts = ServicePlan.parts(of: service, project: configuration.directory)
-        guard let target = service.target, !parts.isEmpty else { return nil }
-        let pods = pods(connection)
-        var containers: ServiceLane?
-        var nodes: NodeRun?
-        for plan in parts {
-            switch plan.part {
-            case .containers:
-                let ladder = try ladder(plan, pods, scratch: scratch)
-                containers = try lane(plan, after: dependencies, by: ladder, pods, connection)
-            case .nodes: nodes = try nodeRun(plan, after: dependencies, pods, connection, scratch: scratch)
-            }
-        }
-        return ServiceRun(
-            service, target: target, containers: containers, nodes: nodes, dev: dev, client: connection.client,
-            namespace: configuration.namespace, session: name, takeOver: options.takeOver,
-            emit: emit)
-    }
-
-    private func nodeRun(
-        _ plan: ServicePlan, after dependencies: [ServiceLane], _ pods: KubePods, _ connection: ClusterConnection,
-        scratch: String
-    ) throws -> NodeRun {
-        let (emit, name) = (emit, plan.service.name)
-        let tell: @Sendable (LoopEvent.Kind) -> Void = { emit(LoopEvent($0, service: name)) }
-        let nodePods = NodePods(
-            pods, service: name, image: configuration.cluster.usedHelperImage,
-            folders: plan.destinations.map(\.path))
-        let restarts = NodeRestarts(connection.client, namespace: configuration.namespace, emit: tell)
-        let connector = NodeConnector(
-            pods: nodePods, ladder: try ladder(plan, pods, scratch: scratch), restarts: restarts)
-        return NodeRun(
-            try lane(plan, after: dependencies, by: connector, pods, connection), pods: nodePods,
-            restarts: restarts, namespace: configuration.namespace, emit: tell)
-    }
-
-    private func ladder(_ plan: ServicePlan, _ pods: KubePods, scratch: String) throws -> Ladder {
-        let (emit, name) = (emit, plan.service.name)
-        let isOnNodes = plan.part == .nodes
-        let vias = Set(plan.service.rules.compactMap(\.sync?.via))
-        let folder = "\(scratch)/\(name)\(isOnNodes ? "@nodes" : "")"
-        guard mkdir(folder, 0o700) == 0 else { throw SystemError.last("mkdir \(folder)") }
-        return Ladder(
-            objects: pods, exec: pods, commands: pods, programs: options.programs,
-            helperImage: configuration.cluster.usedHelperImage,
-            transport: isOnNodes ? .exec : vias.contains(.cp) ? .cp : vias.contains(.exec) ? .exec : .automatic,
-            destinations: isOnNodes ? [] : plan.destinations.map(\.path), root: isOnNodes ? NodePodSpec.root : "",
-            scratch: folder
-        ) { emit(LoopEvent($0, service: name)) }
-    }
-
-    private func lane(
-        _ plan: ServicePlan, after dependencies: [ServiceLane], by connector: any ContainerConnector,
-        _ pods: KubePods, _ connection: ClusterConnection
-    ) throws -> ServiceLane {
-        ServiceLane(
-            plan, tree: LocalTree(root: configuration.directory), connector: connector, pods: pods,
-            ignore: try IgnoreRules(root: configuration.directory, patterns: configuration.watch.ignore),
-            journal: Journal(path: journalPath(plan, connection), destinations: plan.destinations),
-            dependencies: dependencies, emit: emit)
-    }
-
-    /// One journal for each service on each cluster, beside those of other projects.
-    private func journalPath(_ plan: ServicePlan, _ connection: ClusterConnection) -> String? {
-        let folder = "\(options.stateDirectory)/journals"
-        for path in [options.stateDirectory, folder] where mkdir(path, 0o700) != 0 && errno != EEXIST { return nil }
-        let parts =
-            [
-                connection.context.name, connection.context.server, configuration.namespace, configuration.directory,
-                plan.service.name,
-            ] + (plan.part == .nodes ? ["nodes"] : [])
-        let digest = SHA256Digest(of: Array(parts.joined(separator: "\0").utf8))
-        return "\(folder)/\(plan.service.name)-\(digest.hex.prefix(16))"
     }
 
     private var startFiles: StartFiles {

@@ -87,6 +87,18 @@ struct RendererTests {
             #""event":"podDeleted","service":"web","pod":"web-1","milliseconds":12.0"#
         ),
         (
+            .imageBuilt(
+                .init(
+                    "web", reference: "r:5000/web:loopd-1", bytesSent: 1_200_000, isUnchanged: false, milliseconds: 88)),
+            ["image web → r:5000/web:loopd-1 (1.2 MB sent)  88 ms"],
+            #""event":"imageBuilt","service":"web","image":"web","reference":"r:5000/web:loopd-1","bytesSent":1200000,"unchanged":false,"milliseconds":88.0"#
+        ),
+        (
+            .imageBuilt(.init("web", reference: "web:loopd-1", isUnchanged: true, milliseconds: 5)),
+            ["image web is unchanged  5.0 ms"],
+            #""event":"imageBuilt","service":"web","image":"web","reference":"web:loopd-1","unchanged":true,"milliseconds":5.0"#
+        ),
+        (
             .podsChanged(added: ["web-2"], removed: ["web-1"]), ["pods: +web-2 −web-1"],
             #""event":"podsChanged","service":"web","added":["web-2"],"removed":["web-1"]"#
         ),
