@@ -115,4 +115,13 @@ public enum WorkloadKind: String, CaseIterable, Sendable {
     case deployment
     case statefulset
     case daemonset
+    case job
+    case pod
+
+    /// The kinds whose controller brings a changed pod template to its pods; what others run cannot be changed, only made
+    /// anew.
+    static let rolling = allCases.filter(\.rollsOut)
+
+    /// Whether its controller brings a changed pod template to its pods.
+    var rollsOut: Bool { self != .job && self != .pod }
 }

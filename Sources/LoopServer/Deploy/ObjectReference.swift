@@ -52,5 +52,7 @@ struct ObjectReference: Hashable, Comparable, Sendable, CustomStringConvertible 
     }
 
     /// The workload that it is, where it is one that rolls out.
-    var workload: WorkloadKind? { group == "apps" ? WorkloadKind(rawValue: kind.lowercased()) : nil }
+    var workload: WorkloadKind? {
+        group == "apps" ? WorkloadKind(rawValue: kind.lowercased()).flatMap { $0.rollsOut ? $0 : nil } : nil
+    }
 }

@@ -22,6 +22,7 @@ enum Rollout {
             if spec.at("updateStrategy", "type")?.string == "OnDelete" { return true }
             let wanted = count("desiredNumberScheduled")
             return count("updatedNumberScheduled") >= wanted && count("numberAvailable") >= wanted
+        case .job, .pod: return false
         }
     }
 

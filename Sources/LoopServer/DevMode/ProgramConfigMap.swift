@@ -41,7 +41,7 @@ struct ProgramConfigMap: Sendable {
     /// Deletes those of them that no workload of the namespace is in dev mode with.
     func removeUnused(_ names: Set<String>) async throws {
         var workloads: [JSON] = []
-        for kind in WorkloadKind.allCases {
+        for kind in WorkloadKind.rolling {
             workloads += try await client.list(.init(kind.resource, namespace: namespace)).items
         }
         for name in names where !workloads.contains(where: { ProgramConfigMap.uses($0, name) }) {

@@ -18,6 +18,8 @@ struct KubeResource: Hashable, Sendable {
     static let replicaSets = KubeResource(group: "apps", version: "v1", plural: "replicasets")
     static let statefulSets = KubeResource(group: "apps", version: "v1", plural: "statefulsets")
     static let daemonSets = KubeResource(group: "apps", version: "v1", plural: "daemonsets")
+    static let jobs = KubeResource(group: "batch", version: "v1", plural: "jobs")
+    static let secrets = KubeResource(group: "", version: "v1", plural: "secrets")
     static let controllerRevisions = KubeResource(group: "apps", version: "v1", plural: "controllerrevisions")
 
     /// The path of the collection, of one object, or of a part of one.
@@ -38,6 +40,11 @@ extension WorkloadKind {
         case .deployment: .deployments
         case .statefulset: .statefulSets
         case .daemonset: .daemonSets
+        case .job: .jobs
+        case .pod: .pods
         }
     }
+
+    /// Where the spec of its pods is in the object.
+    var podSpec: [String] { self == .pod ? ["spec"] : ["spec", "template", "spec"] }
 }

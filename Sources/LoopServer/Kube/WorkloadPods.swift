@@ -21,6 +21,8 @@ enum WorkloadPods {
             let set = owned.first { revisionNumber($0) == revision && revision != nil } ?? newest(owned, revisionNumber)
             let setUID = set?.at("metadata", "uid")?.string
             current = pods.filter { $0.owner != nil && $0.owner == setUID }
+        case .pod: current = pods.filter { $0.uid == uid }
+        case .job: current = pods.filter { $0.owner == uid }
         case .statefulset, .daemonset:
             let mine = pods.filter { $0.owner == uid }
             let hash = newestHash(workload, owned)

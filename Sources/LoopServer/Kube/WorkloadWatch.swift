@@ -130,6 +130,8 @@ final class WorkloadWatch: Sendable {
             case .daemonset: group.addTask { await self.followRevisions(.controllerRevisions, labels) }
             // Its status names its revision.
             case .statefulset: update { $0.hasRevisions = true }
+            // There is but one.
+            case .job, .pod: update { $0.hasRevisions = true }
             }
         }
     }

@@ -39,7 +39,7 @@ extension SessionRun {
 
     private func everyWorkload(_ client: KubeClient) async throws -> [Named] {
         var found: [Named] = []
-        for kind in WorkloadKind.allCases {
+        for kind in WorkloadKind.rolling {
             let list = try await client.list(.init(kind.resource, namespace: configuration.namespace))
             for object in list.items where DevRecord.text(in: object) != nil {
                 let name = object.at("metadata", "name")?.string ?? ""
