@@ -49,6 +49,8 @@ public struct Rule: Equatable, Sendable {
 
     /// Where matching files go; `nil` for a rule that does not sync.
     public var sync: Sync? { if case .sync(let sync) = action { sync } else { nil } }
+    /// The image that it builds; `nil` for another rule.
+    var image: Image? { if case .image(let image) = action { image } else { nil } }
     /// Whether it brings something into containers: what goes to a store that nodes read comes there by volumes.
     var entersContainers: Bool {
         switch action {

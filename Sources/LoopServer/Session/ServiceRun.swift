@@ -6,6 +6,8 @@ final class ServiceRun: Sendable {
     let service: Service
     private let containers: ServiceLane?
     private let nodes: NodeRun?
+    /// The images that its workload runs.
+    let images: ServiceImages
     private let target: Target
     private let client: KubeClient
     private let namespace: String
@@ -18,14 +20,15 @@ final class ServiceRun: Sendable {
     private let hasLostLease = Mutex(false)
 
     init(
-        _ service: Service, target: Target, containers: ServiceLane?, nodes: NodeRun?, dev: DevModeSession?,
-        client: KubeClient,
-        namespace: String, session: String, takeOver: Bool, emit: @escaping @Sendable (LoopEvent) -> Void
+        _ service: Service, target: Target, containers: ServiceLane?, nodes: NodeRun?, images: ServiceImages,
+        dev: DevModeSession?, client: KubeClient, namespace: String, session: String, takeOver: Bool,
+        emit: @escaping @Sendable (LoopEvent) -> Void
     ) {
         self.service = service
         self.target = target
         self.containers = containers
         self.nodes = nodes
+        self.images = images
         self.dev = dev
         self.client = client
         self.namespace = namespace
@@ -51,6 +54,7 @@ final class ServiceRun: Sendable {
             group.addTask { await watch.run() }
             group.addTask { try await self.follow(watch) }
             group.addTask { await self.nodes?.run() }
+            group.addTask { await self.images.run() }
             group.addTask {
                 if let keeper = self.keeper { try await keeper.keep() }
             }
@@ -87,6 +91,7 @@ final class ServiceRun: Sendable {
             if let workload = state.workload {
                 try await hold(workload)
                 if hasLease.withLock({ $0 }) {
+                    await images.allow()
                     try await dev?.hold(workload, isRunning: !state.instances(of: service.container).isEmpty)
                 }
             }

@@ -52,8 +52,7 @@ struct SessionRun: Sendable {
             var runs: [ServiceRun] = []
             for service in services {
                 let lanes = runs.filter { service.dependsOn.contains($0.service.name) }.flatMap(\.lanes)
-                let dev = devModes[service.name]
-                if let run = try serviceRun(service, after: lanes, dev, connection, scratch: scratch.path) {
+                if let run = try serviceRun(service, after: lanes, devModes, connection, scratch: scratch.path) {
                     runs.append(run)
                 }
             }

@@ -35,11 +35,13 @@ extension SessionRun {
     }
 
     func serviceRun(
-        _ service: Service, after dependencies: [ServiceLane], _ dev: DevModeSession?,
+        _ service: Service, after dependencies: [ServiceLane], _ devModes: [String: DevModeSession],
         _ connection: ClusterConnection, scratch: String
     ) throws -> ServiceRun? {
         let parts = ServicePlan.parts(of: service, project: configuration.directory)
-        guard let target = service.target, !parts.isEmpty else { return nil }
+        let dev = devModes[service.name]
+        let images = service.rules.compactMap(\.image)
+        guard let target = service.target, !parts.isEmpty || !images.isEmpty else { return nil }
         let pods = pods(connection)
         var containers: ServiceLane?
         var nodes: NodeRun?
@@ -51,8 +53,20 @@ extension SessionRun {
             case .nodes: nodes = try nodeRun(plan, after: dependencies, pods, connection, scratch: scratch)
             }
         }
+        let (emit, namespace) = (emit, configuration.namespace)
+        // Another service of the workload may have it in dev mode for both.
+        let holder =
+            dev ?? services.first { $0.target == target && devModes[$0.name] != nil }.flatMap { devModes[$0.name] }
+        let rollouts = images.map { image in
+            let rollout = ImageRollout(image, of: service, dev: holder, client: connection.client, namespace: namespace)
+            {
+                emit(LoopEvent($0, service: service.name))
+            }
+            return (image.name, rollout)
+        }
         return ServiceRun(
-            service, target: target, containers: containers, nodes: nodes, dev: dev, client: connection.client,
+            service, target: target, containers: containers, nodes: nodes,
+            images: ServiceImages(rollouts.reduce(into: [:]) { $0[$1.0] = $1.1 }), dev: dev, client: connection.client,
             namespace: configuration.namespace, session: name, takeOver: options.takeOver,
             emit: emit)
     }

@@ -1,0 +1,76 @@
+internal import Reactor
+
+/// The images of one service while a session runs: the newest of each goes into the workload as soon as that may be changed.
+actor ServiceImages {
+    /// How each image comes into the workload, by the image's name.
+    private let rollouts: [String: ImageRollout]
+    /// What is not in the workload yet.
+    private var wanted: [String: String] = [:]
+    private var mayWrite = false
+    private var isRolling = false
+    private var isWhole = true
+    private let gate = Gate()
+    private var waiters: [CheckedContinuation<Void, Never>] = []
+
+    /// Nothing happens before there is something to take.
+    init(_ rollouts: [String: ImageRollout]) { self.rollouts = rollouts }
+
+    /// Takes the newest image of a name; a name that the service does not run is not its business.
+    func take(_ image: String, _ reference: String) {
+        guard rollouts[image] != nil else { return }
+        wanted[image] = reference
+        gate.signal()
+    }
+
+    /// Lets images into the workload from now on: its lease is held.
+    func allow() {
+        guard !mayWrite else { return }
+        mayWrite = true
+        gate.signal()
+    }
+
+    /// Brings images into the workload until the task is cancelled; then nothing is followed any more.
+    func run() async {
+        while !Task.isCancelled {
+            await gate.pass()
+            while mayWrite, !wanted.isEmpty, !Task.isCancelled {
+                let due = wanted
+                (wanted, isRolling, isWhole) = ([:], true, true)
+                for (image, reference) in due.sorted(by: { $0.key < $1.key }) {
+                    let isSet = await rollouts[image]?.roll(to: reference) ?? true
+                    // What a newer one has superseded is no failure.
+                    isWhole = isWhole && (isSet || wanted[image] != nil)
+                }
+                isRolling = false
+            }
+            wake()
+        }
+        for rollout in rollouts.values { await rollout.end() }
+        wake()
+    }
+
+    /// Returns once everything that was taken runs, or has been reported not to; or when the task is cancelled.
+    ///
+    /// False where something does not run.
+    func untilRolledOut() async -> Bool {
+        while isRolling || !wanted.isEmpty, !Task.isCancelled {
+            await withTaskCancellationHandler {
+                await withCheckedContinuation { waiters.append($0) }
+            } onCancel: {
+                Task { await self.wake() }
+            }
+        }
+        var isWhole = isWhole
+        for rollout in rollouts.values {
+            let isRolledOut = await rollout.untilRolledOut()
+            isWhole = isWhole && isRolledOut
+        }
+        return isWhole
+    }
+
+    private func wake() {
+        let waiting = waiters
+        waiters = []
+        for waiter in waiting { waiter.resume() }
+    }
+}
