@@ -15,8 +15,10 @@ struct BuildPlan: Sendable {
     private let roots: [RelativePath]
     private let plans: [ServicePlan]
 
-    /// The builds of a project in the folder `project`, as far as these plans use them.
-    init(_ builds: [Build], plans: [ServicePlan], project: String) {
+    private let images: ImagePlan?
+
+    /// The builds of a project in the folder `project`, as far as these plans or images use them.
+    init(_ builds: [Build], plans: [ServicePlan], images: ImagePlan? = nil, project: String) {
         var used: [(Build, [Consumer])] = []
         for build in builds {
             let consumers = plans.enumerated().flatMap { number, plan in
@@ -24,12 +26,13 @@ struct BuildPlan: Sendable {
                     plan.service.rules[$0].build == build.name && plan.takesOutputs(of: $0)
                 }.map { Consumer(plan: number, rule: $0) }
             }
-            if !consumers.isEmpty { used.append((build, consumers)) }
+            if !consumers.isEmpty || images?.uses(build: build.name) == true { used.append((build, consumers)) }
         }
         self.builds = used.map(\.0)
         consumers = used.map(\.1)
         roots = self.builds.map { RelativePath($0.root).relative(to: RelativePath(project)) ?? .root }
         self.plans = plans
+        self.images = images
     }
 
     /// The rules of a plan that sideload what a build makes.
@@ -41,12 +44,18 @@ struct BuildPlan: Sendable {
     func plans(using build: Int) -> Set<Int> { Set(consumers[build].map(\.plan)) }
 
     /// The names of the services that use a build.
-    func services(using build: Int) -> Set<String> { Set(consumers[build].map { plans[$0.plan].service.name }) }
+    func services(using build: Int) -> Set<String> {
+        let owners = images?.images(after: builds[build].name).compactMap { images?.entries[$0].owner.name } ?? []
+        return Set(consumers[build].map { plans[$0.plan].service.name } + owners)
+    }
 
     /// The builds that a change on disk makes necessary, by their numbers.
     func builds(for changes: ChangeSet) -> Set<Int> {
         var needed: Set<Int> = []
         for path in changes.paths { needed.formUnion(builds(for: path)) }
+        if let names = images?.builds(for: changes) {
+            needed.formUnion(builds.indices.filter { names.contains(builds[$0].name) })
+        }
         for subtree in changes.rescan {
             needed.formUnion(builds.indices.filter { number in inputs(of: number).contains { meet($0, subtree) } })
         }
@@ -55,7 +64,7 @@ struct BuildPlan: Sendable {
 
     private func builds(for path: RelativePath) -> Set<Int> {
         // What builds make is no reason to build: it would never end.
-        guard !plans.contains(where: { $0.isOutput(path) }) else { return [] }
+        guard !plans.contains(where: { $0.isOutput(path) }), images?.isOutput(path) != true else { return [] }
         var needed: Set<Int> = []
         for (number, build) in builds.enumerated() {
             guard let below = path.relative(to: roots[number]) else { continue }

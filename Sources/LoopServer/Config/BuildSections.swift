@@ -91,6 +91,18 @@ extension ConfigurationReader {
             if let node = keys[key] { error(node, "\"\(key)\" without \"nix\"") }
         }
         let isOnNode = choice(keys["on"], ["node", "container"]) == "node"
+        guard let (from, path) = output(node, keys, root: root) else { return nil }
+        guard !isOnNode || path.dropFirst().contains("/") else {
+            error(
+                keys["to"] ?? node, "\"\(path)\" lies in the root of a node, which loopd does not mount",
+                hint: "choose a folder of its own: \"/opt\(path)\"")
+            return nil
+        }
+        return Sideload(from: from, to: path, isOnNode: isOnNode)
+    }
+
+    /// What a build makes, as an absolute path, and its place.
+    mutating func output(_ node: Node, _ keys: [String: Node], root: String) -> (from: String, to: String)? {
         if keys["from"] == nil {
             error(node, "\"from\" is missing", hint: "what the build makes: \"from\": \"target/debug/server\"")
         }
@@ -110,12 +122,6 @@ extension ConfigurationReader {
             error(node, "\"/\" is no place for a file")
             return nil
         }
-        guard !isOnNode || path.dropFirst().contains("/") else {
-            error(
-                node, "\"\(path)\" lies in the root of a node, which loopd does not mount",
-                hint: "choose a folder of its own: \"/opt\(path)\"")
-            return nil
-        }
-        return Sideload(from: ProjectPath.join(root, from), to: path, isOnNode: isOnNode)
+        return (ProjectPath.join(root, from), path)
     }
 }

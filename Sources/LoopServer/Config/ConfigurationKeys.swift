@@ -8,23 +8,24 @@ struct ConfigurationKeys: Sendable {
     let later: [String]
 
     static let root = ConfigurationKeys(
-        section: "loop.json", known: ["$schema", "version", "project", "cluster", "watch", "builds", "services"],
-        later: ["registry", "forward"])
+        section: "loop.json", known: ["$schema", "version", "project", "cluster", "registry", "watch", "builds", "services"],
+        later: ["forward"])
     static let cluster = ConfigurationKeys(
         section: "cluster",
-        known: ["provider", "context", "namespace", "kubeconfig", "allowContexts", "helperImage"],
-        later: ["registry"])
+        known: ["provider", "context", "namespace", "kubeconfig", "allowContexts", "helperImage"], later: [])
+    static let registry = ConfigurationKeys(
+        section: "registry", known: ["push", "pull"], later: [])
     static let watch = ConfigurationKeys(
         section: "watch", known: ["debounce", "maxWait", "ignore", "poll"], later: [])
     static let service = ConfigurationKeys(
         section: "service",
-        known: ["root", "workload", "selector", "container", "manifests", "dependsOn", "rules", "dev"],
+        known: ["root", "workload", "selector", "container", "manifests", "dependsOn", "rules", "recreate", "dev"],
         later: ["host", "forward", "needs"])
     static let dev = ConfigurationKeys(
         section: "dev", known: ["command", "args", "env", "workingDir"], later: [])
     static let rule = ConfigurationKeys(
-        section: "rule", known: ["watch", "sync", "build", "sideload", "deploy", "then"],
-        later: ["image", "host", "needs"])
+        section: "rule", known: ["watch", "sync", "build", "sideload", "image", "deploy", "then"],
+        later: ["host", "needs"])
     static let sync = ConfigurationKeys(
         section: "sync", known: ["to", "from", "mirror", "via"], later: [])
     static let step = ConfigurationKeys(
@@ -36,13 +37,25 @@ struct ConfigurationKeys: Sendable {
     static let nix = ConfigurationKeys(
         section: "nix", known: ["flake", "file", "attribute", "args"], later: [])
     static let deploy = ConfigurationKeys(
-        section: "deploy", known: ["nix", "kluctl"], later: ["manifests", "helm", "kustomize"])
+        section: "deploy", known: ["nix", "kluctl", "manifests", "kustomize", "helm"], later: [])
     static let kluctl = ConfigurationKeys(
         section: "kluctl", known: ["target", "discriminator"], later: [])
+    static let helm = ConfigurationKeys(
+        section: "helm", known: ["chart", "release", "valuesFiles", "set", "version"], later: [])
+    static let image = ConfigurationKeys(
+        section: "image",
+        known: ["name", "builder", "container", "alias"] + ImageFamily.allCases.flatMap(\.keys), later: [])
+    static let secret = ConfigurationKeys(
+        section: "secret", known: ["file", "env"], later: [])
+    static let files = ConfigurationKeys(
+        section: "files", known: ["from", "to"], later: [])
+    static let config = ConfigurationKeys(
+        section: "config", known: ["entrypoint", "cmd", "env", "user", "workingDir"], later: [])
 
     /// All sections with keys of their own.
     static let sections = [
-        root, cluster, watch, build, service, dev, rule, sync, sideload, nix, deploy, kluctl, step,
+        root, cluster, watch, build, service, dev, rule, sync, sideload, nix, deploy, kluctl, helm, step,
+        registry, image, secret, files, config,
     ]
     /// Providers that are planned.
     static let laterProviders = ["k3d", "colima"]

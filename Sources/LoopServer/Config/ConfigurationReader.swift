@@ -34,6 +34,8 @@ struct ConfigurationReader {
     var claims: [DestinationClaim] = []
     /// Which service brings files to a folder of nodes.
     var nodeFolders: [String: String] = [:]
+    /// Which service builds or runs which image.
+    var imageClaims: [ImageClaim] = []
 
     /// The builds that were read so far: the named ones first.
     var builds: [Build] = []

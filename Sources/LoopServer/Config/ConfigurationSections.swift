@@ -1,4 +1,3 @@
-internal import Glibc
 internal import JSON
 
 /// The root of the file, `cluster` and `watch`.
@@ -11,12 +10,13 @@ extension ConfigurationReader {
         _ = string(keys["$schema"])
         let project = keys["project"] == nil ? projectFromFolder(root) : label(keys["project"])
         let cluster = keys["cluster"].flatMap { self.cluster($0) } ?? Cluster()
+        let registry = keys["registry"].flatMap { self.registry($0) }
         let watch = keys["watch"].flatMap { self.watch($0) } ?? WatchSettings()
         self.builds(keys["builds"])
         let services = self.services(keys["services"], root: root)
         return Configuration(
-            file: file, directory: directory, project: project ?? "", cluster: cluster, watch: watch,
-            builds: builds, services: services, places: places)
+            file: file, directory: directory, project: project ?? "", cluster: cluster, registry: registry,
+            watch: watch, builds: builds, services: services, places: places)
     }
 
     /// A newer file may mean other things by the same keys, so that nothing else of it is looked at.
@@ -53,7 +53,7 @@ extension ConfigurationReader {
             keys["provider"], Cluster.Provider.allCases.map(\.rawValue), later: ConfigurationKeys.laterProviders)
         cluster.context = string(keys["context"])
         cluster.namespace = label(keys["namespace"])
-        cluster.kubeconfig = string(keys["kubeconfig"]).map(kubeconfigPath)
+        cluster.kubeconfig = string(keys["kubeconfig"]).map { ProjectPath.anywhere($0, from: directory) }
         cluster.helperImage = string(keys["helperImage"])
         let namesCluster = keys["context"] != nil || keys["kubeconfig"] != nil
         cluster.provider =
@@ -73,12 +73,6 @@ extension ConfigurationReader {
         return cluster
     }
 
-    private func kubeconfigPath(_ text: String) -> String {
-        if text.hasPrefix("~/"), let home = getenv("HOME") {
-            return ProjectPath.join(String(cString: home), String(text.dropFirst(2)))
-        }
-        return ProjectPath.join(directory, text)
-    }
 
     // MARK: watch
 

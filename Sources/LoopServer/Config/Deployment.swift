@@ -1,3 +1,5 @@
+public import JSON
+
 /// The `deploy` of a rule: what the cluster is to hold besides pods.
 public struct Deployment: Equatable, Sendable {
     /// Where the manifests come from.
@@ -48,10 +50,15 @@ public struct HelmRelease: Equatable, Sendable {
     public var name: String
     /// Absolute paths of files with values, later ones over earlier ones.
     public var valuesFiles: [String] = []
-    /// Single values by their path: `image.tag`; numbers and booleans as text.
-    public var set: [String: String] = [:]
+    /// Single values by their path, as `helm --set` writes it (`image.tag`, `labels.a\.b`): strings, numbers, booleans.
+    ///
+    /// They keep their kind: the string `"false"` and `false` are different values to a chart.
+    public var set: [String: JSON] = [:]
     /// The chart's version; `nil` is the newest one.
     public var version: String?
+
+    /// Whether the chart is a folder or archive of the project.
+    var isLocal: Bool { chart.hasPrefix("/") }
 
     /// A release of a chart.
     public init(_ chart: String, name: String) {

@@ -74,7 +74,7 @@ extension ConfigurationReader {
         .reduce(into: [String: Int32]()) { $0[SignalName.of($1)] = $1 }
 
     /// Strings of which any may be empty.
-    private mutating func words(_ node: Node) -> [String]? {
+    mutating func words(_ node: Node) -> [String]? {
         guard let elements = elements(node) else { return nil }
         return elements.compactMap { element in
             if case .string("") = element.value.kind { return "" }

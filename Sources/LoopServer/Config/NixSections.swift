@@ -1,7 +1,7 @@
 internal import JSON
 internal import Watcher
 
-/// `deploy`, and the `nix` of a sideload.
+/// The `nix` of sideloads, deployments and images.
 extension ConfigurationReader {
     /// A rule that builds with Nix and brings the closure into the containers.
     mutating func closure(_ keys: [String: Node], root: String) -> Closure? {
@@ -28,32 +28,8 @@ extension ConfigurationReader {
         return text
     }
 
-    /// A rule's `deploy`.
-    mutating func deployment(_ node: Node, root: String) -> Deployment? {
-        guard let keys = section(node, .deploy) else { return nil }
-        let isPlanned = node.value.memberKeys.contains { ConfigurationKeys.deploy.later.contains($0) }
-        if keys["nix"] == nil, !isPlanned {
-            error(node, "\"nix\" is missing", hint: "what the manifests are built from: \"nix\": \".#manifests\"")
-        }
-        let kluctl = keys["kluctl"].flatMap { self.kluctl($0) }
-        guard let nix = keys["nix"], let installable = installable(nix, root: root) else { return nil }
-        return Deployment(installable, kluctl: kluctl)
-    }
-
-    private mutating func kluctl(_ node: Node) -> Deployment.Kluctl? {
-        guard let keys = section(node, .kluctl) else { return nil }
-        if let target = keys["target"], let other = keys["discriminator"] {
-            _ = string(target)
-            error(other, "a \"target\" or a \"discriminator\", not both", hint: "a target has its own discriminator")
-        }
-        if let target = string(keys["target"]) { return .target(target) }
-        if let discriminator = string(keys["discriminator"]) { return .discriminator(discriminator) }
-        if keys.isEmpty { error(node, "neither \"target\" nor \"discriminator\"") }
-        return nil
-    }
-
     /// Something that Nix can build: a flake's attribute as text, or an object.
-    private mutating func installable(_ node: Node, root: String) -> Installable? {
+    mutating func installable(_ node: Node, root: String) -> Installable? {
         guard case .object = node.value.kind else { return flake(node, root: root) }
         guard let keys = section(node, .nix) else { return nil }
         let attribute = string(keys["attribute"])

@@ -1,3 +1,5 @@
+internal import Glibc
+
 /// Paths of `loop.json`, by their text alone: what they mean on disk is looked at when they are used.
 enum ProjectPath {
     /// Why a path cannot be used.
@@ -28,6 +30,19 @@ enum ProjectPath {
         guard text.hasPrefix("/") else { return nil }
         let parts = text.split(separator: "/").filter { $0 != "." }
         return parts.contains("..") ? nil : "/" + parts.joined(separator: "/")
+    }
+
+    /// A path that may lie anywhere: absolute, relative to a folder, or in the home folder with `~/`.
+    static func anywhere(_ text: String, from folder: String) -> String {
+        guard text == "~" || text.hasPrefix("~/"), let home = getenv("HOME") else { return join(folder, text) }
+        return join(String(cString: home), String(text.dropFirst(2)))
+    }
+
+    /// What remains of an absolute path below a folder, empty for the folder itself; `nil` where it lies outside.
+    static func below(_ folder: String, _ path: String) -> String? {
+        if path == folder { return "" }
+        let prefix = folder.hasSuffix("/") ? folder : folder + "/"
+        return path.hasPrefix(prefix) ? String(path.dropFirst(prefix.count)) : nil
     }
 
     /// A path below a folder.

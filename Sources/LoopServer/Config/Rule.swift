@@ -40,17 +40,20 @@ public struct Rule: Equatable, Sendable {
         self.then = then
     }
 
-    /// A rule that does something with what Nix builds.
-    public init(watch: [Glob], action: Action, then: [Step] = []) {
+    /// A rule that does something with what Nix builds, or makes an image, perhaps after a build.
+    public init(watch: [Glob], build: String? = nil, action: Action, then: [Step] = []) {
         self.watch = watch
+        self.build = build
         self.action = action
         self.then = then
     }
 
     /// Where matching files go; `nil` for a rule that does not sync.
     public var sync: Sync? { if case .sync(let sync) = action { sync } else { nil } }
-    /// The image that it builds; `nil` for another rule.
-    var image: Image? { if case .image(let image) = action { image } else { nil } }
+    /// What it deploys; `nil` for a rule of another kind.
+    public var deployment: Deployment? { if case .deploy(let deployment) = action { deployment } else { nil } }
+    /// The image that it builds or runs; `nil` for a rule of another kind.
+    public var image: Image? { if case .image(let image) = action { image } else { nil } }
     /// Whether it brings something into containers: what goes to a store that nodes read comes there by volumes.
     var entersContainers: Bool {
         switch action {
@@ -61,6 +64,8 @@ public struct Rule: Equatable, Sendable {
     }
     /// Whether it concerns containers, so that its service has to say which.
     var needsPods: Bool { if case .deploy = action { false } else { true } }
+    /// Whether it can do its work only where its service says which pods: an image may be for others to run.
+    var needsTarget: Bool { switch action { case .deploy, .image: false default: true } }
     /// Whether it brings files onto nodes, not into containers.
     var isOnNodes: Bool { if case .sideload(let items) = action { items.contains(where: \.isOnNode) } else { false } }
 }

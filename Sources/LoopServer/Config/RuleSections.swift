@@ -10,20 +10,11 @@ extension ConfigurationReader {
         let isPlanned = node.value.memberKeys.contains { ConfigurationKeys.rule.later.contains($0) }
         let watch = patterns(keys["watch"])
         let then = (elements(keys["then"]) ?? []).compactMap { step($0) }
+        if let image = keys["image"] {
+            return imageRule(image, in: node, keys, watch: watch, root: root, name: name)
+        }
         if let deploy = keys["deploy"] {
-            for key in ["sync", "sideload", "build"] {
-                guard let node = keys[key] else { continue }
-                error(node, "a rule has \"\(key)\" or \"deploy\", not both", hint: "make two rules of it")
-            }
-            if keys["watch"] == nil {
-                error(
-                    node, "\"watch\" is missing",
-                    hint: "what the manifests are built from: \"watch\": [\"**/*.nix\", \"flake.lock\"]")
-            }
-            if let node = keys["then"] {
-                error(node, "\"then\" after a \"deploy\"", hint: "a deployment rolls pods out itself")
-            }
-            return deployment(deploy, root: root).map { Rule(watch: watch, action: .deploy($0)) }
+            return deployRule(deploy, in: node, keys, watch: watch, root: root, name: name)
         }
         if let sideload = keys["sideload"] {
             if let sync = keys["sync"] {

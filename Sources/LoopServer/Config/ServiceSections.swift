@@ -21,6 +21,7 @@ extension ConfigurationReader {
         }
         checkDependencies(dependencies, among: members.map(\.key))
         checkDestinations()
+        checkImages(of: services)
         checkDevMode(services, members)
         return services
     }
@@ -31,6 +32,7 @@ extension ConfigurationReader {
         var service = Service(name: name, root: root, target: target(keys))
         service.container = label(keys["container"])
         service.dev = devMode(keys["dev"])
+        service.recreate = bool(keys["recreate"]) ?? false
         service.dependsOn = strings(keys["dependsOn"])?.map(\.text) ?? []
         for manifest in elements(keys["manifests"]) ?? [] {
             guard let path = path(manifest) else { continue }
@@ -41,7 +43,7 @@ extension ConfigurationReader {
         let isInDevMode = keys["dev"].map { $0.value.kind != .bool(false) } ?? false
         for (number, rule) in (elements(keys["rules"]) ?? []).enumerated() {
             guard let read = self.rule(rule, root: root, name: "\(name)/rules[\(number)]") else { continue }
-            if !read.needsPods, service.rules.contains(where: { !$0.needsPods }) {
+            if read.deployment != nil, service.rules.contains(where: { $0.deployment != nil }) {
                 error(
                     rule, "a second \"deploy\" in one service",
                     hint: "make a service of its own of it: what has left the manifests is known service by service")
@@ -53,7 +55,7 @@ extension ConfigurationReader {
         let hasTarget = keys["workload"] != nil || keys["selector"] != nil
         // Rules that could not be read were reported; whether they concern pods nobody knows.
         let rules = elements(keys["rules"]).map { $0.count == service.rules.count ? service.rules : [] }
-        let needsPods = rules.map { $0.isEmpty || $0.contains(where: \.needsPods) } ?? false
+        let needsPods = rules.map { $0.isEmpty || $0.contains(where: \.needsTarget) } ?? false
         if let node = keys["dev"], service.dev != nil, keys["workload"] == nil {
             error(
                 node, "\"dev\" needs a \"workload\"",

@@ -135,7 +135,12 @@ struct ServicePlan: Sendable {
                 }
                 closures.append(ClosurePlace(rule: rule, store: number(of: NixStore.folder), profile: profile))
                 return unplaced
-            case .sync, .closure, .deploy, .image: return unplaced
+            case .image(let image):
+                if case .append(let layer) = image.builder, about.build != nil {
+                    made += layer.files.map { ServicePlan.relative($0.from, to: project) }
+                }
+                return unplaced
+            case .sync, .closure, .deploy: return unplaced
             }
         }
         self.outputs = outputs
@@ -202,11 +207,23 @@ struct ServicePlan: Sendable {
     /// Whether a rule brings something to this plan's places when its build has succeeded.
     func takesOutputs(of rule: Int) -> Bool { outputs.contains { $0.rule == rule } }
 
-    /// The first sideload rule that takes a local path, to build from it.
+    /// The first rule that takes a local path to build from it.
     func builder(of local: RelativePath) -> Int? {
         guard let path = local.relative(to: root), !path.isRoot, !isOutput(local) else { return nil }
         let taken = rules.firstIndex { $0.patterns.contains { $0.glob.matches(path) } }
         return taken.flatMap { rules[$0].destination == nil ? $0 : nil }
+    }
+
+    /// Whether a rule can take something of a local subtree that no earlier rule takes.
+    func mayTake(_ rule: Int, below local: RelativePath) -> Bool {
+        guard let path = local.relative(to: root) else { return root.isInside(local) }
+        let patterns = rules[rule].patterns
+        guard patterns.contains(where: { $0.glob.matches(path) || $0.glob.canMatch(inside: path) }) else { return false }
+        // A pattern that takes files of any name at any depth is one that ends in **.
+        let files = [path.appending([1]), path.appending([1]).appending([1])]
+        return rules[..<rule].allSatisfy { earlier in
+            !files.allSatisfy { file in earlier.patterns.contains { $0.glob.matches(file) } }
+        }
     }
 
     /// Whether a rule could take something below a local folder, so that a walk has to enter it.
