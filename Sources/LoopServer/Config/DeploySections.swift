@@ -88,7 +88,9 @@ extension ConfigurationReader {
 
     private mutating func helm(_ node: Node, root: String, service: String) -> HelmRelease? {
         guard let keys = section(node, .helm) else { return nil }
-        if keys["chart"] == nil { error(node, "\"chart\" is missing", hint: "its folder: \"chart\": \"charts/\(service)\"") }
+        if keys["chart"] == nil {
+            error(node, "\"chart\" is missing", hint: "its folder: \"chart\": \"charts/\(service)\"")
+        }
         let version = string(keys["version"])
         let chart = keys["chart"].flatMap { self.chart($0, root: root, version: keys["version"]) }
         var release = HelmRelease(chart ?? "", name: service)

@@ -13,7 +13,8 @@ extension ConfigurationReader {
         }
         if let node = keys["then"] {
             error(
-                node, "\"then\" beside an \"image\"", hint: "its pods start anew with the image: what it needs is in it")
+                node, "\"then\" beside an \"image\"", hint: "its pods start anew with the image: what it needs is in it"
+            )
         }
         let service = String(name.prefix { $0 != "/" })
         guard case .object = image.value.kind else { return use(of: image, keys, by: service) }
@@ -81,7 +82,8 @@ extension ConfigurationReader {
             for key in other.keys {
                 guard let node = parts[key], let own else { continue }
                 error(
-                    node, "\"\(key)\" is for \(other.title), and \"\(own)\" \(word == nil ? "for \(family.title)" : "is the builder")",
+                    node,
+                    "\"\(key)\" is for \(other.title), and \"\(own)\" \(word == nil ? "for \(family.title)" : "is the builder")",
                     hint: hint(for: key, in: family))
             }
         }

@@ -65,7 +65,12 @@ public struct Rule: Equatable, Sendable {
     /// Whether it concerns containers, so that its service has to say which.
     var needsPods: Bool { if case .deploy = action { false } else { true } }
     /// Whether it can do its work only where its service says which pods: an image may be for others to run.
-    var needsTarget: Bool { switch action { case .deploy, .image: false default: true } }
+    var needsTarget: Bool {
+        switch action {
+        case .deploy, .image: false
+        default: true
+        }
+    }
     /// Whether it brings files onto nodes, not into containers.
     var isOnNodes: Bool { if case .sideload(let items) = action { items.contains(where: \.isOnNode) } else { false } }
 }

@@ -122,7 +122,8 @@ actor AppendBuilder: ImageBuilder {
                 try Task.checkCancellation()
             } catch let problem as LayerProblem {
                 throw LoopFailure(
-                    failure: LoopEvent.Failure("image \(name): \(problem)", nextStep: "the next change builds it again"))
+                    failure: LoopEvent.Failure("image \(name): \(problem)", nextStep: "the next change builds it again")
+                )
             }
         }
         throw LoopFailure(

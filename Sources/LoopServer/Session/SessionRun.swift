@@ -49,12 +49,15 @@ struct SessionRun: Sendable {
                 uniqueKeysWithValues: services.compactMap { service in
                     devMode(service, connection, once: once).map { (service.name, $0) }
                 })
+            let images = try SessionImages(
+                configuration, options, chosen: Set(services.map(\.name)), connection, home: imageHome(connection),
+                scratch: scratch.path, emit: emit)
             var runs: [ServiceRun] = []
             for service in services {
                 let lanes = runs.filter { service.dependsOn.contains($0.service.name) }.flatMap(\.lanes)
-                if let run = try serviceRun(service, after: lanes, devModes, connection, scratch: scratch.path) {
-                    runs.append(run)
-                }
+                let run = try serviceRun(
+                    service, after: lanes, devModes, images.plan, connection, scratch: scratch.path)
+                if let run { runs.append(run) }
             }
             let sessions = Array(devModes.values)
             let nix = NixBuilds(
@@ -62,9 +65,12 @@ struct SessionRun: Sendable {
                 roots: scratch.path,
                 prepare: { await carried($0, by: sessions) }, emit: emit)
             let builds = SessionBuilds(
-                runs.flatMap(\.lanes), configuration, nix: nix, leash: connection.leash, emit: emit)
-            let isDeployed = try await deploy(connection, sessions, scratch: scratch.path)
-            var outcome = await work(runs, builds, isIdle: runs.isEmpty && nix.isEmpty, once: once)
+                runs.flatMap(\.lanes), configuration, nix: nix, images: images, leash: connection.leash, emit: emit)
+            let areBuilt = await builds.buildImages()
+            let isDeployed = try await deploy(connection, sessions, scratch: scratch.path) && areBuilt
+            await images.attach(runs)
+            let isIdle = runs.isEmpty && nix.isEmpty && images.isEmpty
+            var outcome = await work(runs, builds, isIdle: isIdle, once: once)
             if once, outcome == .done, !isDeployed { outcome = .failed }
             await withTaskGroup { group in
                 for run in runs {
