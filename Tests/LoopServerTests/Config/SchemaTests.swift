@@ -69,7 +69,7 @@ struct SchemaTests {
     private static let mistakes = [
         ConfigurationProblemTests.documents, ConfigurationProblemTests.services, ConfigurationProblemTests.rules,
         BuildConfigurationTests.mistakes, DevConfigurationTests.mistakes, NixConfigurationTests.mistakes,
-        NodeConfigurationTests.mistakes,
+        NodeConfigurationTests.mistakes, ImageConfigurationTests.mistakes, DeployConfigurationTests.mistakes,
     ].flatMap(\.self)
 
     @Test("the schema refuses what the reader refuses", arguments: mistakes)
