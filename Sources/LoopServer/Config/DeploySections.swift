@@ -15,8 +15,7 @@ extension ConfigurationReader {
             error(node, "\"then\" after a \"deploy\"", hint: "a deployment rolls pods out itself")
         }
         let deployment = deployment(deploy, root: root, service: String(name.prefix { $0 != "/" }))
-        let isNix = deploy.value.memberKeys.allSatisfy { !["manifests", "kustomize", "helm"].contains($0) }
-        if keys["watch"] == nil, isNix {
+        if keys["watch"] == nil, deploy.value.memberKeys.contains("nix") {
             error(
                 rule, "\"watch\" is missing",
                 hint: "what the manifests are built from: \"watch\": [\"**/*.nix\", \"flake.lock\"]")
