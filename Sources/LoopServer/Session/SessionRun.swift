@@ -294,8 +294,8 @@ struct SessionRun: Sendable {
         }
         return ServiceRun(
             service, target: target, containers: containers, nodes: nodes, dev: dev, client: connection.client,
-            namespace: configuration.namespace, session: name, takeOver: options.takeOver,
-            emit: emit)
+            namespace: configuration.namespace, registry: configuration.registry, session: name,
+            takeOver: options.takeOver, emit: emit)
     }
 
     private func nodeRun(
