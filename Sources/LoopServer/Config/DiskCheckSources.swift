@@ -55,7 +55,10 @@ extension Configuration {
         {
             return "it is relative to the service's root: \"\(context)/\(below)\"?"
         }
-        let folder = isGiven ? String(build.dockerfile.prefix(upTo: build.dockerfile.lastIndex(of: "/") ?? build.dockerfile.startIndex)) : build.context
+        let folder =
+            isGiven
+            ? String(build.dockerfile.prefix(upTo: build.dockerfile.lastIndex(of: "/") ?? build.dockerfile.startIndex))
+            : build.context
         let found = ["Dockerfile", "Containerfile", "dockerfile"].first {
             let path = ProjectPath.join(folder, $0)
             return path != build.dockerfile && access(path, R_OK) == 0
@@ -72,7 +75,8 @@ extension Configuration {
                 let reason = errno == ENOENT ? "there is no" : "cannot read"
                 let isAlone = places["\(path).manifests"] != nil
                 return problem(
-                    .error, isAlone ? "\(path).manifests" : "\(path).manifests[\(index)]", "\(reason) \(shown(manifest))")
+                    .error, isAlone ? "\(path).manifests" : "\(path).manifests[\(index)]",
+                    "\(reason) \(shown(manifest))")
             }
         case .kustomize(let folder):
             guard isFolder(folder) else {

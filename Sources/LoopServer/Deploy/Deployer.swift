@@ -129,14 +129,29 @@ actor Deployer {
     }
 
     private func follow(_ workloads: [ObjectReference], since started: UInt64) async {
-        let failures = await Rollout.wait(for: workloads, connection.client)
+        let endings = await withTaskGroup(of: RolloutWatch.Ending.self) { group in
+            for workload in workloads { group.addTask { await self.follow(workload) } }
+            var endings: [RolloutWatch.Ending] = []
+            for await ending in group { endings.append(ending) }
+            return endings
+        }
         guard !Task.isCancelled else { return }
-        for failure in failures { emit(.failed(failure)) }
-        isRolledOut = failures.isEmpty
+        let ready = endings.compactMap { if case .ready(let at) = $0 { at } else { nil } }
+        isRolledOut = ready.count == endings.count
         guard isRolledOut else { return }
         emit(
             .rolledOut(
-                workloads: workloads.map(\.description), milliseconds: Double(monotonicNow() - started) / 1e6))
+                workloads: workloads.map(\.description),
+                milliseconds: Double(max(started, ready.max() ?? started) - started) / 1e6))
+    }
+
+    private nonisolated func follow(_ workload: ObjectReference) async -> RolloutWatch.Ending {
+        guard let kind = workload.workload, let namespace = workload.namespace else {
+            return .ready(at: monotonicNow())
+        }
+        return await RolloutWatch.run(
+            .workload(kind, name: workload.name), client: connection.client, namespace: namespace
+        ) { [emit] in emit(.failed($0)) }
     }
 
     /// Returns when everything that was applied runs, or has been reported not to.

@@ -44,13 +44,19 @@ import Watcher
             helm("\"chart\": \"a\", \"set\": {\"a\": {\"b\": []}}"),
             ".helm.set.a.b: a string, a number, true or false should be here, not an array (other values belong into a file"
         ),
-        (helm("\"chart\": \"a\", \"set\": {\"a\": null}"), ".helm.set.a: a string, a number, true or false should be here"),
+        (
+            helm("\"chart\": \"a\", \"set\": {\"a\": null}"),
+            ".helm.set.a: a string, a number, true or false should be here"
+        ),
         (helm("\"chart\": \"a\", \"set\": [\"a=b\"]"), ".helm.set: an object should be here, not an array"),
         (
             ConfigurationProblemTests.rule("\"deploy\": {\"manifests\": \"a\"}, \"then\": []"),
             ".then: \"then\" after a \"deploy\""
         ),
-        (ConfigurationProblemTests.service("\"workload\": \"ds/a\", \"recreate\": 1"), ".recreate: true or false should be here"),
+        (
+            ConfigurationProblemTests.service("\"workload\": \"ds/a\", \"recreate\": 1"),
+            ".recreate: true or false should be here"
+        ),
     ]
 
     @Test("each mistake is named where it stands", arguments: mistakes)

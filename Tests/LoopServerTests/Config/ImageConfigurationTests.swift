@@ -64,7 +64,10 @@ import Watcher
     ]
 
     private static let builders: [(String, String)] = [
-        (rule("\"watch\": [\"a\"], \"image\": 1"), ".image: an object should be here, not a number ({} builds the Dockerfile"),
+        (
+            rule("\"watch\": [\"a\"], \"image\": 1"),
+            ".image: an object should be here, not a number ({} builds the Dockerfile"
+        ),
         (image("\"nmae\": \"a\""), ".image.nmae: unknown key \"nmae\" (did you mean \"name\"?)"),
         (image("\"builder\": \"dokcer\""), ".builder: unknown value \"dokcer\" (did you mean \"docker\"?)"),
         (
@@ -79,14 +82,23 @@ import Watcher
             image("\"run\": [\"make\"], \"args\": {}"),
             ".image.args: \"args\" is for docker, podman or buildah, and \"run\" for a command"
         ),
-        (append("\"to\": \"/a\", \"env\": {}"), ".image.env: \"env\" is for a command, and \"base\" for append (\"config\" says how"),
+        (
+            append("\"to\": \"/a\", \"env\": {}"),
+            ".image.env: \"env\" is for a command, and \"base\" for append (\"config\" says how"
+        ),
         (image("\"builder\": \"nix\""), ".image: \"nix\" is missing (what makes the archive: \"nix\": \".#image\")"),
         (image("\"builder\": \"command\""), ".image: \"run\" is missing"),
         (image("\"run\": \"make\""), ".image.run: an array should be here, not a string"),
         (image("\"run\": [\"make\"], \"dir\": \"/x\""), ".image.dir: \"/x\" is not relative"),
         (image("\"nix\": \".\""), ".image.nix: \".\" names no attribute"),
-        (rule("\"image\": {\"nix\": \".#a\"}"), "rules[0]: \"watch\" is missing (what it is built from: \"watch\": [\"**/*.nix\""),
-        (rule("\"image\": {\"run\": [\"make\"]}"), "rules[0]: \"watch\" is missing (what it is built from: \"watch\": [\"src/**\"])"),
+        (
+            rule("\"image\": {\"nix\": \".#a\"}"),
+            "rules[0]: \"watch\" is missing (what it is built from: \"watch\": [\"**/*.nix\""
+        ),
+        (
+            rule("\"image\": {\"run\": [\"make\"]}"),
+            "rules[0]: \"watch\" is missing (what it is built from: \"watch\": [\"src/**\"])"
+        ),
         (
             rule("\"watch\": [\"a\"], \"image\": {}, \"sync\": {\"to\": \"/a\"}"),
             ".sync: a rule has \"sync\" or \"image\", not both (make two rules of it)"
@@ -108,13 +120,25 @@ import Watcher
     private static let engines: [(String, String)] = [
         (image("\"context\": \"../x\""), ".image.context: \"../x\" leads out with .."),
         (image("\"dockerfile\": \"/Dockerfile\""), ".image.dockerfile: \"/Dockerfile\" is not relative"),
-        (image("\"platform\": \"arm64\""), ".image.platform: \"arm64\" is no platform (a system and an architecture: \"linux/arm64\")"),
-        (image("\"platform\": \"linux/arm64,linux/amd64\""), ".image.platform: \"linux/arm64,linux/amd64\" is no platform"),
+        (
+            image("\"platform\": \"arm64\""),
+            ".image.platform: \"arm64\" is no platform (a system and an architecture: \"linux/arm64\")"
+        ),
+        (
+            image("\"platform\": \"linux/arm64,linux/amd64\""),
+            ".image.platform: \"linux/arm64,linux/amd64\" is no platform"
+        ),
         (image("\"args\": {\"A\": 1}"), ".image.args.A: a string should be here, not a number"),
         (image("\"target\": \"\""), ".image.target: an empty string"),
         (image("\"secrets\": {\"a\": {}}"), ".image.secrets.a: neither \"file\" nor \"env\""),
-        (image("\"secrets\": {\"a\": {\"env\": \"A\", \"file\": \"b\"}}"), ".secrets.a.env: a \"file\" or an \"env\", not both"),
-        (image("\"secrets\": {\"a\": \"hunter2\"}"), ".secrets.a: an object should be here, not a string ({\"file\": PATH} or"),
+        (
+            image("\"secrets\": {\"a\": {\"env\": \"A\", \"file\": \"b\"}}"),
+            ".secrets.a.env: a \"file\" or an \"env\", not both"
+        ),
+        (
+            image("\"secrets\": {\"a\": \"hunter2\"}"),
+            ".secrets.a: an object should be here, not a string ({\"file\": PATH} or"
+        ),
         (image("\"secrets\": {\"a,b\": {\"env\": \"A\"}}"), "\"a,b\" is no secret's id"),
         (image("\"contexts\": {\"a\": \"\"}"), ".image.contexts.a: an empty string"),
     ]
@@ -126,15 +150,30 @@ import Watcher
         (append("\"files\": []"), ".image.files: no file is named"),
         (append("\"files\": {\"from\": \"a\"}"), ".image.files: \"to\" is missing"),
         (append("\"files\": [{\"to\": \"/a\"}]"), ".image.files[0]: \"from\" is missing"),
-        (append("\"files\": {\"from\": \"a\", \"to\": \"/b\", \"on\": \"node\"}"), ".image.files.on: unknown key \"on\""),
-        (append("\"files\": {\"from\": \"a\", \"to\": \"/b\"}, \"from\": \"a\""), ".image.from: \"from\" without \"to\""),
+        (
+            append("\"files\": {\"from\": \"a\", \"to\": \"/b\", \"on\": \"node\"}"),
+            ".image.files.on: unknown key \"on\""
+        ),
+        (
+            append("\"files\": {\"from\": \"a\", \"to\": \"/b\"}, \"from\": \"a\""),
+            ".image.from: \"from\" without \"to\""
+        ),
         (append("\"to\": \"/a\", \"config\": {\"user\": 0}"), ".config.user: a string should be here, not a number"),
         (append("\"to\": \"/a\", \"config\": {\"cmd\": \"x\"}"), ".config.cmd: an array should be here, not a string"),
         (append("\"to\": \"/a\", \"config\": {\"workingDir\": \"a\"}"), ".config.workingDir: \"a\" is not absolute"),
-        (append("\"to\": \"/a\", \"config\": {\"entryPoint\": []}"), "unknown key \"entryPoint\" (did you mean \"entrypoint\"?)"),
-        (image("\"base\": \"Alpine:3\", \"to\": \"/a\""), ".image.base: \"Alpine:3\" has upper-case letters, which registries refuse (\"alpine:3\"?)"),
+        (
+            append("\"to\": \"/a\", \"config\": {\"entryPoint\": []}"),
+            "unknown key \"entryPoint\" (did you mean \"entrypoint\"?)"
+        ),
+        (
+            image("\"base\": \"Alpine:3\", \"to\": \"/a\""),
+            ".image.base: \"Alpine:3\" has upper-case letters, which registries refuse (\"alpine:3\"?)"
+        ),
         (image("\"base\": \"a@sha256:xyz\", \"to\": \"/a\""), ".image.base: \"a@sha256:xyz\" is no image's name"),
-        (rule("\"image\": {\"base\": \"a\", \"to\": \"/a\"}"), "\"watch\" is missing (the files of the layer: \"watch\": [\"app/**\"])"),
+        (
+            rule("\"image\": {\"base\": \"a\", \"to\": \"/a\"}"),
+            "\"watch\" is missing (the files of the layer: \"watch\": [\"app/**\"])"
+        ),
         (
             rule("\"build\": [\"make\"], \"image\": {\"base\": \"a\", \"files\": {\"from\": \"a\", \"to\": \"/a\"}}"),
             "\"watch\" is missing (what \"files\" are made from: \"watch\": [\"src/**\"], here or at the build)"
@@ -158,7 +197,10 @@ import Watcher
             services(["a": "{\"image\": {}}", "b": "{\"image\": \"nothing\"}"]),
             "no service builds an image \"nothing\" (built here: a)"
         ),
-        (services(["a": "{\"image\": {}}, {\"image\": \"a\"}"]), ".a.rules[1].image: the service builds image \"a\" itself"),
+        (
+            services(["a": "{\"image\": {}}, {\"image\": \"a\"}"]),
+            ".a.rules[1].image: the service builds image \"a\" itself"
+        ),
         (
             services(["a": "{\"image\": {}}", "b": "{\"image\": \"a\", \"watch\": [\"x\"]}"]),
             ".b.rules[0].watch: \"watch\" beside the name of an image (it belongs where the image is built)"
@@ -236,7 +278,8 @@ import Watcher
         let services = try read(text).services
         let web = services[0].rules[0]
         #expect(web.watch == (try globs("**")))
-        #expect(web.image == Image("web", .engine(EngineBuild(nil, context: "/p/web", dockerfile: "/p/web/Dockerfile"))))
+        #expect(
+            web.image == Image("web", .engine(EngineBuild(nil, context: "/p/web", dockerfile: "/p/web/Dockerfile"))))
         var build = EngineBuild(.buildah, context: "/p/api/image", dockerfile: "/p/api/image/Dockerfile.dev")
         build.target = "dev"
         build.platform = "linux/arm64/v8"
@@ -245,7 +288,8 @@ import Watcher
             "lib": "/p/api/../lib", "abs": "/abs", "base": "docker-image://alpine:3", "stage": "target:x",
         ]
         build.secrets = ["npm": .file("/p/api/../.npmrc"), "token": .environment("TOKEN")]
-        #expect(services[1].rules[0].image == Image("ghcr.io/acme/api", .engine(build), container: "main", alias: "dev"))
+        #expect(
+            services[1].rules[0].image == Image("ghcr.io/acme/api", .engine(build), container: "main", alias: "dev"))
         #expect(services[1].recreate && !services[0].recreate)
         #expect(services[2].rules[0].watch == (try globs("sub/**", "Docker\\[file\\]")))
     }
@@ -272,7 +316,8 @@ import Watcher
         #expect(
             services[1].rules[0].image
                 == Image(
-                    "ko", .command(ImageCommand(["ko", "build", "${image}"], directory: "/p/cmd", environment: ["A": "b"]))))
+                    "ko",
+                    .command(ImageCommand(["ko", "build", "${image}"], directory: "/p/cmd", environment: ["A": "b"]))))
         var first = AppendedLayer()
         first.base = "app-base"
         first.files = [Sideload(from: "/p/out/app", to: "/usr/bin/app")]

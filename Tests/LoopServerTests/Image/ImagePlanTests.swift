@@ -33,7 +33,9 @@ import Watcher
         return ImagePlan(configuration.services, chosen: chosen, project: configuration.directory)
     }
 
-    private func names(_ plan: ImagePlan, _ numbers: Set<Int>) -> [String] { numbers.map { plan.entries[$0].name }.sorted() }
+    private func names(_ plan: ImagePlan, _ numbers: Set<Int>) -> [String] {
+        numbers.map { plan.entries[$0].name }.sorted()
+    }
 
     @Test("each image has its owner, its rules, its builds and those who run it")
     func entries() throws {
@@ -94,7 +96,8 @@ import Watcher
         let builds = BuildPlan(configuration.builds, plans: lanes, images: plan, project: "/p")
         #expect(builds.builds.map(\.name) == ["all", "other", "api/rules[3]"])
         func asked(_ paths: String...) -> [String] {
-            builds.builds(for: ChangeSet(paths: Set(paths.map { RelativePath($0) }))).map { builds.builds[$0].name }.sorted()
+            builds.builds(for: ChangeSet(paths: Set(paths.map { RelativePath($0) }))).map { builds.builds[$0].name }
+                .sorted()
         }
         #expect(asked("src/a.c") == ["all"])
         #expect(asked("tool/a.c") == ["api/rules[3]"])
