@@ -21,7 +21,9 @@ extension ConfigurationReader {
                 hint: "what the manifests are built from: \"watch\": [\"**/*.nix\", \"flake.lock\"]")
         }
         guard let deployment else { return nil }
-        return Rule(watch: keys["watch"] == nil ? deployment.inputs(below: root) : watch, action: .deploy(deployment))
+        var result = Rule(watch: watch, action: .deploy(deployment))
+        if keys["watch"] == nil { result.watchByDefault(deployment.inputs(below: root)) }
+        return result
     }
 
     private mutating func deployment(_ node: Node, root: String, service: String) -> Deployment? {

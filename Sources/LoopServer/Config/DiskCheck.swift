@@ -48,11 +48,10 @@ extension Configuration {
         var patterns: [Pattern] = []
         for service in services {
             let root = RelativePath(shown(service.root))
-            for (rule, globs) in service.rules.map(\.watch).enumerated() {
-                for (index, glob) in globs.enumerated() {
+            // Patterns that nobody wrote stand for files that are looked for by themselves.
+            for (rule, read) in service.rules.enumerated() where !read.isWatchingByDefault {
+                for (index, glob) in read.watch.enumerated() {
                     let path = "$.services.\(service.name).rules[\(rule)].watch[\(index)]"
-                    // A pattern that nobody wrote stands for files that are looked for by themselves.
-                    guard places[path] != nil else { continue }
                     patterns.append(Pattern(path: path, glob: glob, root: root))
                 }
             }

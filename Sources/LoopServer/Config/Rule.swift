@@ -11,6 +11,9 @@ public struct Rule: Equatable, Sendable {
     /// What runs after each batch of this rule, in order.
     public var then: [Step] = []
 
+    /// Whether `watch` stands for what the action reads, because the file has none.
+    private(set) var isWatchingByDefault = false
+
     /// What happens to a change.
     public enum Action: Equatable, Sendable {
         /// The changed files themselves go into the containers.
@@ -46,6 +49,12 @@ public struct Rule: Equatable, Sendable {
         self.build = build
         self.action = action
         self.then = then
+    }
+
+    /// Watches what the action reads.
+    mutating func watchByDefault(_ patterns: [Glob]) {
+        watch = patterns
+        isWatchingByDefault = true
     }
 
     /// Where matching files go; `nil` for a rule that does not sync.

@@ -342,6 +342,23 @@ import Watcher
         #expect(services[3].rules[0].watch.isEmpty)
     }
 
+    @Test("an image that watches its context takes the files of later rules, which is said")
+    func order() {
+        let sync = "{\"watch\": [\"app/**\"], \"sync\": {\"to\": \"/app\"}}"
+        let problems = ConfigurationProblemTests.problems(Self.services(["a": "{\"image\": {}}, \(sync)"]))
+        #expect(problems.count == 1)
+        #expect(
+            problems.first?.contains(
+                "$.services.a.rules[1].watch: warning: the image \"a\" before it takes \"app/**\" (the first rule that")
+                == true)
+        for rules in [
+            "\(sync), {\"image\": {}}", "{\"image\": {\"context\": \"image\"}}, \(sync)",
+            "{\"watch\": [\"Dockerfile\"], \"image\": {}}, \(sync)",
+        ] {
+            #expect(ConfigurationProblemTests.problems(Self.services(["a": rules])) == [])
+        }
+    }
+
     @Test("an image may be for a deployment, a manifest or another service to run")
     func consumers() throws {
         let image = "{\"image\": {}}"
