@@ -1,0 +1,39 @@
+internal import OCI
+
+extension RegistryNames {
+    /// An image's repository as this machine names it: `localhost:5000/acme/web` for `ghcr.io/acme/web`.
+    func pushRepository(of name: String) -> String { RegistryNames.join(push, path(of: name)) }
+
+    /// The same as the nodes name it.
+    func pullRepository(of name: String) -> String { RegistryNames.join(pull, path(of: name)) }
+
+    /// An image's name without the registry that manifests have in it.
+    private func path(of name: String) -> String {
+        for registry in [push, pull] where !registry.isEmpty && name.hasPrefix(registry + "/") {
+            return String(name.dropFirst(registry.count + 1))
+        }
+        return ImageName(name).repository
+    }
+
+    private static func join(_ registry: String, _ path: String) -> String {
+        registry.isEmpty ? path : "\(registry)/\(path)"
+    }
+}
+
+extension ImageName {
+    /// A name with everything that programs add to it: `docker.io/library/web` for `web`.
+    ///
+    /// Podman and buildah call an image `localhost/web` that is tagged `web`, and no node would look for that.
+    static func full(_ name: String) -> String {
+        let parsed = ImageName(name)
+        if !parsed.registry.isEmpty { return name }
+        return parsed.repository.contains("/") ? "docker.io/\(name)" : "docker.io/library/\(name)"
+    }
+
+    /// Whether a registry, by host and port, is on this machine, where plain HTTP is the custom.
+    static func isLoopback(_ registry: String) -> Bool {
+        let host =
+            registry.hasPrefix("[") ? String(registry.dropFirst().prefix { $0 != "]" }) : String(registry.prefix { $0 != ":" })
+        return host == "localhost" || host.hasSuffix(".localhost") || host.hasPrefix("127.") || host == "::1"
+    }
+}
