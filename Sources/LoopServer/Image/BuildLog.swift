@@ -90,7 +90,8 @@ struct BuildLog: Equatable, Sendable {
     }
 
     private func isComplaint(_ line: String) -> Bool {
-        line.hasPrefix("Error: ") || line.hasPrefix("Error response from daemon: ") || line.hasPrefix(": building at STEP")
+        line.hasPrefix("Error: ") || line.hasPrefix("Error response from daemon: ")
+            || line.hasPrefix(": building at STEP")
             || line.hasPrefix("* ") || (line.hasPrefix("The command '") && line.contains("returned a non-zero code"))
             || line.hasPrefix("COPY failed: ") || line.hasPrefix("ADD failed: ") || line.hasPrefix("ERROR: ")
     }

@@ -37,7 +37,8 @@ struct CommandBuilder: ImageBuilder {
         switch home {
         case .registry(let names):
             let repository = names.pushRepository(of: image.name)
-            return try await withTemporary("\(repository):\(tag)", remove: { [access] in try? await access.untag($0) }) {
+            return try await withTemporary("\(repository):\(tag)", remove: { [access] in try? await access.untag($0) })
+            {
                 try await run($0, output)
                 return try await take($0, names)
             }
@@ -100,7 +101,8 @@ struct CommandBuilder: ImageBuilder {
         guard !status.isSuccess else { return }
         if status == .exited(127), tail.contains(where: { $0.hasPrefix("leash: ") }) {
             throw refusal(
-                "there is no program \(recipe.command.first ?? "")", nextStep: "install it, or name it as it is called here")
+                "there is no program \(recipe.command.first ?? "")",
+                nextStep: "install it, or name it as it is called here")
         }
         throw LoopFailure(
             failure: LoopEvent.Failure(
@@ -128,7 +130,9 @@ struct CommandBuilder: ImageBuilder {
     private func nothing(_ where: String) -> LoopFailure {
         refusal(
             "\(shownCommand) has ended well, but \(`where`)",
-            nextStep: "it has to push (or build) the image under the name that is in LOOPD_IMAGE, and ${image} in its arguments")
+            nextStep:
+                "it has to push (or build) the image under the name that is in LOOPD_IMAGE, and ${image} in its arguments"
+        )
     }
 
     private func refusal(_ cause: String, nextStep: String? = nil) -> LoopFailure {

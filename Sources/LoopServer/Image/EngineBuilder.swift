@@ -36,7 +36,8 @@ struct EngineBuilder: ImageBuilder {
         let inputs = try await offPool { [self] in try readInputs() }
         await survey?.look(at: recipe.context, dockerfile: recipe.dockerfile)
         let id = try await build(inputs, output)
-        return try await EngineDelivery(image: image, engine: engine, access: access, leash: leash).deliver(id, to: home)
+        return try await EngineDelivery(image: image, engine: engine, access: access, leash: leash).deliver(
+            id, to: home)
     }
 
     // MARK: Before the build

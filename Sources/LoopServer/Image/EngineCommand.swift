@@ -71,7 +71,8 @@ struct EngineCommand: Equatable, Sendable {
             "NO_PROXY", "ALL_PROXY", "FTP_PROXY", "STORAGE_DRIVER", "STORAGE_OPTS", "NO_COLOR",
         ]
         let prefixes = [
-            "DOCKER_", "BUILDKIT_", "BUILDX_", "BUILDAH_", "PODMAN_", "CONTAINER_", "CONTAINERS_", "COMPOSE_", "XDG_", "LD_",
+            "DOCKER_", "BUILDKIT_", "BUILDX_", "BUILDAH_", "PODMAN_", "CONTAINER_", "CONTAINERS_", "COMPOSE_", "XDG_",
+            "LD_",
             "LC_", "GO", "SSL_", "SSH_", "OTEL_", "DBUS_", "REGISTRY_", "_CONTAINERS_",
         ]
         let upper = name.uppercased()

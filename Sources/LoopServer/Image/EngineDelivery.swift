@@ -82,7 +82,9 @@ struct EngineDelivery: Sendable {
         return LoopFailure(
             failure: LoopEvent.Failure(
                 "image \(image.name): \(engine.title) has pushed \(reference), but the registry at \(host) does not have it",
-                nextStep: "the engine reaches another \(host) than this machine: name the registry in loop.json as both reach it"))
+                nextStep:
+                    "the engine reaches another \(host) than this machine: name the registry in loop.json as both reach it"
+            ))
     }
 
     // MARK: Engine
@@ -128,7 +130,8 @@ struct EngineDelivery: Sendable {
         let environment = command.environment(on: ProcessEnvironment.inherited)
         let leash = leash
         let timeout = LoopEvent.Failure(
-            "image \(image.name): \(engine.title) does not come to an end within \(limit.components.seconds) s: \(what)")
+            "image \(image.name): \(engine.title) does not come to an end within \(limit.components.seconds) s: \(what)"
+        )
         return try await within(limit, otherwise: timeout) {
             try await Leashed.run(words, environment: environment, leash: leash)
         }

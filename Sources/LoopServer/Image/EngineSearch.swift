@@ -65,7 +65,9 @@ struct EngineSearch {
         case .docker, nil:
             if pinned == .docker, !hasProgram("docker") { throw missing(.docker) }
             if let host = value("DOCKER_HOST") { return try named(host, isPinned: pinned == .docker) }
-            if var engine = docker(&looked) ?? podmanSocket(&looked, program: pinned) ?? (pinned == nil ? daemonless(&looked) : nil) {
+            if var engine = docker(&looked) ?? podmanSocket(&looked, program: pinned)
+                ?? (pinned == nil ? daemonless(&looked) : nil)
+            {
                 engine.passedOver = looked.passedOver
                 return engine
             }
@@ -88,7 +90,8 @@ struct EngineSearch {
                 throw failure(
                     "DOCKER_HOST is \(host), and nothing listens there",
                     nextStep: path.contains("/machine/")
-                        ? "podman machine start" : "start the engine, or unset DOCKER_HOST so that loopd looks for another")
+                        ? "podman machine start"
+                        : "start the engine, or unset DOCKER_HOST so that loopd looks for another")
             }
         }
         if hasProgram("docker") { return ContainerEngine(.docker, address: host, environment: dockerVariables(host)) }
@@ -114,7 +117,9 @@ struct EngineSearch {
             return nil
         }
         if let context {
-            guard let host = endpoint(of: context) else { return ContainerEngine(.docker, address: "context \(context)") }
+            guard let host = endpoint(of: context) else {
+                return ContainerEngine(.docker, address: "context \(context)")
+            }
             let file = host.hasPrefix("unix://") ? String(host.dropFirst("unix://".count)) : nil
             if file.map({ looked.at($0, is: socket($0)) }) ?? true { return ContainerEngine(.docker, address: host) }
         }
@@ -220,7 +225,9 @@ struct EngineSearch {
     private func missing(_ program: EngineBuild.Program) -> LoopFailure {
         failure(
             "there is no \(program.rawValue) in PATH, and loop.json wants it to build images",
-            nextStep: "install it (`apt-get install \(program == .docker ? "docker.io" : program.rawValue)`), or leave out \"builder\"")
+            nextStep:
+                "install it (`apt-get install \(program == .docker ? "docker.io" : program.rawValue)`), or leave out \"builder\""
+        )
     }
 
     private func nothing(_ looked: Looked, _ pinned: EngineBuild.Program?) -> LoopFailure {

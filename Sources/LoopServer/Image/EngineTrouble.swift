@@ -13,7 +13,8 @@ struct EngineTrouble: Equatable, Sendable {
                 return
             }
             let isDown =
-                text.contains("cannot connect to the docker daemon") || text.contains("failed to connect to the docker api")
+                text.contains("cannot connect to the docker daemon")
+                || text.contains("failed to connect to the docker api")
                 || text.contains("error during connect:") || text.contains("cannot connect to podman")
                 || text.contains("unable to connect to podman")
             if isDown {
@@ -37,9 +38,12 @@ struct EngineTrouble: Equatable, Sendable {
     /// How room is made.
     static func spaceHint(_ program: EngineBuild.Program) -> String {
         switch program {
-        case .docker: "make room: `docker system df` shows what is there, `docker system prune` removes what nothing uses"
-        case .podman: "make room: `podman system df` shows what is there, `podman system prune` removes what nothing uses"
-        case .buildah: "make room: `buildah images` shows what is there, `buildah rmi --prune` removes what nothing uses"
+        case .docker:
+            "make room: `docker system df` shows what is there, `docker system prune` removes what nothing uses"
+        case .podman:
+            "make room: `podman system df` shows what is there, `podman system prune` removes what nothing uses"
+        case .buildah:
+            "make room: `buildah images` shows what is there, `buildah rmi --prune` removes what nothing uses"
         }
     }
 }

@@ -73,7 +73,9 @@ struct NixImageBuilder: ImageBuilder {
     }
 
     /// Runs a program that prints an archive.
-    private func stream(_ program: String, into file: String, _ output: @escaping @Sendable (String) -> Void) async throws {
+    private func stream(_ program: String, into file: String, _ output: @escaping @Sendable (String) -> Void)
+        async throws
+    {
         let descriptor = try await offPool {
             let raw = open(file, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
             guard raw >= 0 else { throw SystemError.last("make \(file)") }
@@ -156,7 +158,9 @@ enum NixImage: Equatable, Sendable {
             self = .stream(program)
         } else if status.st_mode & S_IFMT == S_IFREG {
             let start = NixImage.start(of: path)
-            if status.st_mode & 0o111 != 0, start.starts(with: Array("#!".utf8)) || start.starts(with: [0x7F, 0x45, 0x4C, 0x46]) {
+            if status.st_mode & 0o111 != 0,
+                start.starts(with: Array("#!".utf8)) || start.starts(with: [0x7F, 0x45, 0x4C, 0x46])
+            {
                 self = .stream(path)
             } else if start.starts(with: [0x1F, 0x8B]) || start.starts(with: [0x28, 0xB5, 0x2F, 0xFD])
                 || start.count >= 262 && start[257..<262].elementsEqual("ustar".utf8)

@@ -30,7 +30,8 @@ struct PushFailure {
         }
         let nextStep: String? =
             switch trouble {
-            case .notListening, .noAnswer, .brokenOff: "start the registry, or name another one: \"registry\" in loop.json"
+            case .notListening, .noAnswer, .brokenOff:
+                "start the registry, or name another one: \"registry\" in loop.json"
             case .unknownHost: "is \"registry\" in loop.json right?"
             case .readOnly: "let it take images, or name another one: \"registry\" in loop.json"
             default: trouble.nextStep(engine.program, host)
@@ -42,7 +43,8 @@ struct PushFailure {
     /// The lines about the failure itself, at the end of what was printed.
     private func complaint(_ printed: [String]) -> [String] {
         let lines = printed.map(ProgramText.plain).filter { line in
-            !line.isEmpty && !line.hasPrefix("time=\"") && !line.hasPrefix("Copying ") && !line.hasPrefix("Getting image ")
+            !line.isEmpty && !line.hasPrefix("time=\"") && !line.hasPrefix("Copying ")
+                && !line.hasPrefix("Getting image ")
                 && !line.hasPrefix("The push refers to ")
                 && line.wholeMatch(of: /[0-9a-f]{12}: .*/) == nil
         }

@@ -16,7 +16,8 @@ enum RegistryTrouble: Equatable, Sendable {
 
     /// What words mean, the more telling ones first.
     private static let words: [(String, RegistryTrouble)] = [
-        ("docker-credential-", .credentialHelper), ("server gave http response to https client", .plainHTTP), ("x509:", .certificate),
+        ("docker-credential-", .credentialHelper), ("server gave http response to https client", .plainHTTP),
+        ("x509:", .certificate),
         ("certificate signed by unknown", .certificate), ("no such host", .unknownHost),
         ("name or service not known", .unknownHost), ("temporary failure in name resolution", .unknownHost),
         ("server misbehaving", .unknownHost), ("connection refused", .notListening),
@@ -31,7 +32,8 @@ enum RegistryTrouble: Equatable, Sendable {
         ("no matching manifest", .notFound), ("did not resolve to an alias", .notFound),
         ("connection reset", .brokenOff), ("broken pipe", .brokenOff), ("unexpected eof", .brokenOff),
         (": eof", .brokenOff), ("500 internal", .brokenOff), (" 502", .brokenOff), (" 503", .brokenOff),
-        (" 504", .brokenOff), ("server error", .brokenOff), ("status code 5", .brokenOff), ("statuscode: 5", .brokenOff),
+        (" 504", .brokenOff), ("server error", .brokenOff), ("status code 5", .brokenOff),
+        ("statuscode: 5", .brokenOff),
     ]
 
     /// Reads the lines of an error.

@@ -27,7 +27,9 @@ struct RecordedStateTests {
             ]),
         Example(
             state: "oom",
-            words: ["container \"oom\" was killed for using more memory than its limit of 24Mi", "raise resources.limits"]),
+            words: [
+                "container \"oom\" was killed for using more memory than its limit of 24Mi", "raise resources.limits",
+            ]),
         Example(
             state: "noconfig",
             words: ["cannot be created: there is no ConfigMap \"missing-config\"", "create it in namespace broken"]),
@@ -56,7 +58,9 @@ struct RecordedStateTests {
             ]),
         Example(
             state: "pvc",
-            words: ["there is no PersistentVolumeClaim \"missing\"", "create it in namespace broken, or correct claimName"]),
+            words: [
+                "there is no PersistentVolumeClaim \"missing\"", "create it in namespace broken, or correct claimName",
+            ]),
         Example(
             state: "initfail",
             words: ["init container \"migrate\" exited with code 1 (restarted 3 times)", "\nmigration failed\n"],

@@ -28,7 +28,8 @@ struct RefusalTableTests {
             cause: "the node does not reach localhost:5000", advice: "localhost:5000 is the node itself"),
         Pull(
             image: "registry.lan:5000/web:dev",
-            message: "Head \"https://registry.lan:5000/v2/web/manifests/dev\": http: server gave HTTP response to HTTPS "
+            message:
+                "Head \"https://registry.lan:5000/v2/web/manifests/dev\": http: server gave HTTP response to HTTPS "
                 + "client",
             cause: "the node asks registry.lan:5000 by HTTPS, and it answers in plain HTTP",
             advice: "certs.d/registry.lan:5000/hosts.toml"),
@@ -41,12 +42,14 @@ struct RefusalTableTests {
             cause: "the node does not know the name k3d-registry.localhost:5000", advice: "can nodes reach it"),
         Pull(
             image: "web:dev",
-            message: "failed to resolve reference \"docker.io/library/web:dev\": pull access denied, repository does not "
+            message:
+                "failed to resolve reference \"docker.io/library/web:dev\": pull access denied, repository does not "
                 + "exist or may require authorization: server message: insufficient_scope: authorization failed",
             registry: k3d, cause: "docker.io does not let the node in",
             advice: "a name without a registry means docker.io: use k3d-registry.localhost:5000/web:dev"),
         Pull(
-            image: "web:dev", message: "docker.io/library/web:dev: not found", cause: "docker.io has no such image or tag",
+            image: "web:dev", message: "docker.io/library/web:dev: not found",
+            cause: "docker.io has no such image or tag",
             advice: "put the registry's name before it"),
         Pull(
             image: "ghcr.io/acme/web:1",
@@ -56,7 +59,8 @@ struct RefusalTableTests {
             message: "no match for platform in manifest: not found", cause: "it has no build for the node's platform",
             advice: "build it for the node"),
         Pull(
-            message: "no matching manifest for linux/arm64/v8 in the manifest list entries", cause: "the node's platform",
+            message: "no matching manifest for linux/arm64/v8 in the manifest list entries",
+            cause: "the node's platform",
             advice: "build it for the node"),
         Pull(
             reason: "ErrImageNeverPull",
@@ -68,7 +72,8 @@ struct RefusalTableTests {
                 + "reference format: repository name must be lowercase",
             cause: "this is no image name", advice: "write it in lower case"),
         Pull(
-            image: "ghcr.io/acme/web:1", message: "tls: failed to verify certificate: x509: certificate signed by unknown "
+            image: "ghcr.io/acme/web:1",
+            message: "tls: failed to verify certificate: x509: certificate signed by unknown "
                 + "authority", cause: "the node does not trust the certificate of ghcr.io", advice: "certificate"),
         Pull(
             image: "redis:7", message: "toomanyrequests: You have reached your pull rate limit.",
@@ -78,7 +83,8 @@ struct RefusalTableTests {
             advice: "free it"),
         Pull(
             reason: "ImagePullBackOff",
-            message: "Back-off pulling image \"localhost:5000/web:dev\": ErrImagePull: rpc error: code = NotFound desc = "
+            message:
+                "Back-off pulling image \"localhost:5000/web:dev\": ErrImagePull: rpc error: code = NotFound desc = "
                 + "failed to pull and unpack image: failed to resolve image: localhost:5000/web:dev: not found",
             cause: "localhost:5000 has no such image or tag", advice: "was it pushed"),
     ]
@@ -96,7 +102,8 @@ struct RefusalTableTests {
         "a container that cannot start: the command, and what is missing",
         arguments: [
             (
-                "exec: \"server\": executable file not found in $PATH", "there is no program \"server\" in the image's PATH",
+                "exec: \"server\": executable file not found in $PATH",
+                "there is no program \"server\" in the image's PATH",
                 "copy the program into the image"
             ),
             ("exec: \"npm start\": executable file not found in $PATH", "\"npm start\"", "no line for a shell"),
@@ -107,11 +114,15 @@ struct RefusalTableTests {
                 "correct the command"
             ),
             ("exec /srv/web: no such file or directory", "\"/srv/web\" is there, but not what runs it", "musl"),
-            ("exec /srv/web: exec format error", "no program for the node's architecture", "build the image for the node"),
+            (
+                "exec /srv/web: exec format error", "no program for the node's architecture",
+                "build the image for the node"
+            ),
             ("exec: \"/srv/web\": permission denied", "\"/srv/web\" may not be executed", "chmod +x"),
             ("exec: \"/srv\": is a directory", "\"/srv\" is a folder", "name the program"),
             (
-                "chdir to cwd (\"/srv/app\") set in config.json failed: no such file or directory", "its working folder",
+                "chdir to cwd (\"/srv/app\") set in config.json failed: no such file or directory",
+                "its working folder",
                 "workingDir"
             ),
             ("unable to find user app: no matching entries in passwd file", "does not know its user", "as a number"),
@@ -124,7 +135,8 @@ struct RefusalTableTests {
         ])
     func start(words: String, cause: String, advice: String) {
         let failure = StartFailure(
-            message: "failed to create containerd task: failed to create shim task: OCI runtime create failed: runc create "
+            message:
+                "failed to create containerd task: failed to create shim task: OCI runtime create failed: runc create "
                 + "failed: unable to start container process: \(words)")
         let explained = failure.explain()
         #expect(failure.words == words)
@@ -161,7 +173,8 @@ struct RefusalTableTests {
                 "0/3 nodes are available: 1 Insufficient cpu, 2 Insufficient memory", ["cpu", "memory"], "lower its"
             ),
             (
-                "0/1 nodes are available: 1 Insufficient nvidia.com/gpu.", "0/1 nodes are available: 1 Insufficient "
+                "0/1 nodes are available: 1 Insufficient nvidia.com/gpu.",
+                "0/1 nodes are available: 1 Insufficient "
                     + "nvidia.com/gpu", ["nvidia.com/gpu"], "lower its"
             ),
             (

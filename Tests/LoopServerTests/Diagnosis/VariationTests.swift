@@ -104,7 +104,8 @@ struct VariationTests {
     @Test("a server that does not listen yet is not called unready at once")
     func refused() throws {
         var recorded = try RecordedPicture("notready")
-        let words = "Readiness probe failed: Get \"http://10.0.0.7:8080/healthz\": dial tcp 10.0.0.7:8080: connect: "
+        let words =
+            "Readiness probe failed: Get \"http://10.0.0.7:8080/healthz\": dial tcp 10.0.0.7:8080: connect: "
             + "connection refused"
         recorded.changeSpec { $0["readinessProbe"] = ["httpGet": ["path": "/healthz", "port": 8080]] }
         recorded.picture.state.workload?["status"] = ["observedGeneration": 1]
@@ -155,7 +156,8 @@ struct VariationTests {
         }
         recorded.picture.events = []
         recorded.picture.state.workload?["status"] = ["observedGeneration": 1]
-        recorded.warn("Unhealthy", "Startup probe failed: HTTP probe failed with statuscode: 503", container: "notready")
+        recorded.warn(
+            "Unhealthy", "Startup probe failed: HTTP probe failed with statuscode: 503", container: "notready")
         #expect(recorded.cause() == nil)
         recorded.setContainer(
             ["waiting": ["reason": "CrashLoopBackOff"]],
@@ -190,14 +192,18 @@ struct VariationTests {
                 "volume \"settings\" cannot be mounted: there is no ConfigMap \"web\""
             ),
             (
-                "FailedMount", "MountVolume.SetUp failed for volume \"keys\" : references non-existent secret key: tls.crt",
+                "FailedMount",
+                "MountVolume.SetUp failed for volume \"keys\" : references non-existent secret key: tls.crt",
                 "volume \"keys\" cannot be mounted: Secret \"web-tls\" has no key \"tls.crt\""
             ),
             (
                 "FailedAttachVolume", "Multi-Attach error for volume \"pvc-1\" Volume is already used by pod(s) web-0",
                 "volume \"pvc-1\" cannot be mounted: Multi-Attach error"
             ),
-            ("FailedMount", "MountVolume.SetUp failed for volume \"s\" : failed to sync configmap cache: timed out", nil),
+            (
+                "FailedMount", "MountVolume.SetUp failed for volume \"s\" : failed to sync configmap cache: timed out",
+                nil
+            ),
             ("FailedCreatePodSandBox", "Failed to create pod sandbox: cni plugin not initialized", nil),
         ] as [(String, String, String?)])
     func mounts(reason: String, message: String, words: String?) throws {
@@ -247,7 +253,10 @@ struct VariationTests {
         var recorded = try RecordedPicture("noconfig")
         for (message, advice) in [
             ("container has runAsNonRoot and image will run as root (pod: \"x\", container: web)", "USER 1000"),
-            ("container has runAsNonRoot and image has non-numeric user (web), cannot verify user is non-root", "number"),
+            (
+                "container has runAsNonRoot and image has non-numeric user (web), cannot verify user is non-root",
+                "number"
+            ),
         ] {
             recorded.setContainer([
                 "waiting": ["reason": "CreateContainerConfigError", "message": .string(message)]
@@ -296,7 +305,8 @@ struct VariationTests {
         var picture = RolloutPicture(
             target: .workload(.statefulset, name: "db"), namespace: "demo", state: WorkloadState(workload: set))
         #expect(picture.examine().diagnoses.isEmpty)
-        let words = "create Pod db-0 in StatefulSet db failed error: pods \"db-0\" is forbidden: exceeded quota: q, "
+        let words =
+            "create Pod db-0 in StatefulSet db failed error: pods \"db-0\" is forbidden: exceeded quota: q, "
             + "requested: pods=1, used: pods=0, limited: pods=0"
         picture.events = [
             ObjectEvent([
@@ -305,7 +315,8 @@ struct VariationTests {
             ])
         ]
         let found = picture.examine().diagnoses
-        #expect(found.first?.failure.summary == "no pod of statefulset/db can be created: ResourceQuota \"q\" is used up")
+        #expect(
+            found.first?.failure.summary == "no pod of statefulset/db can be created: ResourceQuota \"q\" is used up")
         picture.state.pods = [PodState(["metadata": ["creationTimestamp": "2026-11-21T00:00:09Z"]])]
         #expect(picture.examine().diagnoses.isEmpty)
     }
