@@ -1,16 +1,31 @@
-/// Decides once where a session's images go.
+/// Decides once in a session where its images go, and says so.
 actor ImageHomeChoice {
-    private let choose: @Sendable () async throws -> ImageHome
-    private var chosen: ImageHome?
+    private let discovery: RegistryDiscovery
+    private let tell: @Sendable (String) -> Void
+    private var finding: RegistryDiscovery.Finding?
 
-    /// `choose` is asked until it has an answer; it throws `LoopFailure` where there is none.
-    init(_ choose: @escaping @Sendable () async throws -> ImageHome) { self.choose = choose }
+    /// A choice that is made when it is first asked for; `tell` takes what people are told of it.
+    init(_ discovery: RegistryDiscovery, tell: @escaping @Sendable (String) -> Void) {
+        self.discovery = discovery
+        self.tell = tell
+    }
 
-    /// Where images go.
-    func find() async throws -> ImageHome {
-        if let chosen { return chosen }
-        let found = try await choose()
-        chosen = found
-        return found
+    /// Where an image goes.
+    ///
+    /// Throws `LoopFailure` where there is no such place; asked again, it looks again.
+    func find(for image: String) async throws -> ImageHome {
+        let found: RegistryDiscovery.Finding
+        if let finding {
+            found = finding
+        } else {
+            let fresh = try await discovery.find()
+            // Several images may ask at once: the first answer holds for all.
+            found = finding ?? fresh
+            if finding == nil, fresh.names != nil || fresh.loader != nil {
+                finding = fresh
+                if let notice = fresh.notice { tell(notice) }
+            }
+        }
+        return try discovery.home(of: image, found)
     }
 }

@@ -97,9 +97,9 @@ final class ImageRecipes: Sendable {
     private func base(of entry: ImagePlan.Entry) -> @Sendable () async throws -> AppendBuilder.Base {
         let text = entry.layers.first?.layer.base ?? "scratch"
         if text == "scratch" { return { .scratch } }
-        let (set, home, playground, isOurs) = (set, home, playground, entry.base != nil)
+        let (set, home, playground, isOurs, name) = (set, home, playground, entry.base != nil, entry.name)
         return {
-            let names: RegistryNames? = if case .registry(let names) = try await home.find() { names } else { nil }
+            let names: RegistryNames? = if case .registry(let names) = try await home.find(for: name) { names } else { nil }
             if isOurs {
                 guard let reference = await set.references[text], let tag = ImageName(reference).tag, let names else {
                     throw LoopFailure(

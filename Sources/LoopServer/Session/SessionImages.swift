@@ -30,7 +30,7 @@ struct SessionImages: Sendable {
             let tell: @Sendable (LoopEvent.Kind) -> Void = { emit(LoopEvent($0, service: service)) }
             let builder = try recipes.builder(of: entry, emit: tell)
             return ImageLane(entry.name) {
-                (try await builder(), try await home.find())
+                (try await builder(), try await home.find(for: entry.name))
             } emit: {
                 tell($0)
             } onBuilt: { built in

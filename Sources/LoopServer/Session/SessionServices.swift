@@ -132,12 +132,8 @@ extension SessionRun {
 
     /// Where the session's images go.
     func imageHome(_ connection: ClusterConnection) -> ImageHomeChoice {
-        let names = configuration.registry ?? options.registry.map { RegistryNames(push: $0) }
-        return ImageHomeChoice {
-            guard let names else {
-                throw LoopFailure(failure: LoopEvent.Failure("there is no registry"))
-            }
-            return .registry(names)
-        }
+        let surroundings = RegistryDiscovery.Surroundings.live(
+            configured: configuration.registry, playground: options.registry, connection, registries: Registries())
+        return ImageHomeChoice(RegistryDiscovery(surroundings: surroundings)) { report(.notice($0)) }
     }
 }
