@@ -31,7 +31,9 @@ extension RegistryDiscovery.Surroundings {
                 }
             },
             hasProgram: { name in
-                let found = try? await offPool { search.split(separator: ":").contains { access("\($0)/\(name)", X_OK) == 0 } }
+                let found = try? await offPool {
+                    search.split(separator: ":").contains { access("\($0)/\(name)", X_OK) == 0 }
+                }
                 return found ?? false
             },
             hasFile: { path in (try? await offPool { access(path, F_OK) == 0 }) ?? false },
