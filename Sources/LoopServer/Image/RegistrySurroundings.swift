@@ -49,7 +49,10 @@ extension RegistryDiscovery.Surroundings {
                     return nil
                 } catch let failure as RegistryFailure {
                     // Whoever wants a login is there.
-                    return [.unreachable, .protocolError, .program].contains(failure.kind) ? failure.summary : nil
+                    switch failure.kind {
+                    case .unreachable, .protocolError, .program: return failure.summary
+                    default: return nil
+                    }
                 } catch {
                     return "\(error)"
                 }
