@@ -25,20 +25,6 @@ extension ClusterConnection {
         }
         guard result != objects else { return nil }
         let list: JSON = ["apiVersion": "v1", "kind": "List", "items": .array(result)]
-        return ClusterConnection.write(list.bytes, to: "\(folder)/manifest.json")
-    }
-
-    /// The path, when everything is there.
-    private static func write(_ bytes: [UInt8], to path: String) -> String? {
-        let raw = Glibc.open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o600)
-        guard raw >= 0 else { return nil }
-        let file = OwnedDescriptor(raw)
-        var rest = bytes[...]
-        while !rest.isEmpty {
-            let count = rest.withUnsafeBytes { Glibc.write(file.raw, $0.baseAddress, $0.count) }
-            guard count > 0 else { return nil }
-            rest = rest.dropFirst(count)
-        }
-        return path
+        return PrivateFile.write(list.bytes, to: "\(folder)/manifest.json")
     }
 }

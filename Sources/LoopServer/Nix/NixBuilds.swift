@@ -37,7 +37,7 @@ struct NixBuilds: Sendable {
                 var apply = ManifestApply(
                     connection.client, namespace: configuration.namespace, service: service.name)
                 apply.prepare = prepare
-                let deployer = Deployer(deployment, connection, apply, emit: emitKind)
+                let deployer = Deployer(kluctl: deployment.kluctl, connection, apply, emit: emitKind)
                 deployers[number] = deployer
                 let volumes = DeployedVolumes(
                     VolumeFollower(

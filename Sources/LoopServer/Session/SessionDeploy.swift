@@ -84,7 +84,7 @@ extension SessionRun {
         else { return nil }
         var apply = ManifestApply(connection.client, namespace: configuration.namespace, service: service.name)
         apply.prepare = { await carried($0, by: devModes) }
-        let deployer = Deployer(deployment, connection, apply, emit: emitKind)
+        let deployer = Deployer(kluctl: deployment.kluctl, connection, apply, emit: emitKind)
         let pending = await deployer.attempt { try await deployer.plan(path, isNewNamespace: isNewNamespace) }
         return pending.map { Waiting(deployer: deployer, path: path, pending: $0, service: service.name) }
     }
