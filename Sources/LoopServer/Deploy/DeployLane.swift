@@ -1,4 +1,5 @@
 internal import Reactor
+internal import Synchronization
 
 /// Something that is deployed over and over.
 protocol Deploying: Sendable {
@@ -18,17 +19,13 @@ protocol Deploying: Sendable {
 
 /// Deploys one thing whenever it is asked to: changes that come meanwhile count together, and end a rendering that they
 /// make obsolete, but never an apply in the middle.
-actor DeployLane {
+final class DeployLane: Sendable {
     private let work: any Deploying
     /// What has to be deployed first.
     private let dependencies: [DeployLane]
     private let emit: @Sendable (LoopEvent.Kind) -> Void
-    private let gate = Gate()
-    private var isAsked = false
-    private var isBusy = false
-    private var planning: Task<Bool, any Error>?
-    private var waiters: [CheckedContinuation<Void, Never>] = []
-    private var hasSucceeded = true
+    private let lane = WorkLane()
+    private let hasSucceeded = Mutex(true)
 
     /// A lane that waits for its first `trigger`.
     init(
@@ -43,71 +40,33 @@ actor DeployLane {
     var images: Set<String> { get async { await work.images } }
 
     /// Asks for a deployment of what is on disk now.
-    func trigger() {
-        isAsked = true
-        isBusy = true
-        planning?.cancel()
-        gate.signal()
-    }
+    func trigger(firstEvent: UInt64) async { await lane.trigger(firstEvent: firstEvent) }
 
     /// Deploys whatever is asked for until the task is cancelled.
     func run() async {
-        while !Task.isCancelled {
-            await gate.pass()
-            while isAsked, !Task.isCancelled {
-                for lane in dependencies { await lane.untilApplied() }
-                isAsked = false
-                await deploy()
-            }
-            isBusy = false
-            wake()
+        await lane.run { turn in
+            for lane in self.dependencies { await lane.lane.untilIdle() }
+            await self.deploy(turn)
         }
         await work.end()
     }
 
-    private func deploy() async {
-        let work = work
-        let task = Task { try await work.plan(isNewNamespace: false) }
-        planning = task
-        let isChange: Bool? = await DeployAttempt.run(emit) {
-            try await withTaskCancellationHandler {
-                try await task.value
-            } onCancel: {
-                task.cancel()
-            }
+    private func deploy(_ turn: WorkLane.Turn) async {
+        let isChange = await DeployAttempt.run(emit) { try await work.plan(isNewNamespace: false) }
+        guard await turn.commit() else { return }
+        var isDone = false
+        if isChange == true {
+            isDone = await DeployAttempt.run(emit) { try await work.carryOut() } != nil
+        } else if isChange == false {
+            isDone = true
+            emit(.deployed(objects: [], milliseconds: 0))
         }
-        planning = nil
-        // Something newer has ended it, or is going to.
-        if isAsked || Task.isCancelled { return }
-        guard let isChange else {
-            hasSucceeded = false
-            return
-        }
-        let isDone: Void? = isChange ? await DeployAttempt.run(emit) { try await work.carryOut() } : ()
-        if !isChange { emit(.deployed(objects: [], milliseconds: 0)) }
-        hasSucceeded = isDone != nil
-    }
-
-    /// Returns once everything that was asked for is applied, or when the task is cancelled.
-    func untilApplied() async {
-        while isBusy, !Task.isCancelled {
-            await withTaskCancellationHandler {
-                await withCheckedContinuation { waiters.append($0) }
-            } onCancel: {
-                Task { await self.wake() }
-            }
-        }
+        hasSucceeded.withLock { $0 = isDone }
     }
 
     /// Returns once nothing is to be deployed and what was applied runs; false where something has failed.
     func untilIdle() async -> Bool {
-        await untilApplied()
-        return await work.untilRolledOut() && hasSucceeded
-    }
-
-    private func wake() {
-        let waiting = waiters
-        waiters = []
-        for waiter in waiting { waiter.resume() }
+        await lane.untilIdle()
+        return await work.untilRolledOut() && hasSucceeded.withLock { $0 }
     }
 }

@@ -12,7 +12,7 @@ actor Deployer {
         case project(String, KluctlCommand, prunes: Bool)
     }
 
-    private let kluctl: Deployment.Kluctl?
+    private let choice: Deployment.Kluctl?
     private let connection: ClusterConnection
     private var apply: ManifestApply
     private let history: ReleaseHistory
@@ -32,14 +32,14 @@ actor Deployer {
     /// Deploys to the connection's cluster.
     init(
         kluctl: Deployment.Kluctl?, _ connection: ClusterConnection, _ apply: ManifestApply,
-        emit: @escaping @Sendable (LoopEvent.Kind) -> Void
+        registry: RegistryNames? = nil, emit: @escaping @Sendable (LoopEvent.Kind) -> Void
     ) {
-        self.kluctl = kluctl
+        choice = kluctl
         self.connection = connection
         self.apply = apply
         self.emit = emit
         history = ReleaseHistory(connection.client, service: apply.service, namespace: apply.namespace)
-        rollouts = RolloutFollower(connection.client, emit: emit)
+        rollouts = RolloutFollower(connection.client, registry: registry, emit: emit)
     }
 
     /// Brings the cluster to what was built at a store path; failures are reported.
@@ -61,7 +61,7 @@ actor Deployer {
         switch try Manifests.find(at: store.place(of: path)) {
         case .kluctl(let folder): return try await plan(project: folder)
         case .files(let files):
-            if kluctl != nil {
+            if choice != nil {
                 if files != [store.place(of: path)], let kluctl = KluctlCommand.find(for: connection.context) {
                     return try await plan(store.place(of: path), kluctl)
                 }
@@ -108,7 +108,7 @@ actor Deployer {
     }
 
     private func plan(_ folder: String, _ kluctl: KluctlCommand) async throws -> Pending {
-        let output = try await run(kluctl.diff(folder, kluctl), kluctl)
+        let output = try await run(kluctl.diff(folder, choice), kluctl)
         let lines = output.text.split(separator: "\n").map(String.init)
         if !lines.isEmpty { emit(.diff(lines: ManifestDiff.shortened(lines, limit: 60))) }
         let prunes = KluctlCommand.canPrune(output.text + output.errorText)
@@ -142,7 +142,7 @@ actor Deployer {
             if let rendered = plan.rendered, let notice = await history.keep(rendered) { emit(.notice(notice)) }
             if let secrets { await rollouts.add { [emit] in await secrets.settle(emit) } }
         case .project(let folder, let kluctl, let prunes):
-            let output = try await run(kluctl.deploy(folder, kluctl, prunes: prunes), kluctl)
+            let output = try await run(kluctl.deploy(folder, choice, prunes: prunes), kluctl)
             for line in output.text.split(separator: "\n") { emit(.buildOutput(line: String(line))) }
             done = ["kluctl project"]
         }

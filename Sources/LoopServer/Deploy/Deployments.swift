@@ -8,22 +8,34 @@ struct Deployments: Sendable {
     struct Inputs: Sendable {
         let connection: ClusterConnection
         let configuration: Configuration
-        /// What an object becomes before it is applied, by who applies it: see `ManifestApply.prepare`.
-        let carry: @Sendable (JSON, DevModeSession.Applier) async -> JSON
+        /// The dev modes that objects are applied in.
+        let devModes: [DevModeSession]
+        /// Whether the lease of another loopd is taken over.
+        var takeOver = false
         /// The images as they are now.
         let images: @Sendable () async -> ManifestImages
+        /// Where images go, to recognise a wrong name of it in a pod.
+        var registry: RegistryNames?
         /// A private folder of the session.
         let scratch: String
+
+        /// What an object becomes before it is applied, by who applies it: the same in dev mode, where it is meant to be.
+        func carry(_ object: JSON, _ applier: DevModeSession.Applier) async -> JSON {
+            let session = devModes.first { $0.isAbout(object, namespace: configuration.namespace) }
+            return await session?.carry(object, by: applier, takeOver: takeOver) ?? object
+        }
     }
 
     private let rules: DeployRules
     private let lanes: [DeployLane]
+    private let start: StartManifests
 
     /// The deployments of these services; none with `deploys` false.
     init(
-        _ services: [Service], _ inputs: Inputs, deploys: Bool = true,
+        _ services: [Service], _ inputs: Inputs, _ start: StartManifests, deploys: Bool = true,
         emit: @escaping @Sendable (LoopEvent) -> Void
     ) {
+        self.start = start
         rules = DeployRules(deploys ? services : [], project: inputs.configuration.directory)
         var lanes: [DeployLane] = []
         var byService: [String: [DeployLane]] = [:]
@@ -53,7 +65,8 @@ struct Deployments: Sendable {
         apply.images = inputs.images
         return ManifestDeployment(
             ManifestSources(entry.deployments, project: inputs.configuration.directory),
-            kluctl: entry.deployments.lazy.compactMap(\.kluctl).first, inputs.connection, apply, emit: emit)
+            kluctl: entry.deployments.lazy.compactMap(\.kluctl).first, inputs.connection, apply,
+            registry: inputs.registry, emit: emit)
     }
 
     /// Whether there is none.
@@ -68,17 +81,20 @@ struct Deployments: Sendable {
 
     /// Deploys everything once, as at the start: images are built before.
     func deployAll() async {
-        for lane in lanes { await lane.trigger() }
+        let now = monotonicNow()
+        for lane in lanes { await lane.trigger(firstEvent: now) }
     }
 
     /// Asks for the deployments that a change on disk makes necessary.
     func settle(_ changes: ChangeSet) async {
-        for number in rules.entries(for: changes) { await lanes[number].trigger() }
+        for number in rules.entries(for: changes) { await lanes[number].trigger(firstEvent: changes.firstEvent) }
     }
 
     /// Asks for the deployments that have one of these images in them: it has another reference now.
     func settle(images: Set<String>) async {
-        for lane in lanes where await !lane.images.isDisjoint(with: images) { await lane.trigger() }
+        await start.settle(images: images)
+        let now = monotonicNow()
+        for lane in lanes where await !lane.images.isDisjoint(with: images) { await lane.trigger(firstEvent: now) }
     }
 
     /// Returns once nothing is to be deployed and everything that was applied runs; false when something has failed.

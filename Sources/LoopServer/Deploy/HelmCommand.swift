@@ -41,7 +41,7 @@ struct HelmCommand: Equatable, Sendable {
     struct Inputs: Equatable, Sendable {
         var release: HelmRelease
         var valuesFiles: [String]
-        var set: [String: String]
+        var set: [String: JSON]
 
         /// As they stand in the file.
         init(_ release: HelmRelease) {
@@ -52,7 +52,11 @@ struct HelmCommand: Equatable, Sendable {
 
         fileprivate var arguments: [String] {
             valuesFiles.flatMap { ["--values", HelmCommand.listed($0)] }
-                + set.sorted { $0.key < $1.key }.flatMap { ["--set", "\($0.key)=\(HelmCommand.escaped($0.value))"] }
+                + set.sorted { $0.key < $1.key }.flatMap { key, value in
+                    // Numbers and booleans as such, and a text that looks like one as a text.
+                    value.string.map { ["--set-string", "\(key)=\(HelmCommand.escaped($0))"] }
+                        ?? ["--set-json", "\(key)=\(value.text)"]
+                }
                 + (release.version.map { ["--version", $0] } ?? [])
         }
     }
@@ -102,7 +106,7 @@ struct HelmCommand: Equatable, Sendable {
     /// Removes a release.
     func uninstall(_ release: String) -> [String] { [program, "uninstall", release] + cluster }
 
-    /// A value of `--set`, as what it is: commas and braces would make lists of it.
+    /// A value of `--set-string`, as what it is: commas and braces would make lists of it.
     static func escaped(_ value: String) -> String {
         var result = ""
         for character in value {

@@ -34,7 +34,7 @@ actor HelmDeployment: Deploying {
         self.inputs = inputs
         self.folder = folder
         self.emit = emit
-        rollouts = RolloutFollower(inputs.connection.client, emit: emit)
+        rollouts = RolloutFollower(inputs.connection.client, registry: inputs.registry, emit: emit)
     }
 
     private var connection: ClusterConnection { inputs.connection }
@@ -106,11 +106,12 @@ actor HelmDeployment: Deploying {
             guard PrivateFile.write(Array(replaced.value.utf8), to: copy) != nil else { throw SystemError.last("write \(copy)") }
             result.value.valuesFiles[number] = copy
         }
-        for (key, text) in release.set {
+        for (key, value) in release.set {
+            guard let text = value.string else { continue }
             let replaced = try images.expanded(text, in: "\"set\" of release \(release.name)")
             result.used.formUnion(replaced.used)
             result.missing.formUnion(replaced.missing)
-            result.value.set[key] = replaced.value
+            result.value.set[key] = .string(replaced.value)
         }
         return result
     }
@@ -177,20 +178,21 @@ actor HelmDeployment: Deploying {
         let started = monotonicNow()
         var done = try await ManifestApply(forgetting: connection.client, namespace: namespace).apply(next.definitions)
         let renderer = try PostRenderer(folder: folder) { [weak self] in try await self?.transform($0) ?? [] }
-        let result: Result<String, any Error>
+        let answer: Result<String, any Error>
         do {
             var environment = next.helm.environment
             if next.major >= 4 { environment["HELM_PLUGINS"] = try renderer.plugins(program: program) }
             let command = next.helm.upgrade(
                 next.inputs, postRenderer: renderer.arguments(major: next.major, program: program),
                 forcesConflicts: next.forcesConflicts)
-            result = .success(try await run(command, environment: environment))
+            answer = .success(try await run(command, environment: environment))
         } catch {
-            result = .failure(error)
+            answer = .failure(error)
         }
         await renderer.stop()
         do {
-            let revision = (try? JSON(parsing: Array(result.get().utf8)))?["version"]?.integer
+            let text = try answer.get()
+            let revision = (try? JSON(parsing: Array(text.utf8)))?["version"]?.integer
             done.append("release/\(release.name)\(revision.map { " revision \($0)" } ?? "")")
         } catch let refused as LoopFailure {
             throw await explained(refused, renderer.failure, next.helm)

@@ -182,7 +182,7 @@ extension UInt8 {
 }
 
 extension Configuration {
-    /// The names of all images that rules build, or that a rule of this file runs.
+    /// The names of all images that some rule builds or runs.
     var imageNames: Set<String> {
         Set(
             services.flatMap(\.rules).compactMap { rule in

@@ -12,14 +12,13 @@ final class PostRenderer: Sendable {
     private let folder: String
     private let server: HTTPServer
     private let running: Task<Void, Never>
-    private let complaint = Mutex<LoopEvent.Failure?>(nil)
+    private let complaint = Complaint()
 
     /// Listens in a private folder; `transform` gets what helm has rendered, and says what it becomes.
     init(folder: String, _ transform: @escaping @Sendable ([UInt8]) async throws -> [JSON]) throws {
         self.folder = folder
-        let failed = complaint
-        server = HTTPServer(try Listener(.unix(path: PostRenderer.socket(in: folder)))) { exchange in
-            await PostRenderer.answer(exchange, transform) { failure in failed.withLock { $0 = failure } }
+        server = HTTPServer(try Listener(.unix(path: PostRenderer.socket(in: folder)))) { [complaint] exchange in
+            await PostRenderer.answer(exchange, transform) { complaint.set($0) }
         }
         running = Task { [server] in try? await server.run() }
     }
@@ -42,11 +41,19 @@ final class PostRenderer: Sendable {
         }
     }
 
+    private final class Complaint: Sendable {
+        private let failure = Mutex<LoopEvent.Failure?>(nil)
+
+        var value: LoopEvent.Failure? { failure.withLock { $0 } }
+
+        func set(_ new: LoopEvent.Failure) { failure.withLock { $0 = new } }
+    }
+
     /// How large a set may be.
     private static let limit = 64 << 20
 
     /// Why the last set could not be changed: helm shows only the words.
-    var failure: LoopEvent.Failure? { complaint.withLock { $0 } }
+    var failure: LoopEvent.Failure? { complaint.value }
 
     /// Ends it.
     func stop() async {

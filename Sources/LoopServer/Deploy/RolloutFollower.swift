@@ -4,12 +4,16 @@ internal import Reactor
 /// Follows what one deployment after the other has changed, until it runs: only the newest counts.
 actor RolloutFollower {
     private let client: KubeClient
+    private let registry: RegistryNames?
     private let emit: @Sendable (LoopEvent.Kind) -> Void
     private var tasks: [Task<Bool, Never>] = []
 
     /// Nothing is followed before the first call.
-    init(_ client: KubeClient, emit: @escaping @Sendable (LoopEvent.Kind) -> Void) {
+    init(
+        _ client: KubeClient, registry: RegistryNames? = nil, emit: @escaping @Sendable (LoopEvent.Kind) -> Void
+    ) {
         self.client = client
+        self.registry = registry
         self.emit = emit
     }
 
@@ -21,16 +25,31 @@ actor RolloutFollower {
 
     /// Follows workloads until they run; what keeps them back is told.
     func follow(_ workloads: [ObjectReference], since started: UInt64) {
-        add { [client, emit] in
-            let failures = await Rollout.wait(for: workloads, client)
-            guard !Task.isCancelled else { return true }
-            for failure in failures { emit(.failed(failure)) }
-            guard failures.isEmpty else { return false }
-            emit(
-                .rolledOut(
-                    workloads: workloads.map(\.description), milliseconds: Double(monotonicNow() - started) / 1e6))
-            return true
+        add { [client, registry, emit] in
+            await RolloutFollower.follow(workloads, since: started, client, registry, emit)
         }
+    }
+
+    /// Follows workloads until they run, and tells it; false where one does not, of which every cause was told.
+    static func follow(
+        _ workloads: [ObjectReference], since started: UInt64, _ client: KubeClient, _ registry: RegistryNames?,
+        _ emit: @escaping @Sendable (LoopEvent.Kind) -> Void
+    ) async -> Bool {
+        let isWhole = await withTaskGroup(of: Bool.self) { group in
+            for workload in workloads {
+                guard let kind = workload.workload, let namespace = workload.namespace else { continue }
+                group.addTask {
+                    await RolloutWatch.follow(
+                        .workload(kind, name: workload.name), client: client, namespace: namespace, registry: registry
+                    ) { emit(.failed($0)) }
+                }
+            }
+            return await group.reduce(true) { $0 && $1 }
+        }
+        guard isWhole, !Task.isCancelled else { return false }
+        let milliseconds = Double(monotonicNow() - started) / 1e6
+        emit(.rolledOut(workloads: workloads.map(\.description), milliseconds: milliseconds))
+        return true
     }
 
     /// Awaits something else, too; false where it has failed, which it tells itself.

@@ -75,14 +75,7 @@ struct SopsSecrets: Sendable {
                 restarted += try await restartReaders(of: fresh, in: one.reference.namespace ?? "", but: restarted, emit)
             }
             guard !restarted.isEmpty else { return true }
-            let failures = await Rollout.wait(for: restarted, client)
-            guard !Task.isCancelled else { return true }
-            for failure in failures { emit(.failed(failure)) }
-            guard failures.isEmpty else { return false }
-            emit(
-                .rolledOut(
-                    workloads: restarted.map(\.description), milliseconds: Double(monotonicNow() - started) / 1e6))
-            return true
+            return await RolloutFollower.follow(restarted, since: started, client, nil, emit)
         }
         return isWhole ?? Task.isCancelled
     }
@@ -142,7 +135,7 @@ struct SopsSecrets: Sendable {
     ) async throws -> [ObjectReference] {
         guard !secrets.isEmpty else { return [] }
         var restarted: [ObjectReference] = []
-        for kind in WorkloadKind.allCases {
+        for kind in WorkloadKind.rolling {
             let all = try await client.list(.init(kind.resource, namespace: namespace)).items
             for workload in SecretConsumers.workloads(among: all, reading: secrets) {
                 let name = workload.at("metadata", "name")?.string ?? ""

@@ -12,7 +12,6 @@ struct KubeResource: Hashable, Sendable {
     static let pods = KubeResource(group: "", version: "v1", plural: "pods")
     static let events = KubeResource(group: "", version: "v1", plural: "events")
     static let configMaps = KubeResource(group: "", version: "v1", plural: "configmaps")
-    static let secrets = KubeResource(group: "", version: "v1", plural: "secrets")
     static let nodes = KubeResource(group: "", version: "v1", plural: "nodes", isNamespaced: false)
     static let namespaces = KubeResource(group: "", version: "v1", plural: "namespaces", isNamespaced: false)
     static let deployments = KubeResource(group: "apps", version: "v1", plural: "deployments")

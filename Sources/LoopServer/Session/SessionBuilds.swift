@@ -6,13 +6,15 @@ struct SessionBuilds: Sendable {
     private let plan: BuildPlan
     private let lanes: [BuildLane]
     private let nix: NixBuilds
+    private let deployments: Deployments
 
-    /// The builds whose outputs these lanes take, besides those of `nix`.
+    /// The builds whose outputs these lanes take, besides those of `nix`, and what is deployed.
     init(
-        _ consumers: [ServiceLane], _ configuration: Configuration, nix: NixBuilds, leash: String,
-        emit: @escaping @Sendable (LoopEvent) -> Void
+        _ consumers: [ServiceLane], _ configuration: Configuration, nix: NixBuilds, deployments: Deployments,
+        leash: String, emit: @escaping @Sendable (LoopEvent) -> Void
     ) {
         self.nix = nix
+        self.deployments = deployments
         let plan = BuildPlan(configuration.builds, plans: consumers.map(\.plan), project: configuration.directory)
         self.plan = plan
         lanes = plan.builds.enumerated().map { number, build in
@@ -37,6 +39,7 @@ struct SessionBuilds: Sendable {
         await withDiscardingTaskGroup { group in
             for lane in lanes { group.addTask { await lane.run() } }
             group.addTask { await nix.run() }
+            group.addTask { await deployments.run() }
             // Without builds, too, only the end of the session is an end.
             await Gate().pass()
         }
@@ -47,22 +50,32 @@ struct SessionBuilds: Sendable {
         let now = monotonicNow()
         for lane in lanes { await lane.trigger(firstEvent: now) }
         await nix.buildAll()
+        await deployments.deployAll()
     }
 
     /// Asks for the builds that a change on disk makes necessary.
     func settle(_ changes: ChangeSet) async {
         for number in plan.builds(for: changes) { await lanes[number].trigger(firstEvent: changes.firstEvent) }
         await nix.settle(changes)
+        await deployments.settle(changes)
     }
 
     /// Returns once nothing is to be built; false when a build has failed.
     func untilIdle() async -> Bool {
         var isWhole = await nix.untilIdle()
+        let isDeployed = await deployments.untilIdle()
+        isWhole = isWhole && isDeployed
         for lane in lanes {
             await lane.untilIdle()
             let hasSucceeded = lane.hasSucceeded
             isWhole = isWhole && hasSucceeded
         }
         return isWhole
+    }
+
+    /// Deploys what has one of these images in it: it has another reference now.
+    func settle(images: Set<String>) async {
+        await nix.settle(images: images)
+        await deployments.settle(images: images)
     }
 }

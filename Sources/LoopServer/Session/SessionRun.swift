@@ -57,14 +57,19 @@ struct SessionRun: Sendable {
                 }
             }
             let sessions = Array(devModes.values)
+            let inputs = deployInputs(connection, sessions, ImageSet(), scratch: scratch.path)
+            let start = StartManifests(options.deploy ? services : [], inputs, emit: report)
+            let deployments = Deployments(services, inputs, start, deploys: options.deploy, emit: emit)
             let nix = NixBuilds(
                 services, runs.flatMap(\.lanes), configuration, connection, deploys: options.deploy,
                 roots: scratch.path,
-                prepare: { await carried($0, by: sessions) }, emit: emit)
+                prepare: { await inputs.carry($0, .server) }, images: inputs.images, emit: emit)
             let builds = SessionBuilds(
-                runs.flatMap(\.lanes), configuration, nix: nix, leash: connection.leash, emit: emit)
-            let isDeployed = try await deploy(connection, sessions, scratch: scratch.path)
-            var outcome = await work(runs, builds, isIdle: runs.isEmpty && nix.isEmpty, once: once)
+                runs.flatMap(\.lanes), configuration, nix: nix, deployments: deployments, leash: connection.leash,
+                emit: emit)
+            let isDeployed = await deploy(start, connection)
+            var outcome = await work(runs, builds, isIdle: runs.isEmpty && nix.isEmpty && deployments.isEmpty,
+                once: once)
             if once, outcome == .done, !isDeployed { outcome = .failed }
             await withTaskGroup { group in
                 for run in runs {
@@ -216,33 +221,6 @@ struct SessionRun: Sendable {
     }
 
     // MARK: - Beginning
-
-    /// Applies the manifests; false when that failed, which is reported.
-    private func deploy(
-        _ connection: ClusterConnection, _ devModes: [DevModeSession], scratch: String
-    ) async throws -> Bool {
-        guard options.deploy else { return true }
-        let started = monotonicNow()
-        do {
-            var objects: [String] = []
-            if try await connection.ensureNamespace(configuration.namespace) {
-                objects.append("namespace/\(configuration.namespace) created")
-            }
-            let manifests = services.flatMap(\.manifests)
-            guard !manifests.isEmpty || !objects.isEmpty else { return true }
-            objects += try await connection.apply(
-                manifests, namespace: configuration.namespace, carriedBy: devModes, takeOver: options.takeOver,
-                in: scratch)
-            report(.deployed(objects: objects, milliseconds: Double(monotonicNow() - started) / 1e6))
-            return true
-        } catch let failure as LoopFailure {
-            // The pods may be there from before: the loop goes on.
-            report(.failed(failure.failure))
-        } catch let error as KubeError {
-            report(.failed(LoopEvent.Failure("namespace \(configuration.namespace): \(error.message)")))
-        }
-        return false
-    }
 
     private var startFiles: StartFiles {
         let name = configuration.file.split(separator: "/").last.map(String.init) ?? configuration.file
