@@ -137,14 +137,8 @@ actor HelmDeployment: Deploying {
         }
     }
 
-    /// The objects in what helm prints.
     private func objects(of text: String) async throws -> [JSON] {
-        let path = "\(folder)/rendered-\(UInt64.random(in: .min ... .max)).yaml"
-        guard PrivateFile.write(Array(text.utf8), to: path) != nil else { throw SystemError.last("write \(path)") }
-        // There may be Secrets in it.
-        defer { unlink(path) }
-        return try await Manifests.objects(
-            in: [path], kubectl: connection.context.kubectl, leash: connection.leash, project: folder)
+        try await HelmManifest.objects(of: text, connection)
     }
 
     /// Objects with their images, and the images that are missing.
@@ -236,62 +230,4 @@ actor HelmDeployment: Deploying {
     func untilRolledOut() async -> Bool { await rollouts.untilDone() }
 
     func end() async { await rollouts.end() }
-}
-
-/// helm as a program that runs.
-struct HelmRun: Sendable {
-    private let leash: String
-
-    init(_ leash: String) { self.leash = leash }
-
-    /// What a command prints; throws `LoopFailure` with the line that says why it has failed.
-    func run(_ command: [String], about release: String, environment: [String: String]? = nil) async throws -> String {
-        let output = try await Leashed.run(command, environment: environment, leash: leash)
-        if output.status.isSuccess { return output.text }
-        let cause = HelmCommand.cause(output.errorText)
-        let isOld = cause.contains("invalid argument \"server\" for \"--dry-run\"")
-        throw LoopFailure(
-            failure: LoopEvent.Failure(
-                "helm \(command.dropFirst().first ?? "") of release \(release) failed: "
-                    + (cause.isEmpty ? "\(output.status)" : cause),
-                nextStep: isOld ? "install Helm 3.13 or later" : "mend the chart or its values"))
-    }
-
-    /// A release as it is; `nil` where there is none.
-    func state(of release: String, _ helm: HelmCommand) async throws -> HelmState? {
-        let output = try await Leashed.run(helm.status(release), leash: leash)
-        if output.status.isSuccess { return (try? JSON(parsing: output.standardOutput)).flatMap { HelmState($0) } }
-        let cause = HelmCommand.cause(output.errorText)
-        if cause.contains("release: not found") { return nil }
-        throw LoopFailure(failure: LoopEvent.Failure("helm status of release \(release) failed: \(cause)"))
-    }
-}
-
-/// What differs between two sets that helm has rendered, dev mode aside: a pure function.
-struct ReleaseDiff: Equatable, Sendable {
-    /// One line for each difference.
-    private(set) var lines: [String] = []
-    /// What is new or changes.
-    private(set) var changed: [ObjectReference] = []
-
-    /// Objects without a namespace are in `namespace`, or the whole cluster's.
-    init(from old: [JSON], to new: [JSON], namespace: String) {
-        func placed(_ object: JSON) -> (ObjectReference, JSON)? {
-            guard let reference = ObjectReference(object) else { return nil }
-            let place = ObjectReference(
-                apiVersion: reference.apiVersion, kind: reference.kind, namespace: reference.namespace ?? namespace,
-                name: reference.name)
-            return (place, DevRecord(of: object).map { DevWorkload.undone(object, $0) } ?? object)
-        }
-        let (before, after) = (old.compactMap(placed), new.compactMap(placed))
-        for (reference, object) in after.sorted(by: { $0.0 < $1.0 }) {
-            let known = before.first { $0.0.isSame(as: reference) }?.1
-            let changes = ManifestDiff.lines(reference, from: known, to: object)
-            lines += changes
-            if !changes.isEmpty { changed.append(reference) }
-        }
-        for (reference, object) in before where !after.contains(where: { $0.0.isSame(as: reference) }) {
-            lines += ManifestDiff.lines(reference, from: object, to: nil)
-        }
-    }
 }

@@ -77,6 +77,7 @@ struct SessionRun: Sendable {
                     group.addTask { await run.end() }
                 }
             }
+            if options.cleanup { await cleanUp(connection) }
             return outcome
         } catch {
             for dev in devModes.values { await dev.abandon() }
