@@ -45,7 +45,7 @@ final class DeployLane: Sendable {
     /// Deploys whatever is asked for until the task is cancelled.
     func run() async {
         await lane.run { turn in
-            for lane in self.dependencies { await lane.lane.untilIdle() }
+            for lane in self.dependencies { await lane.untilApplied() }
             await self.deploy(turn)
         }
         await work.end()
@@ -63,6 +63,9 @@ final class DeployLane: Sendable {
         }
         hasSucceeded.withLock { $0 = isDone }
     }
+
+    /// Returns once nothing is to be deployed, whatever has become of it; or when the task is cancelled.
+    func untilApplied() async { await lane.untilIdle() }
 
     /// Returns once nothing is to be deployed and what was applied runs; false where something has failed.
     func untilIdle() async -> Bool {

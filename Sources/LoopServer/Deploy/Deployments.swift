@@ -97,6 +97,11 @@ struct Deployments: Sendable {
         for lane in lanes where await !lane.images.isDisjoint(with: images) { await lane.trigger(firstEvent: now) }
     }
 
+    /// Returns once nothing is to be deployed, whatever has become of it; or when the task is cancelled.
+    func untilApplied() async {
+        for lane in lanes { await lane.untilApplied() }
+    }
+
     /// Returns once nothing is to be deployed and everything that was applied runs; false when something has failed.
     func untilIdle() async -> Bool {
         var isWhole = true

@@ -73,6 +73,9 @@ struct SessionBuilds: Sendable {
         return isWhole
     }
 
+    /// Returns once what needs no build is deployed: before that, a workload may not be there.
+    func untilApplied() async { await deployments.untilApplied() }
+
     /// Deploys what has one of these images in it: it has another reference now.
     func settle(images: Set<String>) async {
         await nix.settle(images: images)

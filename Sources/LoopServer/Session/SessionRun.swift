@@ -164,6 +164,7 @@ struct SessionRun: Sendable {
             }
             group.addTask {
                 await ready.pass()
+                await builds.untilApplied()
                 return Task.isCancelled ? nil : await self.followPods(runs)
             }
             let first = await group.next() ?? nil
