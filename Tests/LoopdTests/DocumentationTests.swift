@@ -125,7 +125,7 @@ struct DocumentationTests {
             [schema]
             + [
                 "cluster", "watch", "service", "dev", "rule", "build", "sideload", "sync", "nix", "deploy", "kluctl",
-                "step",
+                "step", "registry", "image", "secret", "files", "config", "helm",
             ].compactMap {
                 schema.at("$defs", $0)
             }

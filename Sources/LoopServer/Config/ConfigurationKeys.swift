@@ -8,7 +8,8 @@ struct ConfigurationKeys: Sendable {
     let later: [String]
 
     static let root = ConfigurationKeys(
-        section: "loop.json", known: ["$schema", "version", "project", "cluster", "registry", "watch", "builds", "services"],
+        section: "loop.json",
+        known: ["$schema", "version", "project", "cluster", "registry", "watch", "builds", "services"],
         later: ["forward"])
     static let cluster = ConfigurationKeys(
         section: "cluster",

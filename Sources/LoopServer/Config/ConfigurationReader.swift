@@ -11,8 +11,11 @@ struct ConfigurationReader {
 
         func element(_ index: Int, _ value: LocatedJSON) -> Node { Node(value: value, path: "\(path)[\(index)]") }
 
-        /// A member's node; keys that are no plain names stand in brackets.
-        func member(_ key: String, _ value: LocatedJSON) -> Node {
+        /// A member's node.
+        func member(_ key: String, _ value: LocatedJSON) -> Node { Node(value: value, path: Node.path(path, key)) }
+
+        /// The JSON path of a member; keys that are no plain names stand in brackets.
+        static func path(_ path: String, _ key: String) -> String {
             let isPlain =
                 !key.isEmpty
                 && key.utf8.allSatisfy { byte in
@@ -21,7 +24,7 @@ struct ConfigurationReader {
                         || (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(byte) || byte == UInt8(ascii: "$")
                         || byte == UInt8(ascii: "-")
                 }
-            return Node(value: value, path: isPlain ? "\(path).\(key)" : "\(path)[\(JSON.string(key).text)]")
+            return isPlain ? "\(path).\(key)" : "\(path)[\(JSON.string(key).text)]"
         }
     }
 

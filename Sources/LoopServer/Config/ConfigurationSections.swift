@@ -73,7 +73,6 @@ extension ConfigurationReader {
         return cluster
     }
 
-
     // MARK: watch
 
     private mutating func watch(_ node: Node) -> WatchSettings? {

@@ -15,14 +15,15 @@ extension ConfigurationReader {
             error(node, "\"then\" after a \"deploy\"", hint: "a deployment rolls pods out itself")
         }
         let deployment = deployment(deploy, root: root, service: String(name.prefix { $0 != "/" }))
-        let isNix = deploy.value.memberKeys.allSatisfy { !["manifests", "kustomize", "helm"].contains($0) }
-        if keys["watch"] == nil, isNix {
+        if keys["watch"] == nil, deploy.value.memberKeys.contains("nix") {
             error(
                 rule, "\"watch\" is missing",
                 hint: "what the manifests are built from: \"watch\": [\"**/*.nix\", \"flake.lock\"]")
         }
         guard let deployment else { return nil }
-        return Rule(watch: keys["watch"] == nil ? deployment.inputs(below: root) : watch, action: .deploy(deployment))
+        var result = Rule(watch: watch, action: .deploy(deployment))
+        if keys["watch"] == nil { result.watchByDefault(deployment.inputs(below: root)) }
+        return result
     }
 
     private mutating func deployment(_ node: Node, root: String, service: String) -> Deployment? {
@@ -88,7 +89,9 @@ extension ConfigurationReader {
 
     private mutating func helm(_ node: Node, root: String, service: String) -> HelmRelease? {
         guard let keys = section(node, .helm) else { return nil }
-        if keys["chart"] == nil { error(node, "\"chart\" is missing", hint: "its folder: \"chart\": \"charts/\(service)\"") }
+        if keys["chart"] == nil {
+            error(node, "\"chart\" is missing", hint: "its folder: \"chart\": \"charts/\(service)\"")
+        }
         let version = string(keys["version"])
         let chart = keys["chart"].flatMap { self.chart($0, root: root, version: keys["version"]) }
         var release = HelmRelease(chart ?? "", name: service)

@@ -2,15 +2,15 @@ internal import Glibc
 internal import Watcher
 
 extension Configuration {
-    /// What `loop.json` names and the disk does not have: missing folders and manifests are errors, a pattern that
-    /// matches nothing now is a warning.
+    /// What `loop.json` names and the disk does not have: missing folders, manifests, Dockerfiles and charts are errors,
+    /// a pattern that matches nothing now is a warning.
     public func problemsOnDisk() -> [Problem] {
         let missing = missingOnDisk()
         let roots = services.filter { isFolder($0.root) }
         return Problem.inOrder(missing + (roots.isEmpty ? [] : unmatchedPatterns(of: roots)))
     }
 
-    /// The folders and manifests that `loop.json` names and the disk does not have.
+    /// The folders and files that `loop.json` names and the disk does not have.
     public func missingOnDisk() -> [Problem] {
         var problems: [Problem] = []
         for service in services {
@@ -22,6 +22,9 @@ extension Configuration {
             for (index, manifest) in service.manifests.enumerated() where access(manifest, R_OK) != 0 {
                 let reason = errno == ENOENT ? "there is no" : "cannot read"
                 problems.append(problem(.error, "\(path).manifests[\(index)]", "\(reason) \(shown(manifest))"))
+            }
+            for (index, rule) in service.rules.enumerated() {
+                problems += missing(rule, root: service.root, at: "\(path).rules[\(index)]")
             }
         }
         return problems
@@ -45,8 +48,9 @@ extension Configuration {
         var patterns: [Pattern] = []
         for service in services {
             let root = RelativePath(shown(service.root))
-            for (rule, globs) in service.rules.map(\.watch).enumerated() {
-                for (index, glob) in globs.enumerated() {
+            // Patterns that nobody wrote stand for files that are looked for by themselves.
+            for (rule, read) in service.rules.enumerated() where !read.isWatchingByDefault {
+                for (index, glob) in read.watch.enumerated() {
                     let path = "$.services.\(service.name).rules[\(rule)].watch[\(index)]"
                     patterns.append(Pattern(path: path, glob: glob, root: root))
                 }
@@ -68,18 +72,18 @@ extension Configuration {
         }
     }
 
-    private func problem(
+    func problem(
         _ severity: Problem.Severity, _ path: String, _ message: String, hint: String? = nil
     ) -> Problem {
         Problem(severity, file: file, position: places[path], path: path, message, hint: hint)
     }
 
     /// A path as the user would write it: relative to the project.
-    private func shown(_ path: String) -> String {
+    func shown(_ path: String) -> String {
         path == directory ? "." : path.hasPrefix(directory + "/") ? String(path.dropFirst(directory.count + 1)) : path
     }
 
-    private func isFolder(_ path: String) -> Bool {
+    func isFolder(_ path: String) -> Bool {
         var status = stat()
         return stat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFDIR
     }

@@ -41,7 +41,9 @@ extension ConfigurationReader {
             if owner.service != claim.service {
                 error(
                     claim.node, "image \"\(name)\" is built by services \"\(owner.service)\" and \"\(claim.service)\"",
-                    hint: "\"image\": \"\(name)\" in one of them runs what the other builds; or give each its own \"name\"")
+                    hint:
+                        "\"image\": \"\(name)\" in one of them runs what the other builds; or give each its own \"name\""
+                )
             } else if !owner.isLayer || !claim.isLayer {
                 error(
                     claim.node, "image \"\(name)\" is built by two rules",
@@ -100,7 +102,9 @@ extension ConfigurationReader {
                 error(
                     claim.node, "no service builds an image \"\(name)\"",
                     hint: near.map { "did you mean \"\($0)\"?" }
-                        ?? (names.isEmpty ? "{} instead builds the service's Dockerfile" : "built here: \(Set(names).sorted().joined(separator: ", "))"))
+                        ?? (names.isEmpty
+                            ? "{} instead builds the service's Dockerfile"
+                            : "built here: \(Set(names).sorted().joined(separator: ", "))"))
                 continue
             }
             if owner.service == claim.service {
@@ -134,7 +138,9 @@ extension ConfigurationReader {
     /// An image that nobody would run.
     private mutating func checkConsumers(_ services: [Service]) {
         // A deployment or manifest names images as it likes.
-        guard services.allSatisfy({ $0.manifests.isEmpty && $0.rules.allSatisfy { $0.deployment == nil } }) else { return }
+        guard services.allSatisfy({ $0.manifests.isEmpty && $0.rules.allSatisfy { $0.deployment == nil } }) else {
+            return
+        }
         let used = ImagePlan.bases(of: services).union(imageClaims.filter { !$0.builds }.compactMap(\.name))
         var named: Set<String> = []
         for claim in imageClaims {
@@ -144,7 +150,9 @@ extension ConfigurationReader {
             else { continue }
             error(
                 claim.node, "nothing would run image \"\(name)\"",
-                hint: "give the service the \"workload\" that does, for example \"workload\": \"deployment/\(service.name)\"; or \"manifests\", or a \"deploy\" that names the image")
+                hint:
+                    "give the service the \"workload\" that does, for example \"workload\": \"deployment/\(service.name)\"; or \"manifests\", or a \"deploy\" that names the image"
+            )
         }
     }
 }

@@ -41,6 +41,8 @@ enum ImageFamily: CaseIterable {
     /// The family that keys without a `builder` mean: a Dockerfile is what needs no key at all.
     static func of(keys: some Sequence<String>) -> ImageFamily {
         let keys = Set(keys)
-        return [.nix, .command, .append].first { !keys.isDisjoint(with: $0.keys) } ?? .engine
+        let withOwnKeys: [ImageFamily] = [.nix, .command, .append]
+        return withOwnKeys.first { keys.contains($0.keys[0]) }
+            ?? withOwnKeys.first { !keys.isDisjoint(with: $0.keys) } ?? .engine
     }
 }

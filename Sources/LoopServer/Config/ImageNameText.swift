@@ -36,7 +36,9 @@ enum ImageNameText {
         let name = withoutTag(rest)
         if name != rest, !isTag(String(rest.dropFirst(name.count + 1))) { return .characters }
         guard let flaw = flaw(name) else { return nil }
-        if case .upperCase(let suggestion) = flaw { return .upperCase(suggestion: suggestion + text.dropFirst(name.count)) }
+        if case .upperCase(let suggestion) = flaw {
+            return .upperCase(suggestion: suggestion + text.dropFirst(name.count))
+        }
         return flaw
     }
 
@@ -72,7 +74,9 @@ enum ImageNameText {
     static func isPath(_ text: String) -> Bool {
         guard (1...255).contains(text.utf8.count) else { return false }
         return text.split(separator: "/", omittingEmptySubsequences: false).allSatisfy { part in
-            guard let first = part.utf8.first, let last = part.utf8.last, isWord(first), isWord(last) else { return false }
+            guard let first = part.utf8.first, let last = part.utf8.last, isWord(first), isWord(last) else {
+                return false
+            }
             let joints = part.utf8.split(whereSeparator: isWord)
             return joints.allSatisfy { joint in
                 joint.elementsEqual(".".utf8) || joint.elementsEqual("_".utf8) || joint.elementsEqual("__".utf8)

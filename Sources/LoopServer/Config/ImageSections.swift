@@ -13,7 +13,8 @@ extension ConfigurationReader {
         }
         if let node = keys["then"] {
             error(
-                node, "\"then\" beside an \"image\"", hint: "its pods start anew with the image: what it needs is in it")
+                node, "\"then\" beside an \"image\"", hint: "its pods start anew with the image: what it needs is in it"
+            )
         }
         let service = String(name.prefix { $0 != "/" })
         guard case .object = image.value.kind else { return use(of: image, keys, by: service) }
@@ -32,8 +33,9 @@ extension ConfigurationReader {
         guard let imageName, let builder else { return nil }
         let read = Image(imageName, builder, container: container, alias: alias)
         claim.image = read
-        let patterns = keys["watch"] == nil ? builder.inputs(below: root) : watch
-        return Rule(watch: patterns, build: build, action: .image(read))
+        var result = Rule(watch: watch, build: build, action: .image(read))
+        if keys["watch"] == nil { result.watchByDefault(builder.inputs(below: root)) }
+        return result
     }
 
     /// The name of an image that another service builds.
@@ -81,7 +83,8 @@ extension ConfigurationReader {
             for key in other.keys {
                 guard let node = parts[key], let own else { continue }
                 error(
-                    node, "\"\(key)\" is for \(other.title), and \"\(own)\" \(word == nil ? "for \(family.title)" : "is the builder")",
+                    node,
+                    "\"\(key)\" is for \(other.title), and \"\(own)\" \(word == nil ? "for \(family.title)" : "is the builder")",
                     hint: hint(for: key, in: family))
             }
         }
@@ -116,6 +119,26 @@ extension ConfigurationReader {
                 : "the files of the layer: \"watch\": [\"app/**\"]"
         }
         error(rule, "\"watch\" is missing", hint: hint)
+    }
+
+    /// A rule whose files an image before it takes, because nobody said what the image watches.
+    mutating func checkOrder(_ node: Node, _ rule: Rule, after earlier: [Rule]) {
+        guard case .object(let members) = node.value.kind,
+            let watch = members.first(where: { $0.key == "watch" })?.value
+        else { return }
+        for image in earlier {
+            guard case .engine = image.image?.builder, image.isWatchingByDefault else { continue }
+            for pattern in rule.watch
+            where image.watch.contains(where: { $0.matches(pattern.fixedPart.appending([1])) }) {
+                warning(
+                    node.member("watch", watch),
+                    "the image \"\(image.image?.name ?? "")\" before it takes \"\(pattern)\"",
+                    hint:
+                        "the first rule that matches a file takes it: put the image's rule last, or give it a \"watch\""
+                )
+                return
+            }
+        }
     }
 
     // MARK: Builders

@@ -34,7 +34,8 @@ extension ConfigurationReader {
             return nil
         }
         let parts = text.split(separator: "/", maxSplits: 1, omittingEmptySubsequences: false)
-        let isGood = ImageNameText.isHost(String(parts[0])) && (parts.count == 1 || ImageNameText.isPath(String(parts[1])))
+        let isGood =
+            ImageNameText.isHost(String(parts[0])) && (parts.count == 1 || ImageNameText.isPath(String(parts[1])))
         guard isGood else {
             error(
                 node, "\"\(text)\" is no registry",
@@ -82,7 +83,9 @@ extension ConfigurationReader {
             return nil
         }
         if text.hasPrefix(ImageHome.tagPrefix) {
-            error(node, "\"\(ImageHome.tagPrefix)…\" are loopd's own tags", hint: "a name of your own: \"alias\": \"dev\"")
+            error(
+                node, "\"\(ImageHome.tagPrefix)…\" are loopd's own tags", hint: "a name of your own: \"alias\": \"dev\""
+            )
             return nil
         }
         guard ImageNameText.isTag(text) else {

@@ -11,6 +11,9 @@ public struct Rule: Equatable, Sendable {
     /// What runs after each batch of this rule, in order.
     public var then: [Step] = []
 
+    /// Whether `watch` stands for what the action reads, because the file has none.
+    private(set) var isWatchingByDefault = false
+
     /// What happens to a change.
     public enum Action: Equatable, Sendable {
         /// The changed files themselves go into the containers.
@@ -48,6 +51,12 @@ public struct Rule: Equatable, Sendable {
         self.then = then
     }
 
+    /// Watches what the action reads.
+    mutating func watchByDefault(_ patterns: [Glob]) {
+        watch = patterns
+        isWatchingByDefault = true
+    }
+
     /// Where matching files go; `nil` for a rule that does not sync.
     public var sync: Sync? { if case .sync(let sync) = action { sync } else { nil } }
     /// What it deploys; `nil` for a rule of another kind.
@@ -65,7 +74,12 @@ public struct Rule: Equatable, Sendable {
     /// Whether it concerns containers, so that its service has to say which.
     var needsPods: Bool { if case .deploy = action { false } else { true } }
     /// Whether it can do its work only where its service says which pods: an image may be for others to run.
-    var needsTarget: Bool { switch action { case .deploy, .image: false default: true } }
+    var needsTarget: Bool {
+        switch action {
+        case .deploy, .image: false
+        default: true
+        }
+    }
     /// Whether it brings files onto nodes, not into containers.
     var isOnNodes: Bool { if case .sideload(let items) = action { items.contains(where: \.isOnNode) } else { false } }
 }

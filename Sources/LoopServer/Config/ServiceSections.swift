@@ -48,6 +48,7 @@ extension ConfigurationReader {
                     rule, "a second \"deploy\" in one service",
                     hint: "make a service of its own of it: what has left the manifests is known service by service")
             }
+            checkOrder(rule, read, after: service.rules)
             service.rules.append(read)
             if let sync = read.sync { claim(sync, in: rule, by: service) }
             checkRestarts(rule, read, isInDevMode: isInDevMode)

@@ -35,19 +35,20 @@ actor RolloutFollower {
         _ workloads: [ObjectReference], since started: UInt64, _ client: KubeClient, _ registry: RegistryNames?,
         _ emit: @escaping @Sendable (LoopEvent.Kind) -> Void
     ) async -> Bool {
-        let isWhole = await withTaskGroup(of: Bool.self) { group in
+        let endings = await withTaskGroup(of: RolloutWatch.Ending.self) { group in
             for workload in workloads {
                 guard let kind = workload.workload, let namespace = workload.namespace else { continue }
                 group.addTask {
-                    await RolloutWatch.follow(
+                    await RolloutWatch.run(
                         .workload(kind, name: workload.name), client: client, namespace: namespace, registry: registry
                     ) { emit(.failed($0)) }
                 }
             }
-            return await group.reduce(true) { $0 && $1 }
+            return await group.reduce(into: [RolloutWatch.Ending]()) { $0.append($1) }
         }
-        guard isWhole, !Task.isCancelled else { return false }
-        let milliseconds = Double(monotonicNow() - started) / 1e6
+        let ready = endings.compactMap { if case .ready(let at) = $0 { at } else { nil } }
+        guard ready.count == endings.count, !Task.isCancelled else { return false }
+        let milliseconds = Double(max(started, ready.max() ?? started) - started) / 1e6
         emit(.rolledOut(workloads: workloads.map(\.description), milliseconds: milliseconds))
         return true
     }

@@ -22,27 +22,38 @@ enum RolloutWatch {
     /// - Parameters:
     ///   - registry: the names of loopd's registry, by which a wrong one is recognised in a pod.
     ///   - settling: how long containers without a readiness probe must run before they count as ready: they are called
-    ///     ready before they have had the time to crash.
-    ///   - report: called in order, from one task.
+    ///     ready before they have had the time to crash. Thrice as long where one has crashed.
+    ///   - report: called in order, one call at a time.
     static func run(
         _ target: Target, client: KubeClient, namespace: String, registry: RegistryNames? = nil,
         limit: Duration = .seconds(120), settling: Duration = .seconds(1),
         report: @escaping @Sendable (LoopEvent.Failure) -> Void
     ) async -> Ending {
         let watch = WorkloadWatch(client, target, namespace: namespace)
+        let causes = CauseWatch(client, target, namespace: namespace, registry: registry, report: report)
+        let last = LastState()
         let ready = await withTaskGroup(of: UInt64?.self) { group in
             group.addTask {
                 await watch.run()
                 return nil
             }
             group.addTask {
-                while let state = await watch.next() {
-                    guard case .workload(let kind, _) = target, state.disconnection == nil,
-                        let workload = state.workload, Rollout.isDone(kind, workload)
-                    else { continue }
-                    return monotonicNow()
-                }
+                await causes.run()
                 return nil
+            }
+            group.addTask {
+                var steady = SteadyRollout(target: target, settling: settling)
+                while true {
+                    guard let state = await next(watch, within: steady.left) else {
+                        // Silence is what was waited for.
+                        if let since = steady.since, steady.left == .zero { return since }
+                        return nil
+                    }
+                    await last.set(state)
+                    causes.update(state)
+                    steady.note(state)
+                    if let since = steady.since, steady.left == .zero { return since }
+                }
             }
             group.addTask {
                 try? await Task.sleep(for: limit)
@@ -53,7 +64,7 @@ enum RolloutWatch {
         }
         if let ready { return .ready(at: ready) }
         if Task.isCancelled { return .cancelled }
-        report(LoopEvent.Failure("\(target) is not rolled out after \(limit.components.seconds) s"))
+        report(shortage(target, namespace, await last.state, causes.present, limit))
         return .behind
     }
 
@@ -68,5 +79,85 @@ enum RolloutWatch {
             report: report)
         if case .ready = ending { return true }
         return false
+    }
+
+    /// The next state; `nil` when none comes within a limit, or the task is cancelled.
+    private static func next(_ watch: WorkloadWatch, within limit: Duration?) async -> WorkloadState? {
+        guard let limit else { return await watch.next() }
+        return await withTaskGroup(of: WorkloadState?.self) { group in
+            group.addTask { await watch.next() }
+            group.addTask {
+                try? await Task.sleep(for: limit)
+                return nil
+            }
+            defer { group.cancelAll() }
+            return await group.next() ?? nil
+        }
+    }
+
+    /// What is still short when the limit has passed.
+    static func shortage(
+        _ target: Target, _ namespace: String, _ state: WorkloadState?, _ causes: [Diagnosis], _ limit: Duration
+    ) -> LoopEvent.Failure {
+        let title = "\(target) is not rolled out after \(limit.components.seconds) s"
+        guard let state, !state.isMissing else {
+            return LoopEvent.Failure(
+                state == nil ? "\(title): the cluster does not answer" : "\(target) is not in namespace \(namespace)",
+                nextStep: "`kubectl get \(target) -n \(namespace)`")
+        }
+        if let reason = state.disconnection {
+            return LoopEvent.Failure("\(title): the cluster does not answer", details: [reason])
+        }
+        let ready = state.pods.count { $0.isReady && !$0.isOver }
+        let wanted = state.wantedPods ?? state.pods.count
+        let details = causes.isEmpty ? [state.reason(container: nil)].compactMap(\.self) : causes.map(\.failure.summary)
+        return LoopEvent.Failure(
+            "\(title): \(ready) of \(Figures.count(wanted, "pod")) of the new revision are ready", details: details,
+            nextStep: causes.first?.failure.nextStep ?? "`kubectl describe \(target) -n \(namespace)` tells more")
+    }
+
+    private actor LastState {
+        var state: WorkloadState?
+
+        func set(_ state: WorkloadState) { self.state = state }
+    }
+}
+
+/// Whether a rollout is done and stays so.
+struct SteadyRollout {
+    let target: Target
+    let settling: Duration
+    /// Since when it is done, in the nanoseconds of `monotonicNow`; `nil` while it is not.
+    private(set) var since: UInt64?
+    private var runs: [String?] = []
+    private var needed = Duration.zero
+
+    init(target: Target, settling: Duration) {
+        self.target = target
+        self.settling = settling
+    }
+
+    /// How long it must stay as it is; `nil` while it is not done.
+    var left: Duration? { since.map { max(.zero, needed - .nanoseconds(Int64(monotonicNow() - $0))) } }
+
+    /// Takes a state.
+    mutating func note(_ state: WorkloadState, at now: UInt64 = monotonicNow()) {
+        guard state.disconnection == nil, isDone(state) else { return since = nil }
+        let containers = state.pods.filter { !$0.isOver }.flatMap(\.lastingContainers)
+        let next = containers.map(\.id)
+        if since == nil || next != runs { since = now }
+        runs = next
+        let isUnstable = containers.contains { $0.restarts > 0 }
+        let isUnprobed = containers.contains { $0.spec["readinessProbe"] == nil }
+        needed = isUnstable ? settling * 3 : isUnprobed ? settling : .zero
+    }
+
+    private func isDone(_ state: WorkloadState) -> Bool {
+        switch target {
+        case .workload(let kind, _): return state.workload.map { Rollout.isDone(kind, $0) } ?? false
+        case .selector:
+            let live = state.pods.filter { !$0.isOver }
+            return !live.isEmpty && live.allSatisfy(\.isReady)
+        }
     }
 }

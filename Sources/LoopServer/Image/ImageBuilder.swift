@@ -34,15 +34,3 @@ enum ImageHome: Equatable, Sendable {
     /// The tag of a content by its hexadecimal SHA-256.
     static func tag(ofHex digest: String) -> String { tagPrefix + digest.prefix(16) }
 }
-
-/// How images come onto the nodes of a cluster that has no registry.
-enum NodeLoader: Equatable, Sendable {
-    /// `k3d image import`, into a cluster.
-    case k3d(cluster: String)
-    /// `kind load`, into a cluster.
-    case kind(cluster: String)
-    /// `minikube image load`, into a profile.
-    case minikube(profile: String)
-    /// `k3s ctr images import`, on this machine.
-    case k3s
-}

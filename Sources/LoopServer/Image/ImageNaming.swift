@@ -33,7 +33,8 @@ extension ImageName {
     /// Whether a registry, by host and port, is on this machine, where plain HTTP is the custom.
     static func isLoopback(_ registry: String) -> Bool {
         let host =
-            registry.hasPrefix("[") ? String(registry.dropFirst().prefix { $0 != "]" }) : String(registry.prefix { $0 != ":" })
+            registry.hasPrefix("[")
+            ? String(registry.dropFirst().prefix { $0 != "]" }) : String(registry.prefix { $0 != ":" })
         return host == "localhost" || host.hasSuffix(".localhost") || host.hasPrefix("127.") || host == "::1"
     }
 }

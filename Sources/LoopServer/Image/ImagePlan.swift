@@ -128,6 +128,9 @@ struct ImagePlan: Sendable {
         return Set(touched).subtracting(waiting).subtracting(images(following: touched + waiting))
     }
 
+    /// The images that wait for nothing: neither a build nor another image comes before them.
+    var first: Set<Int> { Set(entries.indices.filter { entries[$0].builds.isEmpty && entries[$0].base == nil }) }
+
     /// The images that files of a build go into, by their numbers.
     func images(after build: String) -> Set<Int> {
         Set(entries.indices.filter { entries[$0].builds.contains(build) })

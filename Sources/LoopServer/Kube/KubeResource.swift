@@ -12,6 +12,7 @@ struct KubeResource: Hashable, Sendable {
     static let pods = KubeResource(group: "", version: "v1", plural: "pods")
     static let events = KubeResource(group: "", version: "v1", plural: "events")
     static let configMaps = KubeResource(group: "", version: "v1", plural: "configmaps")
+    static let claims = KubeResource(group: "", version: "v1", plural: "persistentvolumeclaims")
     static let nodes = KubeResource(group: "", version: "v1", plural: "nodes", isNamespaced: false)
     static let namespaces = KubeResource(group: "", version: "v1", plural: "namespaces", isNamespaced: false)
     static let deployments = KubeResource(group: "apps", version: "v1", plural: "deployments")

@@ -29,8 +29,11 @@ struct PodState: Equatable, Sendable {
     let created: String
     /// The ConfigMap that a pod in dev mode has its helper from.
     let devProgram: String?
+    /// All of it, as the API has it.
+    let object: JSON
 
     init(_ pod: JSON) {
+        object = pod
         let status = pod["status"] ?? .null
         let metadata = pod["metadata"] ?? .null
         let spec = pod["spec"] ?? .null
@@ -101,6 +104,10 @@ struct ContainerState: Equatable, Sendable {
         let exitCode: Int
         let reason: String
         let message: String
+        /// The runtime's id of the run.
+        let id: String
+        /// In the API's form, as `PodState.created`.
+        let startedAt: String
     }
 
     let name: String
@@ -119,8 +126,11 @@ struct ContainerState: Equatable, Sendable {
     let isInDevMode: Bool
     /// Where files lie that belong directly into `/`, where dev mode has a volume for them.
     let root: String?
+    /// All that the pod says about it.
+    let spec: JSON
 
     init(_ spec: JSON, _ status: JSON) {
+        self.spec = spec
         name = spec["name"]?.string ?? ""
         image = spec["image"]?.string ?? ""
         id = status["containerID"]?.string.flatMap { $0.isEmpty ? nil : $0 }
@@ -150,6 +160,8 @@ extension ContainerState.Termination {
         exitCode = Int(terminated["exitCode"]?.integer ?? 0)
         reason = terminated["reason"]?.string ?? ""
         message = terminated["message"]?.string ?? ""
+        id = terminated["containerID"]?.string ?? ""
+        startedAt = terminated["startedAt"]?.string ?? ""
     }
 }
 

@@ -31,6 +31,18 @@ enum WorkloadPods {
         return current.sorted { $0.name < $1.name }
     }
 
+    /// The ReplicaSet of a Deployment's present revision; `nil` where it is not there or cannot be seen.
+    static func revision(_ workload: JSON, _ revisions: [JSON]) -> WorkloadRevision? {
+        guard let uid = workload.at("metadata", "uid")?.string, let number = revisionNumber(workload) else {
+            return nil
+        }
+        let set = revisions.first { $0["metadata"]?.controllerUID == uid && revisionNumber($0) == number }
+        guard let name = set?.at("metadata", "name")?.string, let id = set?.at("metadata", "uid")?.string else {
+            return nil
+        }
+        return WorkloadRevision(name: name, uid: id)
+    }
+
     private static func revisionNumber(_ object: JSON) -> Int? {
         object["metadata"]?.strings("annotations")["deployment.kubernetes.io/revision"].flatMap { Int($0) }
     }

@@ -8,6 +8,8 @@ struct WorkloadState: Equatable, Sendable {
     var workload: JSON?
     /// The pods of the current revision, or all that the selector finds; ended ones too.
     var pods: [PodState] = []
+    /// The ReplicaSet of a Deployment's present revision.
+    var revision: WorkloadRevision?
     /// The workload is not there.
     var isMissing = false
     /// Why the cluster does not answer; what else is here may be old then.
@@ -31,6 +33,12 @@ struct WorkloadState: Equatable, Sendable {
         if let pod = live.first ?? pods.first { return PodDiagnosis.reason(pod, container: container) }
         return workload.flatMap { PodDiagnosis.reason(workload: $0) } ?? "there is no pod"
     }
+}
+
+/// What the pods of a Deployment's revision belong to.
+struct WorkloadRevision: Equatable, Sendable {
+    let name: String
+    let uid: String
 }
 
 /// Follows a service's target: the workload, its revisions and its pods, for as long as `run` runs.
@@ -207,6 +215,9 @@ final class WorkloadWatch: Sendable {
             }
             guard model.hasPods && model.hasRevisions || state.disconnection != nil else { return nil }
             state.workload = workload
+            if kind == .deployment {
+                state.revision = WorkloadPods.revision(workload, Array(model.revisions.values))
+            }
             state.pods = WorkloadPods.current(
                 kind, workload, revisions: model.hidesRevisions ? nil : Array(model.revisions.values),
                 pods: Array(model.pods.values))

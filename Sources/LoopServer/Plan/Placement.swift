@@ -218,7 +218,9 @@ struct ServicePlan: Sendable {
     func mayTake(_ rule: Int, below local: RelativePath) -> Bool {
         guard let path = local.relative(to: root) else { return root.isInside(local) }
         let patterns = rules[rule].patterns
-        guard patterns.contains(where: { $0.glob.matches(path) || $0.glob.canMatch(inside: path) }) else { return false }
+        guard patterns.contains(where: { $0.glob.matches(path) || $0.glob.canMatch(inside: path) }) else {
+            return false
+        }
         // A pattern that takes files of any name at any depth is one that ends in **.
         let files = [path.appending([1]), path.appending([1]).appending([1])]
         return rules[..<rule].allSatisfy { earlier in

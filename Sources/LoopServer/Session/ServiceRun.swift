@@ -14,6 +14,7 @@ final class ServiceRun: Sendable {
     private let keeper: LeaseKeeper?
     private let dev: DevModeSession?
     private let takeOver: Bool
+    private let causes: CauseWatch
     private let emit: @Sendable (LoopEvent) -> Void
     private let hasLease = Mutex(false)
     /// Whether another loopd has taken the lease, and works on with what is in the cluster.
@@ -21,7 +22,8 @@ final class ServiceRun: Sendable {
 
     init(
         _ service: Service, target: Target, containers: ServiceLane?, nodes: NodeRun?, images: ServiceImages,
-        dev: DevModeSession?, client: KubeClient, namespace: String, session: String, takeOver: Bool,
+        dev: DevModeSession?, client: KubeClient, namespace: String, registry: RegistryNames?, session: String,
+        takeOver: Bool,
         emit: @escaping @Sendable (LoopEvent) -> Void
     ) {
         self.service = service
@@ -34,6 +36,13 @@ final class ServiceRun: Sendable {
         self.namespace = namespace
         self.takeOver = takeOver
         self.emit = emit
+        causes = CauseWatch(
+            client, target, namespace: namespace, container: service.container, registry: registry
+        ) { [name = service.name] failure in
+            var failure = failure
+            failure.summary = "no pod to sync into: \(failure.summary)"
+            emit(LoopEvent(.failed(failure), service: name))
+        }
         if case .workload(let kind, let name) = target {
             keeper = LeaseKeeper(client, kind, name: name, namespace: namespace, session: session)
         } else {
@@ -52,6 +61,7 @@ final class ServiceRun: Sendable {
         let watch = WorkloadWatch(client, target, namespace: namespace)
         try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask { await watch.run() }
+            group.addTask { await self.causes.run() }
             group.addTask { try await self.follow(watch) }
             group.addTask { await self.nodes?.run() }
             group.addTask { await self.images.run() }
@@ -76,6 +86,7 @@ final class ServiceRun: Sendable {
             if state.isMissing {
                 if told != "missing" { await tellMissing() }
                 told = "missing"
+                causes.update(nil)
                 await containers?.setInstances([])
                 nodes?.update(state)
                 known = []
@@ -103,11 +114,15 @@ final class ServiceRun: Sendable {
             await containers?.setInstances(present, wanted: state.wantedPods)
             nodes?.update(state)
             let reason = isReached(present, state) ? nil : absence(in: state, isRollingOut: isRollingOut)
-            let isComing = reason != nil && isComing(state)
-            if let reason, reason != told {
+            let isMisnamed = missingContainer(state) != nil
+            // Why pods do not come up is told in full, as soon as it is known.
+            causes.update(reason == nil || isMisnamed ? nil : state)
+            let isExplained = reason != nil && !isMisnamed && isExplained(state)
+            let isComing = reason != nil && !isExplained && isComing(state)
+            if let reason, reason != told, !isExplained {
                 // A pod that is on its way is worth one calm line, one that cannot come up is a failure.
                 if !isComing {
-                    let missing = missingContainer(state) == nil ? nil : "set the service's \"container\" in loop.json"
+                    let missing = !isMisnamed ? nil : "set the service's \"container\" in loop.json"
                     report(.failed(LoopEvent.Failure("no pod to sync into: \(reason)", nextStep: missing)))
                 } else if !isWaiting {
                     report(.notice("waiting for a pod: \(reason)"))
@@ -143,6 +158,13 @@ final class ServiceRun: Sendable {
         }
         return missingContainer(state) ?? state.reason(container: service.container)
             ?? "its container is between two runs"
+    }
+
+    /// Whether there is more to tell about it than a line.
+    private func isExplained(_ state: WorkloadState) -> Bool {
+        let picture = RolloutPicture(
+            target: target, namespace: namespace, state: state, asks: false, container: service.container)
+        return !picture.examine().diagnoses.isEmpty
     }
 
     /// Whether every pod is on its way up as far as its status says.

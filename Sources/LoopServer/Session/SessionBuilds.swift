@@ -1,21 +1,31 @@
 internal import Reactor
+internal import Synchronization
 internal import Watcher
 
 /// The builds of a session: each runs when its inputs change, and its outputs go to the services that use them.
-struct SessionBuilds: Sendable {
+final class SessionBuilds: Sendable {
     private let plan: BuildPlan
     private let lanes: [BuildLane]
     private let nix: NixBuilds
     private let deployments: Deployments
+    private let images: SessionImages
+    private let project: String
+    private let ignored: [String]
+    /// What images were made from first; `nil` where there are none.
+    private let inputs = Mutex<[RelativePath: LocalEntry]?>(nil)
 
-    /// The builds whose outputs these lanes take, besides those of `nix`, and what is deployed.
+    /// The builds whose outputs these lanes and images take, besides those of `nix`, and what is deployed.
     init(
-        _ consumers: [ServiceLane], _ configuration: Configuration, nix: NixBuilds, deployments: Deployments,
-        leash: String, emit: @escaping @Sendable (LoopEvent) -> Void
+        _ consumers: [ServiceLane], _ configuration: Configuration, nix: NixBuilds, images: SessionImages,
+        deployments: Deployments, leash: String, emit: @escaping @Sendable (LoopEvent) -> Void
     ) {
         self.nix = nix
+        self.images = images
         self.deployments = deployments
-        let plan = BuildPlan(configuration.builds, plans: consumers.map(\.plan), project: configuration.directory)
+        project = configuration.directory
+        ignored = configuration.watch.ignore
+        let plan = BuildPlan(
+            configuration.builds, plans: consumers.map(\.plan), images: images.plan, project: configuration.directory)
         self.plan = plan
         lanes = plan.builds.enumerated().map { number, build in
             let services = plan.services(using: number)
@@ -29,6 +39,7 @@ struct SessionBuilds: Sendable {
                         group.addTask { await lane.takeOutputs(of: rules, firstEvent: firstEvent, settled: ended) }
                     }
                 }
+                await images.trigger(images.plan.images(after: build.name), firstEvent: firstEvent)
                 return true
             }
         }
@@ -38,26 +49,80 @@ struct SessionBuilds: Sendable {
     func run() async {
         await withDiscardingTaskGroup { group in
             for lane in lanes { group.addTask { await lane.run() } }
-            group.addTask { await nix.run() }
-            group.addTask { await deployments.run() }
+            group.addTask { await self.nix.run() }
+            group.addTask { await self.images.run() }
+            group.addTask { await self.deployments.run() }
             // Without builds, too, only the end of the session is an end.
             await Gate().pass()
         }
     }
 
     /// Builds everything once, as at the start: nobody knows what the outputs that lie there were made from.
+    ///
+    /// What `buildImages` has built is built again only where its files have changed since.
     func buildAll() async {
         let now = monotonicNow()
-        for lane in lanes { await lane.trigger(firstEvent: now) }
+        for lane in lanes where !images.plan.uses(build: lane.build.name) { await lane.trigger(firstEvent: now) }
         await nix.buildAll()
         await deployments.deployAll()
+        guard let before = inputs.withLock({ $0 }), let after = await readInputs() else { return }
+        let changed = Set(before.keys).union(after.keys).filter { before[$0] != after[$0] }
+        await settleBuilds(ChangeSet(paths: changed, firstEvent: now))
+    }
+
+    /// The files that images, and builds of theirs, are made from, as they are now.
+    private func readInputs() async -> [RelativePath: LocalEntry]? {
+        guard let rules = try? IgnoreRules(root: project, patterns: ignored) else { return nil }
+        return try? await offPool { [images, plan] in
+            var inputs: [RelativePath: LocalEntry] = [:]
+            TreeScan.walk(rules: rules) { found in
+                let change = ChangeSet(paths: [found.path])
+                if found.kind != .directory,
+                    !images.plan.images(for: change).isEmpty || !plan.builds(for: change).isEmpty
+                {
+                    inputs[found.path] = LocalEntry(found)
+                }
+                return true
+            }
+            return inputs
+        }
+    }
+
+    /// Builds every image, and what goes into it, before anything is applied: manifests name them.
+    ///
+    /// False when one could not be built. Returns early when the task is cancelled.
+    func buildImages() async -> Bool {
+        guard !images.isEmpty else { return true }
+        let before = await readInputs()
+        inputs.withLock { $0 = before }
+        let building = Task { await run() }
+        return await withTaskCancellationHandler {
+            let now = monotonicNow()
+            let needed = lanes.filter { images.plan.uses(build: $0.build.name) }
+            for lane in needed { await lane.trigger(firstEvent: now) }
+            await images.trigger(images.plan.first, firstEvent: now)
+            for lane in needed { await lane.untilIdle() }
+            let areBuilt = await images.untilIdle()
+            building.cancel()
+            await building.value
+            return areBuilt && needed.allSatisfy(\.hasSucceeded)
+        } onCancel: {
+            building.cancel()
+        }
     }
 
     /// Asks for the builds that a change on disk makes necessary.
     func settle(_ changes: ChangeSet) async {
-        for number in plan.builds(for: changes) { await lanes[number].trigger(firstEvent: changes.firstEvent) }
+        await settleBuilds(changes)
         await nix.settle(changes)
         await deployments.settle(changes)
+    }
+
+    private func settleBuilds(_ changes: ChangeSet) async {
+        let needed = plan.builds(for: changes)
+        for number in needed { await lanes[number].trigger(firstEvent: changes.firstEvent) }
+        let names = Set(needed.map { lanes[$0].build.name })
+        await images.trigger(images.plan.images(for: changes, building: names), firstEvent: changes.firstEvent)
     }
 
     /// Returns once nothing is to be built; false when a build has failed.
@@ -70,7 +135,10 @@ struct SessionBuilds: Sendable {
             let hasSucceeded = lane.hasSucceeded
             isWhole = isWhole && hasSucceeded
         }
-        return isWhole
+        // A build asks for its images before it is idle.
+        let areBuilt = await images.untilIdle()
+        let areRolledOut = await images.untilRolledOut()
+        return isWhole && areBuilt && areRolledOut
     }
 
     /// Returns once what needs no build is deployed: before that, a workload may not be there.

@@ -30,13 +30,18 @@ extension SessionRun {
         let scratch = try SocketDirectory.create()
         defer { scratch.remove() }
         let devModes = services.compactMap { devMode($0, connection, once: true) }
-        let inputs = deployInputs(connection, devModes, ImageSet(), scratch: scratch.path)
+        let images = try SessionImages(
+            configuration, options, chosen: Set(services.map(\.name)), connection, home: imageHome(connection),
+            scratch: scratch.path, emit: emit)
+        let inputs = deployInputs(connection, devModes, images.set, scratch: scratch.path)
         let start = StartManifests(services, inputs, emit: report)
         var waiting = works(inputs)
         guard services.contains(where: { !$0.manifests.isEmpty }) || !waiting.isEmpty else {
             report(.notice("no service has manifests or a rule that deploys: there is nothing to deploy"))
             return true
         }
+        // A look changes nothing in a registry either: what runs keeps its image in it.
+        if !dryRun, await !build(images, inputs, start) { return false }
         let isNewNamespace = try await !connection.hasNamespace(configuration.namespace)
         var lines = isNewNamespace ? ["+ namespace/\(configuration.namespace)"] : []
         lines += try await start.difference(isNewNamespace: isNewNamespace)
@@ -59,6 +64,17 @@ extension SessionRun {
             return true
         }
         return try await carryOut(waiting, start, connection)
+    }
+
+    /// Builds the images that the manifests name; false when one could not be built, which is reported.
+    private func build(
+        _ images: SessionImages, _ inputs: Deployments.Inputs, _ start: StartManifests
+    ) async -> Bool {
+        let connection = inputs.connection
+        let builds = SessionBuilds(
+            [], configuration, nix: NixBuilds([], [], configuration, connection, deploys: false, emit: emit),
+            images: images, deployments: Deployments([], inputs, start, emit: emit), leash: connection.leash, emit: emit)
+        return await builds.buildImages()
     }
 
     /// What the rules of the services deploy.

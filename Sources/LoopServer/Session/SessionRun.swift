@@ -49,15 +49,18 @@ struct SessionRun: Sendable {
                 uniqueKeysWithValues: services.compactMap { service in
                     devMode(service, connection, once: once).map { (service.name, $0) }
                 })
+            let images = try SessionImages(
+                configuration, options, chosen: Set(services.map(\.name)), connection, home: imageHome(connection),
+                scratch: scratch.path, emit: emit)
             var runs: [ServiceRun] = []
             for service in services {
                 let lanes = runs.filter { service.dependsOn.contains($0.service.name) }.flatMap(\.lanes)
-                if let run = try serviceRun(service, after: lanes, devModes, connection, scratch: scratch.path) {
-                    runs.append(run)
-                }
+                let run = try serviceRun(
+                    service, after: lanes, devModes, images.plan, connection, scratch: scratch.path)
+                if let run { runs.append(run) }
             }
             let sessions = Array(devModes.values)
-            let inputs = deployInputs(connection, sessions, ImageSet(), scratch: scratch.path)
+            let inputs = deployInputs(connection, sessions, images.set, scratch: scratch.path)
             let start = StartManifests(options.deploy ? services : [], inputs, emit: report)
             let deployments = Deployments(services, inputs, start, deploys: options.deploy, emit: emit)
             let nix = NixBuilds(
@@ -65,11 +68,14 @@ struct SessionRun: Sendable {
                 roots: scratch.path,
                 prepare: { await inputs.carry($0, .server) }, images: inputs.images, emit: emit)
             let builds = SessionBuilds(
-                runs.flatMap(\.lanes), configuration, nix: nix, deployments: deployments, leash: connection.leash,
-                emit: emit)
-            let isDeployed = await deploy(start, connection)
-            var outcome = await work(runs, builds, isIdle: runs.isEmpty && nix.isEmpty && deployments.isEmpty,
-                once: once)
+                runs.flatMap(\.lanes), configuration, nix: nix, images: images, deployments: deployments,
+                leash: connection.leash, emit: emit)
+            let areBuilt = await builds.buildImages()
+            let isApplied = await deploy(start, connection)
+            let isDeployed = isApplied && areBuilt
+            await images.attach(runs) { await builds.settle(images: $0) }
+            let isIdle = runs.isEmpty && nix.isEmpty && images.isEmpty && deployments.isEmpty
+            var outcome = await work(runs, builds, isIdle: isIdle, once: once)
             if once, outcome == .done, !isDeployed { outcome = .failed }
             await withTaskGroup { group in
                 for run in runs {

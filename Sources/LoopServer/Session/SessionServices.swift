@@ -36,12 +36,13 @@ extension SessionRun {
 
     func serviceRun(
         _ service: Service, after dependencies: [ServiceLane], _ devModes: [String: DevModeSession],
+        _ images: ImagePlan,
         _ connection: ClusterConnection, scratch: String
     ) throws -> ServiceRun? {
         let parts = ServicePlan.parts(of: service, project: configuration.directory)
         let dev = devModes[service.name]
-        let images = service.rules.compactMap(\.image)
-        guard let target = service.target, !parts.isEmpty || !images.isEmpty else { return nil }
+        let running = images.entries.filter { $0.users.contains { $0.service.name == service.name } }
+        guard let target = service.target, !parts.isEmpty || !running.isEmpty else { return nil }
         let pods = pods(connection)
         var containers: ServiceLane?
         var nodes: NodeRun?
@@ -57,17 +58,19 @@ extension SessionRun {
         // Another service of the workload may have it in dev mode for both.
         let holder =
             dev ?? services.first { $0.target == target && devModes[$0.name] != nil }.flatMap { devModes[$0.name] }
-        let rollouts = images.map { image in
-            let rollout = ImageRollout(image, of: service, dev: holder, client: connection.client, namespace: namespace)
-            {
-                emit(LoopEvent($0, service: service.name))
-            }
-            return (image.name, rollout)
+        var rollouts: [String: ImageRollout] = [:]
+        for entry in running {
+            guard let user = entry.users.first(where: { $0.service.name == service.name }) else { continue }
+            let image = Image(entry.name, nil, container: user.container)
+            rollouts[entry.name] = ImageRollout(
+                image, of: service, dev: holder, client: connection.client, namespace: namespace
+            ) { emit(LoopEvent($0, service: service.name)) }
         }
         return ServiceRun(
             service, target: target, containers: containers, nodes: nodes,
-            images: ServiceImages(rollouts.reduce(into: [:]) { $0[$1.0] = $1.1 }), dev: dev, client: connection.client,
-            namespace: configuration.namespace, session: name, takeOver: options.takeOver,
+            images: ServiceImages(rollouts), dev: dev, client: connection.client,
+            namespace: configuration.namespace, registry: configuration.registry, session: name,
+            takeOver: options.takeOver,
             emit: emit)
     }
 
@@ -125,5 +128,12 @@ extension SessionRun {
             ] + (plan.part == .nodes ? ["nodes"] : [])
         let digest = SHA256Digest(of: Array(parts.joined(separator: "\0").utf8))
         return "\(folder)/\(plan.service.name)-\(digest.hex.prefix(16))"
+    }
+
+    /// Where the session's images go.
+    func imageHome(_ connection: ClusterConnection) -> ImageHomeChoice {
+        let surroundings = RegistryDiscovery.Surroundings.live(
+            configured: configuration.registry, playground: options.registry, connection, registries: Registries())
+        return ImageHomeChoice(RegistryDiscovery(surroundings: surroundings)) { report(.notice($0)) }
     }
 }

@@ -59,15 +59,31 @@ extension SessionRun {
                     lost: record.lost(in: workload).map(\.path.text))
             }
         }
+        let events = await warnings(state, service, connection)
+        if state.pods.isEmpty, entry.problem == nil {
+            let picture = RolloutPicture(
+                target: target, namespace: configuration.namespace, state: state, asks: false)
+            entry.problem = picture.examine().diagnoses.first?.failure.summary
+        }
         entry.pods = state.pods.map { pod in
             let name = service.container ?? pod.usualContainer
             let container = pod.lastingContainers.first { $0.name == name }
             return StatusReport.Pod(
                 name: pod.name, phase: pod.isTerminating ? "Terminating" : pod.phase,
                 isReady: container?.isReady ?? pod.isReady, restarts: container?.restarts ?? 0,
-                reason: PodDiagnosis.reason(pod, container: name))
+                reason: PodDiagnosis.reason(pod, container: name, events: events))
         }
         return entry
+    }
+
+    /// What the cluster warns of, asked for only where a pod needs an explanation.
+    private func warnings(
+        _ state: WorkloadState, _ service: Service, _ connection: ClusterConnection
+    ) async -> [ObjectEvent] {
+        guard state.pods.contains(where: { !$0.isReady && !$0.isOver }) else { return [] }
+        let scope = KubeClient.Scope(.events, namespace: configuration.namespace, fields: "type=Warning")
+        let list = try? await KubeClient.within(.seconds(1), "list events") { try await connection.client.list(scope) }
+        return (list?.items ?? []).map { ObjectEvent($0) }
     }
 
     private func look(_ target: Target, _ connection: ClusterConnection) async -> WorkloadState? {

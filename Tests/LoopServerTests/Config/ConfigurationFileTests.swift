@@ -92,4 +92,52 @@ struct ConfigurationFileTests {
             #expect(configuration.missingOnDisk().count == 2)
         }
     }
+
+    @Test("what images and deployments are made from is looked for, and named where it is not")
+    func sources() throws {
+        let text = """
+            {services: {
+              a: {workload: 'deployment/a', rules: [{image: {}}]},
+              b: {root: 'b', workload: 'deployment/b', rules: [
+                {image: {context: 'ctx', dockerfile: 'Dockerfile.dev', contexts: {lib: '../no', 'a b': '/no'}, secrets: {s: {file: '~/no/file'}}}}]},
+              c: {root: 'c', workload: 'deployment/c', rules: [{image: {context: 'none'}}]},
+              d: {root: 'c', workload: 'deployment/d', rules: [{watch: ['x'], image: {run: ['x'], dir: 'none'}}]},
+              e: {rules: [{deploy: {manifests: 'k8s/none'}}]}, f: {rules: [{deploy: {manifests: ['x', 'none']}}]},
+              g: {rules: [{deploy: {kustomize: 'none'}}]}, h: {rules: [{deploy: {kustomize: 'c'}}]},
+              i: {rules: [{deploy: {helm: {chart: 'a/chart', valuesFiles: ['x', 'v.yaml']}}}]},
+              j: {rules: [{deploy: {helm: {chart: 'c'}}}]},
+              k: {rules: [{deploy: {helm: {chart: 'r/c', version: '1'}}}]},
+            }}
+            """
+        let files = [
+            "loop.json": text, "Containerfile": "", "b/ctx/Dockerfile.dev": "", "c/x": "", "x": "",
+        ]
+        try withFolder(files) { folder in
+            let (configuration, problems) = Configuration.load(path: folder)
+            #expect(problems == [])
+            let found = try #require(configuration).missingOnDisk().map { problem in
+                "\(problem.position?.line ?? 0) \(problem.path.dropFirst("$.services.".count)): \(problem.message)"
+                    + (problem.hint.map { " (\($0))" } ?? "")
+            }
+            #expect(
+                found.filter { !$0.contains("secrets") } == [
+                    "2 a.rules[0].image: there is no Dockerfile (there is Containerfile: name it in \"dockerfile\")",
+                    "4 b.rules[0].image.dockerfile: there is no b/Dockerfile.dev (it is relative to the service's root: \"ctx/Dockerfile.dev\"?)",
+                    "4 b.rules[0].image.contexts[\"a b\"]: there is no folder /no",
+                    "4 b.rules[0].image.contexts.lib: there is no folder b/../no",
+                    "5 c.rules[0].image.context: there is no folder c/none",
+                    "6 d.rules[0].image.dir: there is no folder c/none",
+                    "7 e.rules[0].deploy.manifests: there is no k8s/none",
+                    "7 f.rules[0].deploy.manifests[1]: there is no none",
+                    "8 g.rules[0].deploy.kustomize: there is no folder none",
+                    "8 h.rules[0].deploy.kustomize: there is no kustomization.yaml in c",
+                    "9 i.rules[0].deploy.helm.chart: there is no a/chart (a chart of a repository needs its \"version\")",
+                    "9 i.rules[0].deploy.helm.valuesFiles[1]: there is no v.yaml",
+                    "10 j.rules[0].deploy.helm.chart: there is no Chart.yaml in c",
+                ])
+            let secret = try #require(found.first { $0.contains("secrets") })
+            #expect(secret.hasPrefix("4 b.rules[0].image.secrets.s.file: there is no /"))
+            #expect(secret.hasSuffix("/no/file"))
+        }
+    }
 }

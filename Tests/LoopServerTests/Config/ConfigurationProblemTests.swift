@@ -48,9 +48,9 @@ struct ConfigurationProblemTests {
         ),
         (
             "{\"a b\": 1, \(good)}",
-            "loop.json:1:2: $[\"a b\"]: unknown key \"a b\" (known here: $schema, version, project, cluster, watch, builds, services)"
+            "loop.json:1:2: $[\"a b\"]: unknown key \"a b\" (known here: $schema, version, project, cluster, registry, watch, builds, services)"
         ),
-        ("{\"registry\": {}, \(good)}", "loop.json:1:2: $.registry: \"registry\" is not supported yet"),
+        ("{\"forward\": {}, \(good)}", "loop.json:1:2: $.forward: \"forward\" is not supported yet"),
         (
             "{\"project\": \"a\",\n \"project\": \"b\", \(good)}",
             "loop.json:2:2: $.project: \"project\" is here twice (the first one is at 1:2)"
@@ -258,11 +258,7 @@ struct ConfigurationProblemTests {
             rule("\"watch\": [\"{a\"], \"sync\": {\"to\": \"/a\"}"),
             ".watch[0]: \"{a\" is no pattern: braces do not pair, or make more than 1024 alternatives"
         ),
-        (rule("\"watch\": [\"Dockerfile\"], \"image\": {}"), ".image: \"image\" is not supported yet"),
-        (
-            rule("\"watch\": [\"*.nix\"], \"deploy\": {\"nix\": \".#a\", \"helm\": 1}"),
-            ".deploy.helm: \"helm\" is not supported yet"
-        ),
+        (rule("\"watch\": [\"a\"], \"needs\": []"), ".needs: \"needs\" is not supported yet"),
         (sync(""), ".sync: \"to\" is missing (the folder in the container: \"to\": \"/srv/app\")"),
         (sync("\"to\": \"srv\""), ".sync.to: \"srv\" is not absolute (\"to\" is a folder in the container: \"/srv\"?)"),
         (sync("\"to\": \"/srv/../etc\""), ".sync.to: \"/srv/../etc\" has a .. (write the path that is meant)"),

@@ -11,7 +11,7 @@ import Testing
 
     /// Documents with one mistake each, and words of the line that names it.
     static let mistakes: [(text: String, problem: String)] = [
-        (rule("\"deploy\": {}"), ".deploy: \"nix\" is missing"),
+        (rule("\"deploy\": {}"), ".deploy: neither \"nix\", \"manifests\", \"kustomize\" nor \"helm\""),
         (rule("\"deploy\": {\"nix\": \".#a\"}, \"then\": []"), ".then: \"then\" after a \"deploy\""),
         (rule("\"deploy\": {\"nix\": \".#a\"}, \"build\": [\"x\"]"), ".build: a rule has \"build\" or \"deploy\""),
         (ConfigurationProblemTests.rule("\"deploy\": {\"nix\": \".#a\"}"), "\"watch\" is missing"),

@@ -63,13 +63,14 @@ struct SchemaTests {
         "label selector", "out of range", "is here twice",
         "needs dev mode", "both have one workload", "is no pattern", "matches no file", "not a label",
         "mirror\\\" on /", "NUL character", "warning:", "circle",
-        "onto nodes",
+        "onto nodes", "no service builds", "is built by", "builds image", "in a later layer", "both for",
+        "nothing would run", "are made from", "image below the layer",
     ]
 
     private static let mistakes = [
         ConfigurationProblemTests.documents, ConfigurationProblemTests.services, ConfigurationProblemTests.rules,
         BuildConfigurationTests.mistakes, DevConfigurationTests.mistakes, NixConfigurationTests.mistakes,
-        NodeConfigurationTests.mistakes,
+        NodeConfigurationTests.mistakes, ImageConfigurationTests.mistakes, DeployConfigurationTests.mistakes,
     ].flatMap(\.self)
 
     @Test("the schema refuses what the reader refuses", arguments: mistakes)
@@ -92,6 +93,9 @@ struct SchemaTests {
             #"{"services": {"a": {"workload": "ds/a", "dev": true, "rules": [{"watch": ["a"], "sideload": {"from": "a", "to": "/a", "on": "container"}, "then": [{"restart": "signal:SIGhup"}]}]}}}"#,
             #"{"services": {"a": {"workload": "ds/a", "rules": [{"watch": ["a"], "sideload": {"from": "a", "to": "/opt/", "on": "node"}, "then": [{"restart": "pod"}]}]}}}"#,
             #"{"services": {"a": {"rules": [{"watch": ["*.nix"], "deploy": {"nix": ".#a", "kluctl": {"target": "x"}}}]}}}"#,
+            #"{"registry": "localhost", "services": {"a": {"workload": "ds/a", "recreate": true, "rules": [{"image": {}}, {"image": {"name": "localhost:5000/a/b__c--d", "container": "x", "builder": "docker"}}]}}}"#,
+            #"{"registry": {"push": "[::1]:5000/a"}, "services": {"a": {"workload": "ds/a", "rules": [{"watch": ["x"], "build": ["x"], "image": {"base": "ghcr.io/x/y:1@sha256:0123456789abcdef0123456789abcdef", "to": "/", "files": [{"from": "x", "to": "/x"}]}}]}, "b": {"rules": [{"image": "a"}], "workload": "ds/b"}}}"#,
+            #"{"services": {"a": {"rules": [{"deploy": {"helm": {"chart": "./c", "set": {"a.b": 1, "c": {"d": true, "e": 1.5}}}}}]}, "b": {"rules": [{"image": {}}, {"deploy": {"manifests": ["k8s"]}}]}}}"#,
             #"{"services": {"a": {"workload": "ds/a", "dev": false, "rules": [{"watch": ["*.nix"], "sideload": {"nix": {"file": "a.nix"}, "profile": "/p"}}]}}}"#,
             #"{"services": {"a": {"workload": "deployment/a", "rules": [{"watch": ["a/"], "sync": {"to": "/processes", "from": "."}, "then": [{"exec": ["a", ""]}]}]}}}"#,
         ])

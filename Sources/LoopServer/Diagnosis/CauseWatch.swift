@@ -1,0 +1,213 @@
+internal import HTTP
+internal import JSON
+internal import Reactor
+internal import Synchronization
+
+/// Tells what keeps a target's pods from being ready: each cause once, while it lasts.
+///
+/// One task runs it; another one gives it the target's state whenever that changes. The namespace's warnings are watched
+/// only while there is something to explain; where they may not be seen, the state alone must do.
+final class CauseWatch: Sendable {
+    private struct Known {
+        var state: WorkloadState?
+        var events: [ObjectEvent] = []
+        /// Whether the warnings are there, or known not to come.
+        var hasEvents = false
+        var isChanged = false
+        var present: [Diagnosis] = []
+    }
+
+    private let client: KubeClient
+    private let target: Target
+    private let namespace: String
+    private let container: String?
+    private let registry: RegistryNames?
+    private let report: @Sendable (LoopEvent.Failure) -> Void
+    private let known = Mutex(Known())
+    private let news = Gate()
+
+    /// - Parameter report: called in order, from the task that runs it.
+    init(
+        _ client: KubeClient, _ target: Target, namespace: String, container: String? = nil,
+        registry: RegistryNames? = nil, report: @escaping @Sendable (LoopEvent.Failure) -> Void
+    ) {
+        self.client = client
+        self.target = target
+        self.namespace = namespace
+        self.container = container
+        self.registry = registry
+        self.report = report
+    }
+
+    /// Takes the newest state; `nil` when there is nothing to explain: what comes after is news then.
+    func update(_ state: WorkloadState?) {
+        known.withLock { known in
+            known.state = state
+            known.isChanged = true
+        }
+        news.signal()
+    }
+
+    /// What holds now.
+    var present: [Diagnosis] { known.withLock { $0.present } }
+
+    /// Tells until the task is cancelled.
+    func run() async {
+        var told: Set<[String]> = []
+        var answers: [Question: Answer] = [:]
+        var watches = PodAges()
+        var events: Task<Void, Never>?
+        var timer: Task<Void, Never>?
+        while !Task.isCancelled {
+            await news.pass()
+            timer?.cancel()
+            let (now, isChanged) = known.withLock { known in
+                defer { known.isChanged = false }
+                return (known, known.isChanged)
+            }
+            guard let state = now.state else {
+                await stop(&events)
+                known.withLock { $0.present = [] }
+                (told, answers) = ([], [:])
+                continue
+            }
+            watches.note(state.pods)
+            if events == nil, needsEvents(state) { events = Task { await self.followEvents() } }
+            if isChanged { answers = answers.filter { $0.key.isLasting } }
+            guard now.hasEvents || events == nil else { continue }
+            var picture = RolloutPicture(target: target, namespace: namespace, state: state, events: now.events)
+            (picture.container, picture.registry, picture.ages) = (container, registry, watches.ages)
+            picture.answers = answers
+            var found = picture.examine()
+            tell(found.diagnoses, &told)
+            if !found.questions.isEmpty {
+                for (question, answer) in await ask(found.questions, now.events) { answers[question] = answer }
+                picture.answers = answers
+                found = picture.examine()
+                tell(found.diagnoses, &told)
+                // An answer may lead to the next question.
+                if found.questions.contains(where: { answers[$0] == nil }) { news.signal() }
+            }
+            known.withLock { $0.present = found.diagnoses }
+            timer = found.recheck.map { wait in
+                Task {
+                    guard (try? await Task.sleep(for: wait)) != nil else { return }
+                    self.known.withLock { $0.isChanged = true }
+                    self.news.signal()
+                }
+            }
+        }
+        timer?.cancel()
+        await stop(&events)
+    }
+
+    private func tell(_ diagnoses: [Diagnosis], _ told: inout Set<[String]>) {
+        for diagnosis in diagnoses where told.insert(diagnosis.key).inserted { report(diagnosis.failure) }
+    }
+
+    // MARK: Warnings
+
+    private func needsEvents(_ state: WorkloadState) -> Bool {
+        state.pods.contains { !$0.isReady && !$0.isTerminating } || state.pods.count < state.wantedPods ?? 1
+    }
+
+    private func followEvents() async {
+        let watch = ResourceWatch(client, .init(.events, namespace: namespace, fields: "type=Warning"))
+        await withTaskGroup(of: Void.self) { group in
+            group.addTask { await watch.run() }
+            var events = ObjectSet()
+            while let change = await watch.next() {
+                events.apply(change)
+                let now = events.values.map { ObjectEvent($0) }
+                known.withLock { ($0.events, $0.hasEvents) = (now, true) }
+                news.signal()
+            }
+            group.cancelAll()
+        }
+    }
+
+    private func stop(_ events: inout Task<Void, Never>?) async {
+        guard let task = events else { return }
+        events = nil
+        task.cancel()
+        await task.value
+        known.withLock { ($0.events, $0.hasEvents) = ([], false) }
+    }
+
+    // MARK: Questions
+
+    private func ask(_ questions: [Question], _ events: [ObjectEvent]) async -> [(Question, Answer)] {
+        await withTaskGroup(of: (Question, Answer).self) { group in
+            for question in questions {
+                group.addTask {
+                    // A diagnosis without its log is worth more than one that comes late.
+                    let answer = try? await KubeClient.within(.seconds(1), "ask for a cause") {
+                        try await self.answer(question, events)
+                    }
+                    return (question, answer ?? .unknown)
+                }
+            }
+            var answers: [(Question, Answer)] = []
+            for await answer in group { answers.append(answer) }
+            return answers
+        }
+    }
+
+    private func answer(_ question: Question, _ events: [ObjectEvent]) async throws -> Answer {
+        switch question {
+        case .log(let pod, let container, _, let isPrevious):
+            let body = try await client.log(
+                pod: pod, namespace: namespace, container: container, tailLines: DecisiveLines.wanted,
+                previous: isPrevious)
+            let text = String(decoding: try await body.readAll(limit: 1 << 20), as: UTF8.self)
+            return .lines(text.split(whereSeparator: \.isNewline).map(String.init))
+        case .claim(let name):
+            do {
+                return .claim(VolumeClaim(try await client.get(.claims, name, namespace: namespace), events))
+            } catch let error as KubeError where error.isNotFound {
+                return .claim(VolumeClaim(name: name))
+            }
+        case .room:
+            async let nodes = client.list(.init(.nodes)).items
+            async let pods = client.list(.init(.pods)).items
+            // Without the other pods it is still known how large the nodes are.
+            let others = (try? await pods) ?? []
+            return .room(try await nodes.map { NodeRoom($0, pods: others) })
+        }
+    }
+}
+
+extension Question {
+    /// Whether its answer stays true.
+    fileprivate var isLasting: Bool { if case .log = self { true } else { false } }
+}
+
+extension VolumeClaim {
+    /// From the claim, and the warnings about it.
+    init(_ claim: JSON, _ events: [ObjectEvent]) {
+        let uid = claim.at("metadata", "uid")?.string
+        self.init(
+            name: claim.at("metadata", "name")?.string ?? "", phase: claim.at("status", "phase")?.string,
+            storageClass: claim.at("spec", "storageClassName")?.string.flatMap { $0.isEmpty ? nil : $0 },
+            complaint: events.filter { $0.uid == uid }.max { $0.last < $1.last }?.message)
+    }
+}
+
+/// For how long the containers of each pod have been in the runs that they are in.
+struct PodAges {
+    private var since: [String: (runs: [String?], start: ContinuousClock.Instant)] = [:]
+
+    /// Takes the pods as they are now.
+    mutating func note(_ pods: [PodState], at now: ContinuousClock.Instant = .now) {
+        var next: [String: (runs: [String?], start: ContinuousClock.Instant)] = [:]
+        for pod in pods {
+            let runs = pod.lastingContainers.map(\.id)
+            let known = since[pod.uid]
+            next[pod.uid] = (runs, known.map { $0.runs == runs ? $0.start : now } ?? now)
+        }
+        since = next
+    }
+
+    /// By the pods' uids.
+    var ages: [String: Duration] { since.mapValues { .now - $0.start } }
+}

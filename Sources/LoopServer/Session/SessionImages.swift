@@ -1,0 +1,118 @@
+internal import OCI
+internal import Reactor
+internal import Synchronization
+internal import Watcher
+
+/// The images of a session: each is built when its inputs change, and goes into the workloads of the services that run it.
+struct SessionImages: Sendable {
+    let plan: ImagePlan
+    /// The newest ones, for manifests.
+    let set = ImageSet()
+    private let lanes: [ImageLane]
+    private let runs = ServiceRuns()
+
+    /// The images that the chosen services build or run; nothing is looked for before the first build.
+    ///
+    /// - Parameters:
+    ///   - home: where images go.
+    ///   - scratch: a private folder.
+    init(
+        _ configuration: Configuration, _ options: Session.Options, chosen: Set<String>,
+        _ connection: ClusterConnection,
+        home: ImageHomeChoice, scratch: String, emit: @escaping @Sendable (LoopEvent) -> Void
+    ) throws {
+        let plan = ImagePlan(configuration.services, chosen: chosen, project: configuration.directory)
+        let recipes = ImageRecipes(
+            configuration, playground: options.registry, connection, home: home, set: set, scratch: scratch)
+        let (set, runs, later) = (set, runs, LaterLanes())
+        lanes = try plan.entries.enumerated().map { number, entry in
+            let service = entry.owner.name
+            let tell: @Sendable (LoopEvent.Kind) -> Void = { emit(LoopEvent($0, service: service)) }
+            let builder = try recipes.builder(of: entry, emit: tell)
+            return ImageLane(entry.name) {
+                (try await builder(), try await home.find(for: entry.name))
+            } emit: {
+                tell($0)
+            } onBuilt: { built in
+                await set.set(entry.name, to: built.reference)
+                for run in runs.all where entry.users.contains(where: { $0.service.name == run.service.name }) {
+                    await run.images.take(entry.name, built.reference)
+                }
+                for other in plan.images(on: number) { await later.trigger(other) }
+                await runs.tell(entry.name)
+            }
+        }
+        self.plan = plan
+        later.set(lanes)
+    }
+
+    /// Whether there is none.
+    var isEmpty: Bool { lanes.isEmpty }
+
+    /// The services whose workloads get images that are built from now on; they get those that there are at once.
+    ///
+    /// `onBuilt` is called with the names of what was built after this.
+    func attach(_ services: [ServiceRun], onBuilt: @escaping @Sendable (Set<String>) async -> Void) async {
+        runs.set(services, onBuilt)
+        let references = await set.references
+        for entry in plan.entries {
+            guard let reference = references[entry.name] else { continue }
+            for run in services where entry.users.contains(where: { $0.service.name == run.service.name }) {
+                await run.images.take(entry.name, reference)
+            }
+        }
+    }
+
+    /// Builds as it is asked for, until the task is cancelled.
+    func run() async {
+        await withDiscardingTaskGroup { group in
+            for lane in lanes { group.addTask { await lane.run() } }
+        }
+    }
+
+    /// Asks for images by their numbers in the plan.
+    func trigger(_ numbers: Set<Int>, firstEvent: UInt64) async {
+        for number in numbers.sorted() { await lanes[number].trigger(firstEvent: firstEvent) }
+    }
+
+    /// Returns once nothing is to be built; false when an image could not be.
+    func untilIdle() async -> Bool {
+        // One that is the base of others asks for them before it is idle itself: they may stand before it.
+        for _ in lanes { for lane in lanes { await lane.untilIdle() } }
+        return lanes.allSatisfy(\.hasSucceeded)
+    }
+
+    /// Returns once every image that was handed to a workload runs there; false where one does not.
+    func untilRolledOut() async -> Bool {
+        var isWhole = true
+        for run in runs.all {
+            let isRolledOut = await run.images.untilRolledOut()
+            isWhole = isWhole && isRolledOut
+        }
+        return isWhole
+    }
+}
+
+/// The services of a session, once they are there.
+private final class ServiceRuns: Sendable {
+    private let runs = Mutex<[ServiceRun]>([])
+    private let onBuilt = Mutex<(@Sendable (Set<String>) async -> Void)?>(nil)
+
+    var all: [ServiceRun] { runs.withLock { $0 } }
+
+    func set(_ services: [ServiceRun], _ onBuilt: @escaping @Sendable (Set<String>) async -> Void) {
+        runs.withLock { $0 = services }
+        self.onBuilt.withLock { $0 = onBuilt }
+    }
+
+    func tell(_ image: String) async { await onBuilt.withLock { $0 }?([image]) }
+}
+
+/// Lanes that know each other: an image is built again when its base is another one.
+private final class LaterLanes: Sendable {
+    private let lanes = Mutex<[ImageLane]>([])
+
+    func set(_ all: [ImageLane]) { lanes.withLock { $0 = all } }
+
+    func trigger(_ number: Int) async { await lanes.withLock { $0[number] }.trigger(firstEvent: monotonicNow()) }
+}
