@@ -67,7 +67,8 @@ let package = Package(
         .testTarget(name: "ReactorTests", dependencies: ["Reactor"], swiftSettings: strict),
         .testTarget(name: "HTTPTests", dependencies: ["HTTP", "Reactor"], swiftSettings: strict),
         .testTarget(
-            name: "OCITests", dependencies: ["OCI", "HTTP", "JSON", "Reactor", "TestCluster"], swiftSettings: strict),
+            name: "OCITests", dependencies: ["OCI", "Playground", "HTTP", "JSON", "Reactor", "TestCluster"],
+            swiftSettings: strict),
         .testTarget(
             name: "LoopServerTests", dependencies: ["LoopServer", "HTTP", "OCI", "JSON", "Reactor", "Wire", "Watcher"],
             swiftSettings: strict),

@@ -4,8 +4,8 @@ internal import Synchronization
 
 /// Speaks HTTP/1.1 to one endpoint and keeps idle connections for re-use.
 ///
-/// A cancelled call closes its connection. There are no time limits here: what may take long (a watch) and what may not is
-/// the caller's to know.
+/// A cancelled call closes its connection. There are no time limits unless the caller sets them: what may take long (a
+/// watch) and what may not is its to know.
 public final class HTTPClient: Sendable {
     /// How many idle connections are kept.
     private static let keptConnections = 8
@@ -14,14 +14,18 @@ public final class HTTPClient: Sendable {
     public let endpoint: Endpoint
     private let basePath: String
     private let headers: HTTPHeaders
+    private let patience: HTTPPatience
     private let idle = Mutex<[InputBuffer]>([])
 
     /// A client of `endpoint`.
     ///
     /// `basePath` is put before every target; `headers` go with every request that does not set them itself, `Host:
-    /// localhost` among them unless another is given.
-    public init(endpoint: Endpoint, basePath: String = "", headers: HTTPHeaders = [:]) {
+    /// localhost` among them unless another is given. What takes longer than `patience` allows throws `HTTPError.tooSlow`.
+    public init(
+        endpoint: Endpoint, basePath: String = "", headers: HTTPHeaders = [:], patience: HTTPPatience = HTTPPatience()
+    ) {
         self.endpoint = endpoint
+        self.patience = patience
         self.basePath = basePath.hasSuffix("/") ? String(basePath.dropLast()) : basePath
         var headers = headers
         if headers["Host"] == nil { headers["Host"] = "localhost" }
@@ -33,20 +37,30 @@ public final class HTTPClient: Sendable {
     /// A kept connection that turns out to be dead before the first byte of a response is replaced once, where the method
     /// may be repeated (GET, HEAD, OPTIONS, PUT, DELETE).
     public func send(_ request: HTTPRequest, body: [UInt8] = []) async throws -> HTTPResponseBody {
+        try await send(request, carrying: .bytes(body))
+    }
+
+    /// Sends a request whose body may be made as it is sent.
+    ///
+    /// - Parameter progress: is told how many bytes of the body the connection has taken by now; from 0 on again where a
+    ///   dead connection was replaced.
+    public func send(
+        _ request: HTTPRequest, carrying body: HTTPRequestBody, progress: @escaping @Sendable (Int) -> Void = { _ in }
+    ) async throws -> HTTPResponseBody {
         let head = try self.head(of: request, bodyCount: body.count)
         let mayRepeat = ["GET", "HEAD", "OPTIONS", "PUT", "DELETE"].contains(request.method)
         if let kept = takeIdle() {
             do {
-                return try await exchange(request, head: head, body: body, on: kept)
+                return try await exchange(request, head: head, body: body, on: kept, progress)
             } catch is DeadConnection where mayRepeat {
                 // The server closed it while it was idle: it never saw this request.
             } catch let dead as DeadConnection {
                 throw dead.cause
             }
         }
-        let stream = try await Stream.connect(to: endpoint)
+        let stream = try await connect()
         do {
-            return try await exchange(request, head: head, body: body, on: InputBuffer(stream))
+            return try await exchange(request, head: head, body: body, on: InputBuffer(stream), progress)
         } catch let dead as DeadConnection {
             throw dead.cause
         }
@@ -72,11 +86,12 @@ public final class HTTPClient: Sendable {
         request.headers["Sec-WebSocket-Version"] = "13"
         request.headers["Sec-WebSocket-Key"] = key
         if !protocols.isEmpty { request.headers["Sec-WebSocket-Protocol"] = protocols.joined(separator: ", ") }
-        let stream = try await Stream.connect(to: endpoint)
+        let stream = try await connect()
         let answer: HTTPResponseBody
         do {
             answer = try await exchange(
-                request, head: try head(of: request, bodyCount: 0), body: [], on: InputBuffer(stream))
+                request, head: try head(of: request, bodyCount: 0), body: .bytes([]), on: InputBuffer(stream)
+            ) { _ in }
         } catch let dead as DeadConnection {
             throw dead.cause
         }
@@ -120,35 +135,90 @@ public final class HTTPClient: Sendable {
         return try HeadWriter.request(request, target: basePath + request.target)
     }
 
-    private func exchange(
-        _ request: HTTPRequest, head: [UInt8], body: [UInt8], on kept: InputBuffer
-    ) async throws -> HTTPResponseBody {
-        var input = kept
-        let stream = input.stream
-        do {
-            do {
-                try await stream.write(head, then: body)
-            } catch let error as SystemError where error.code == EPIPE || error.code == ECONNRESET {
-                // The server may have answered and closed without reading all of the body: the answer says why.
+    private func connect() async throws -> Stream {
+        guard let limit = patience.connect else { return try await Stream.connect(to: endpoint) }
+        return try await withThrowingTaskGroup(of: Stream?.self) { [endpoint] group in
+            group.addTask { try await Stream.connect(to: endpoint) }
+            group.addTask {
+                try await Task.sleep(for: limit)
+                return nil
             }
-            try await awaitAnswer(&input)
-            while true {
-                guard let bytes = try await input.takeHead(limit: 64 << 10) else {
-                    throw HTTPError.unexpectedEnd("a response")
-                }
-                let (response, minor) = try HeadParser.response(bytes)
-                // 100 and 103 announce the response; 101 is one.
-                if response.status < 200, response.status != 101 { continue }
-                let framing = try BodyReader.response(response, minor: minor, toMethod: request.method)
-                let isKept =
-                    response.status != 101 && !framing.endsWithConnection
-                    && (minor == 1 && !response.headers.lists("close", in: "Connection"))
-                    && !request.headers.lists("close", in: "Connection")
-                return HTTPResponseBody(response, framing, input, keeper: isKept ? self : nil)
+            defer { group.cancelAll() }
+            guard let first = try await group.next(), let stream = first else {
+                throw HTTPError.tooSlow("connect \(endpoint): nothing for \(limit)")
+            }
+            return stream
+        }
+    }
+
+    private func exchange(
+        _ request: HTTPRequest, head: [UInt8], body: HTTPRequestBody, on kept: InputBuffer,
+        _ progress: @Sendable (Int) -> Void
+    ) async throws -> HTTPResponseBody {
+        let stream = kept.stream
+        do {
+            return try await stream.closing(whenIdleFor: patience.idle, for: "\(request.method) at \(endpoint)") {
+                pulse in
+                try await exchange(request, head: head, body: body, on: kept, pulse, progress)
             }
         } catch {
             stream.close()
             throw error
+        }
+    }
+
+    private func exchange(
+        _ request: HTTPRequest, head: [UInt8], body: HTTPRequestBody, on kept: InputBuffer, _ pulse: Pulse,
+        _ progress: @Sendable (Int) -> Void
+    ) async throws -> HTTPResponseBody {
+        var input = kept
+        try await write(head, body, to: input.stream, pulse, progress)
+        try await awaitAnswer(&input)
+        while true {
+            guard let bytes = try await input.takeHead(limit: 64 << 10) else {
+                throw HTTPError.unexpectedEnd("a response")
+            }
+            pulse.beat()
+            let (response, minor) = try HeadParser.response(bytes)
+            // 100 and 103 announce the response; 101 is one.
+            if response.status < 200, response.status != 101 { continue }
+            let framing = try BodyReader.response(response, minor: minor, toMethod: request.method)
+            let isKept =
+                response.status != 101 && !framing.endsWithConnection
+                && (minor == 1 && !response.headers.lists("close", in: "Connection"))
+                && !request.headers.lists("close", in: "Connection")
+            return HTTPResponseBody(response, framing, input, keeper: isKept ? self : nil, idle: patience.idle)
+        }
+    }
+
+    private func write(
+        _ head: [UInt8], _ body: HTTPRequestBody, to stream: Stream, _ pulse: Pulse, _ progress: (Int) -> Void
+    ) async throws {
+        func send(_ head: [UInt8], _ bytes: [UInt8], at offset: Int) async throws -> Bool {
+            do {
+                try await stream.write(head, then: bytes) { taken in
+                    pulse.beat()
+                    if taken > head.count { progress(offset + taken - head.count) }
+                }
+                return true
+            } catch let error as SystemError where error.code == EPIPE || error.code == ECONNRESET {
+                // The server may have answered and closed without reading all of the body: the answer says why.
+                return false
+            }
+        }
+        switch body {
+        case .bytes(let bytes): _ = try await send(head, bytes, at: 0)
+        case .pieces(let count, let next):
+            guard try await send(head, [], at: 0) else { return }
+            var offset = 0
+            while offset < count {
+                let piece = try await next(offset)
+                guard !piece.isEmpty, piece.count <= count - offset else {
+                    throw HTTPError.misuse("a piece of \(piece.count) bytes at \(offset) of \(count)")
+                }
+                guard try await send([], piece, at: offset) else { return }
+                offset += piece.count
+            }
         }
     }
 
@@ -195,11 +265,15 @@ public final class HTTPResponseBody: Sendable {
     public let response: HTTPResponse
     private let incoming: AsyncMutex<Incoming>
     private let stream: Stream
+    private let idle: Duration?
     /// The connection is the client's again, or another protocol's: closing it is no longer this object's.
     private let isGivenAway = Flag()
 
-    fileprivate init(_ response: HTTPResponse, _ framing: BodyReader, _ input: InputBuffer, keeper: HTTPClient?) {
+    fileprivate init(
+        _ response: HTTPResponse, _ framing: BodyReader, _ input: InputBuffer, keeper: HTTPClient?, idle: Duration?
+    ) {
         self.response = response
+        self.idle = idle
         stream = input.stream
         if framing.isDone, let keeper {
             isGivenAway.set()
@@ -219,13 +293,20 @@ public final class HTTPResponseBody: Sendable {
         try await incoming.withLock { incoming in
             if incoming.framing.isDone { return [] }
             do {
-                let bytes = try await incoming.framing.next(&incoming.input)
+                let bytes = try await next(&incoming)
                 if incoming.framing.isDone { self.release(&incoming) }
                 return bytes
             } catch {
                 stream.close()
                 throw error
             }
+        }
+    }
+
+    private func next(_ incoming: inout Incoming) async throws -> [UInt8] {
+        guard let idle, incoming.input.count == 0 else { return try await incoming.framing.next(&incoming.input) }
+        return try await stream.closing(after: idle, for: "a response's body") {
+            try await incoming.framing.next(&incoming.input)
         }
     }
 

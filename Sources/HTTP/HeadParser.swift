@@ -148,6 +148,9 @@ extension HTTPHeaders {
 }
 
 extension HTTPResponse {
+    /// Reads the head of a response, its empty line included, for callers that have it from elsewhere than a connection.
+    public init(head: [UInt8]) throws(HTTPError) { self = try HeadParser.response(head).0 }
+
     /// The usual reason phrase of a status.
     static func reason(of status: Int) -> String {
         let known: [Int: String] = [

@@ -68,3 +68,34 @@ public struct HTTPResponse: Sendable, Equatable {
         self.headers = headers
     }
 }
+
+/// What a request carries.
+public enum HTTPRequestBody: Sendable {
+    case bytes([UInt8])
+    /// `count` bytes that are asked for as they are sent: the function gives some, at least one, from an offset on.
+    ///
+    /// It may be asked for the beginning again, where a kept connection turns out to be dead.
+    case pieces(count: Int, @Sendable (_ offset: Int) async throws -> [UInt8])
+
+    /// In bytes.
+    public var count: Int {
+        switch self {
+        case .bytes(let bytes): bytes.count
+        case .pieces(let count, _): count
+        }
+    }
+}
+
+/// How long a client waits.
+public struct HTTPPatience: Sendable {
+    /// For a connection; `nil` is for ever.
+    public var connect: Duration?
+    /// For the next sign of life of a peer: that it takes or sends something; `nil` is for ever.
+    public var idle: Duration?
+
+    /// The limits of one client.
+    public init(connect: Duration? = nil, idle: Duration? = nil) {
+        self.connect = connect
+        self.idle = idle
+    }
+}

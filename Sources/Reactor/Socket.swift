@@ -1,7 +1,7 @@
 internal import CLinux
 internal import Glibc
 
-/// Where a socket listens or connects: a Unix socket's path, or an IPv4 address (`127.0.0.1`) and a port.
+/// Where a socket listens or connects: a Unix socket's path, or an IPv4 or IPv6 address (`127.0.0.1`, `::1`) and a port.
 public enum Endpoint: Hashable, Sendable, CustomStringConvertible {
     case unix(path: String)
     case tcp(host: String, port: UInt16)
@@ -10,7 +10,7 @@ public enum Endpoint: Hashable, Sendable, CustomStringConvertible {
     public var description: String {
         switch self {
         case .unix(let path): "unix:\(path)"
-        case .tcp(let host, let port): "\(host):\(port)"
+        case .tcp(let host, let port): host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)"
         }
     }
 
@@ -31,6 +31,18 @@ public enum Endpoint: Hashable, Sendable, CustomStringConvertible {
             return withUnsafePointer(to: &address) { pointer in
                 pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
                     body($0, socklen_t(MemoryLayout<sockaddr_un>.size))
+                }
+            }
+        case .tcp(let host, let port) where host.contains(":"):
+            var address = sockaddr_in6()
+            address.sin6_family = sa_family_t(AF_INET6)
+            address.sin6_port = port.bigEndian
+            guard inet_pton(AF_INET6, host, &address.sin6_addr) == 1 else {
+                throw SystemError(code: EINVAL, attempt: "address \(host)")
+            }
+            return withUnsafePointer(to: &address) { pointer in
+                pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                    body($0, socklen_t(MemoryLayout<sockaddr_in6>.size))
                 }
             }
         case .tcp(let host, let port):
@@ -67,7 +79,7 @@ public enum Endpoint: Hashable, Sendable, CustomStringConvertible {
         let domain: Int32
         switch self {
         case .unix: domain = AF_UNIX
-        case .tcp: domain = AF_INET
+        case .tcp(let host, _): domain = host.contains(":") ? AF_INET6 : AF_INET
         }
         let type = Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue | SOCK_NONBLOCK.rawValue)
         let raw = Glibc.socket(domain, type, 0)
@@ -136,13 +148,14 @@ public final class Listener: Sendable {
         if case .unix(let path) = endpoint, chmod(path, 0o600) != 0 { throw SystemError.last("chmod \(path)") }
         guard listen(raw, 512) == 0 else { throw SystemError.last("listen \(endpoint)") }
         if case .tcp(let host, _) = endpoint {
-            var bound = sockaddr_in()
-            var size = socklen_t(MemoryLayout<sockaddr_in>.size)
+            // The larger of both kinds, which have the port at the same place.
+            var bound = sockaddr_in6()
+            var size = socklen_t(MemoryLayout<sockaddr_in6>.size)
             let asked = withUnsafeMutablePointer(to: &bound) { pointer in
                 pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { getsockname(raw, $0, &size) }
             }
             guard asked == 0 else { throw SystemError.last("getsockname \(endpoint)") }
-            self.endpoint = .tcp(host: host, port: UInt16(bigEndian: bound.sin_port))
+            self.endpoint = .tcp(host: host, port: UInt16(bigEndian: bound.sin6_port))
         } else {
             self.endpoint = endpoint
         }

@@ -126,7 +126,11 @@ public final class Stream: Sendable {
     }
 
     /// Writes `head`, `body` and `tail` in this order, with one system call where the peer takes it all.
-    public func write(_ head: [UInt8], then body: [UInt8], then tail: [UInt8] = []) async throws {
+    ///
+    /// - Parameter taken: is told after each system call how many bytes the kernel has taken by now.
+    public func write(
+        _ head: [UInt8], then body: [UInt8], then tail: [UInt8] = [], taken: (Int) -> Void = { _ in }
+    ) async throws {
         let count = head.count + body.count + tail.count
         var offset = 0
         while offset < count {
@@ -138,6 +142,7 @@ public final class Stream: Sendable {
             }
             if failure == 0 {
                 offset += sent
+                taken(offset)
             } else {
                 try await wait(after: failure, for: readiness.writable, "write")
             }

@@ -86,12 +86,7 @@ final class BuildLane: Sendable {
     /// How many lines of what a build prints are looked through for the cause of its failure.
     private static let remembered = 200
 
-    private enum Output: Sendable {
-        case line(String)
-        case answer([UInt8])
-    }
-
-    private func execute(_ each: (Output) -> Void) async throws -> ExitStatus {
+    private func execute(_ each: (PrintedPiece) -> Void) async throws -> ExitStatus {
         let command = await tool?.command() ?? build.command
         var launch = Launch(
             [leash, "--group", "--grace-ms", "\(grace)", "--"] + command, directory: build.directory)
@@ -101,7 +96,7 @@ final class BuildLane: Sendable {
         launch.standardInput = .pipe
         let child = try await Child.spawn(launch)
         return await withTaskCancellationHandler {
-            await BuildLane.output(of: child, hasAnswer: tool != nil, each)
+            await child.print(hasAnswer: tool != nil, each)
             return await child.wait()
         } onCancel: {
             // The leash ends the whole group when its input ends.
@@ -119,39 +114,5 @@ final class BuildLane: Sendable {
         return LoopEvent.Failure(
             "build \(build.title) failed: \(status)", details: tail.suffix(20),
             nextStep: "what runs in the containers stays; the next change builds again")
-    }
-
-    /// Hands on what a child prints, line by line, until it has ended.
-    ///
-    /// What it left behind may hold its pipes for ever: after its end only what is in them counts.
-    private static func output(of child: Child, hasAnswer: Bool, _ each: (Output) -> Void) async {
-        let (output, sink) = AsyncStream.makeStream(of: Output.self, bufferingPolicy: .unbounded)
-        let reading = Task {
-            await withDiscardingTaskGroup { group in
-                for (number, stream) in [child.standardOutput, child.standardError].enumerated() {
-                    guard let stream else { continue }
-                    group.addTask {
-                        var splitter = LineSplitter()
-                        while let bytes = try? await stream.read(), !bytes.isEmpty {
-                            if number == 0, hasAnswer {
-                                sink.yield(.answer(bytes))
-                            } else {
-                                for line in splitter.feed(bytes) { sink.yield(.line(line)) }
-                            }
-                        }
-                        if let rest = splitter.finish() { sink.yield(.line(rest)) }
-                    }
-                }
-            }
-            sink.finish()
-        }
-        let ending = Task {
-            _ = await child.wait()
-            // A moment for what is still in the pipes; a program that was left behind may hold them open.
-            try? await Task.sleep(for: .milliseconds(200))
-            reading.cancel()
-        }
-        for await piece in output { each(piece) }
-        ending.cancel()
     }
 }

@@ -159,8 +159,9 @@ struct StartFailure {
         if let found = message.firstRange(of: "exec: \"") {
             return String(message[found.upperBound...].prefix { $0 != "\"" })
         }
-        if let found = message.firstRange(of: "exec ") {
-            return String(message[found.upperBound...].prefix { !": ".contains($0) })
+        // `exec /srv/web: no such file or directory`
+        if let found = message.firstRange(of: "exec /") {
+            return "/" + message[found.upperBound...].prefix { !": ".contains($0) }
         }
         return command.first ?? "the image's own program"
     }

@@ -1,3 +1,4 @@
+internal import Glibc
 internal import OCI
 internal import Reactor
 
@@ -71,13 +72,15 @@ actor AppendBuilder: ImageBuilder {
                 reference: "\(names.pullRepository(of: name)):\(tag)", bytesSent: report.bytesSent,
                 isUnchanged: report.isUnchanged)
         case .nodes(let loader):
-            let reference = "\(name):\(tag)"
             let archive = "\(scratch)/\(image.digest.hex).tar"
             try await Registries.attempt("image \(name)") { [image] in
-                try await ImageArchive.write(image, names: [reference], to: archive)
+                try await ImageArchive.write(image, names: ["\(name):\(tag)"], to: archive)
             }
-            try await access.load(reference, .archive(archive), loader)
-            return BuiltImage(reference: reference)
+            defer { unlink(archive) }
+            let delivered = try await access.loadArchive(archive, name, loader)
+            return BuiltImage(
+                reference: "\(name):\(delivered.tag)", bytesSent: delivered.bytesSent,
+                isUnchanged: delivered.isUnchanged)
         }
     }
 

@@ -1,3 +1,6 @@
+internal import OCI
+internal import Reactor
+
 /// Builds an image with any program that is told the image's name.
 struct CommandBuilder: ImageBuilder {
     let image: Image
@@ -6,19 +9,133 @@ struct CommandBuilder: ImageBuilder {
     let engine: ContainerEngine?
     let access: ImageAccess
     let leash: String
+    /// loopd's own environment.
+    let inherited: [String: String]
+    /// What temporary tags begin with.
+    static let temporaryPrefix = ImageHome.tagPrefix + "build-"
+    /// How many lines of what a program prints are shown when it fails.
+    private static let shown = 12
 
     /// A builder of one image.
     init(
-        image: Image, command recipe: ImageCommand, engine: ContainerEngine?, access: ImageAccess, leash: String
+        image: Image, command recipe: ImageCommand, engine: ContainerEngine?, access: ImageAccess, leash: String,
+        inherited: [String: String] = ProcessEnvironment.inherited
     ) {
         self.image = image
         self.recipe = recipe
         self.engine = engine
         self.access = access
         self.leash = leash
+        self.inherited = inherited
     }
 
     func build(to home: ImageHome, output: @escaping @Sendable (String) -> Void) async throws -> BuiltImage {
-        throw LoopFailure(failure: LoopEvent.Failure("not yet"))
+        // Of its own for each build: what an earlier one has left would look like this one's.
+        let number = UInt32.random(in: .min ... .max)
+        let hex = String(number, radix: 16)
+        let tag = CommandBuilder.temporaryPrefix + String(repeating: "0", count: 8 - hex.count) + hex
+        switch home {
+        case .registry(let names):
+            let repository = names.pushRepository(of: image.name)
+            return try await withTemporary("\(repository):\(tag)", remove: { [access] in try? await access.untag($0) })
+            {
+                try await run($0, output)
+                return try await take($0, names)
+            }
+        case .nodes:
+            guard let engine else {
+                throw refusal("there is neither a registry to push it to nor an engine to look for it in")
+            }
+            let delivery = EngineDelivery(image: image, engine: engine, access: access, leash: leash)
+            let reference = "\(ImageName.full(image.name)):\(tag)"
+            return try await withTemporary(reference, remove: { await delivery.untag($0) }) {
+                try await run($0, output)
+                guard let id = try await delivery.id(of: $0) else { throw nothing("\(engine.title) has no \($0)") }
+                return try await delivery.deliver(id, to: home)
+            }
+        }
+    }
+
+    /// Runs `body` with a name that is taken away afterwards, however it ends.
+    private func withTemporary(
+        _ reference: String, remove: @escaping @Sendable (String) async -> Void,
+        _ body: (String) async throws -> BuiltImage
+    ) async throws -> BuiltImage {
+        do {
+            let built = try await body(reference)
+            await remove(reference)
+            return built
+        } catch {
+            // Also when this was cancelled: nobody waits for it then.
+            Task.detached { await remove(reference) }
+            throw error
+        }
+    }
+
+    /// The command with the image's name in it.
+    static func words(_ command: [String], _ reference: String) -> [String] {
+        command.map { $0.replacing("${image}", with: reference) }
+    }
+
+    private func run(_ reference: String, _ output: @Sendable (String) -> Void) async throws {
+        let variables = inherited.merging(recipe.environment) { _, own in own }
+            .merging(["LOOPD_IMAGE": reference]) { _, own in own }
+        let mask = SecretMask(SecretMask.secretArguments(recipe.environment))
+        var tail: [String] = []
+        let status: ExitStatus
+        do {
+            // What it leaves running, such as a build server, is its own.
+            status = try await Leashed.follow(
+                CommandBuilder.words(recipe.command, reference), in: recipe.directory, environment: variables,
+                leash: leash, isGroupOnly: true
+            ) { piece in
+                guard case .line(let raw) = piece else { return }
+                let line = mask.masked(raw)
+                tail.append(line)
+                if tail.count > CommandBuilder.shown { tail.removeFirst() }
+                output(line)
+            }
+        } catch let error as SystemError {
+            throw refusal("\(shownCommand) cannot be started: \(error)")
+        }
+        guard !status.isSuccess else { return }
+        if status == .exited(127), tail.contains(where: { $0.hasPrefix("leash: ") }) {
+            throw refusal(
+                "there is no program \(recipe.command.first ?? "")",
+                nextStep: "install it, or name it as it is called here")
+        }
+        throw LoopFailure(
+            failure: LoopEvent.Failure(
+                "image \(image.name): \(shownCommand): \(status)",
+                details: tail.map { ProgramText.shortened(ProgramText.plain($0), to: 200) }.filter { !$0.isEmpty }))
+    }
+
+    /// Gives what the program has pushed a tag by its content.
+    private func take(_ reference: String, _ names: RegistryNames) async throws -> BuiltImage {
+        guard let digest = try await access.digest(reference) else {
+            throw nothing("the registry has no \(reference)")
+        }
+        let repository = names.pushRepository(of: image.name)
+        let tag = ImageHome.tag(ofHex: String(digest.split(separator: ":").last ?? ""))
+        let isUnchanged = try await access.digest("\(repository):\(tag)") == digest
+        if !isUnchanged { try await access.tag(reference, tag) }
+        if let alias = image.alias, try await access.digest("\(repository):\(alias)") != digest {
+            try await access.tag(reference, alias)
+        }
+        return BuiltImage(reference: "\(names.pullRepository(of: image.name)):\(tag)", isUnchanged: isUnchanged)
+    }
+
+    private var shownCommand: String { ProgramText.shortened(recipe.command.joined(separator: " "), to: 100) }
+
+    private func nothing(_ where: String) -> LoopFailure {
+        refusal(
+            "\(shownCommand) has ended well, but \(`where`)",
+            nextStep:
+                "it has to push (or build) the image under the name that is in LOOPD_IMAGE, and ${image} in its arguments"
+        )
+    }
+
+    private func refusal(_ cause: String, nextStep: String? = nil) -> LoopFailure {
+        LoopFailure(failure: LoopEvent.Failure("image \(image.name): \(cause)", nextStep: nextStep))
     }
 }

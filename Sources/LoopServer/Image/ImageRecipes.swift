@@ -5,7 +5,7 @@ internal import Synchronization
 internal import Watcher
 
 /// Makes the builders of a session's images.
-struct ImageRecipes: Sendable {
+final class ImageRecipes: Sendable {
     /// What makes a builder anew for each build: an engine may come to be there.
     typealias Maker = @Sendable () async throws -> any ImageBuilder
 
@@ -18,6 +18,8 @@ struct ImageRecipes: Sendable {
     private let scratch: String
     private let registries = Registries()
     private let nodes: NodeSystems
+    /// What was said of engines.
+    private let told = Mutex<Set<String>>([])
 
     init(
         _ configuration: Configuration, playground: String?, _ connection: ClusterConnection, home: ImageHomeChoice,
@@ -41,11 +43,13 @@ struct ImageRecipes: Sendable {
             let builder = try appender(of: entry, access, emit: emit)
             return { builder }
         case .engine(let build):
-            let nodes = nodes
+            let (nodes, survey) = (nodes, ContextSurvey(emit: emit))
             return {
-                EngineBuilder(
-                    image: image, build: build, engine: try await ContainerEngine.find(build.program),
-                    platform: await nodes.foreignPlatform, access: access, leash: leash)
+                let engine = try await ContainerEngine.find(build.program)
+                if self.told.withLock({ $0.insert(engine.notice).inserted }) { emit(.notice(engine.notice)) }
+                return EngineBuilder(
+                    image: image, build: build, engine: engine, platform: await nodes.foreignPlatform, access: access,
+                    leash: leash, survey: survey)
             }
         case .command(let command):
             return {

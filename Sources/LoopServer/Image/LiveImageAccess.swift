@@ -28,12 +28,15 @@ extension ImageAccess {
                     let tag = ImageHome.tag(ofHex: image.digest.hex)
                     let report = try await registries.client(place.registry).push(
                         image, to: place.repository, tags: [tag])
-                    return PushedArchive(
+                    return DeliveredArchive(
                         tag: tag, bytesSent: report.bytesSent, isUnchanged: report.isUnchanged)
                 }
             },
             load: { reference, _, _ in
                 throw LoopFailure(failure: LoopEvent.Failure("\(reference): there is no registry"))
+            },
+            loadArchive: { path, _, _ in
+                throw LoopFailure(failure: LoopEvent.Failure("\(path): there is no registry"))
             })
     }
 }

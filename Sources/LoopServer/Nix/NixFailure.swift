@@ -12,7 +12,7 @@ struct NixFailure {
 
     /// One line with the cause, and what to do.
     func explain(_ status: ExitStatus, _ printed: [String]) -> LoopEvent.Failure {
-        let lines = printed.map(NixFailure.plain)
+        let lines = printed.map(ProgramText.plain)
         if status == .exited(127) {
             return LoopEvent.Failure(
                 "there is no nix in PATH to build \(installable.words) with",
@@ -170,32 +170,9 @@ struct NixFailure {
         }
         return nil
     }
-
-    /// A line without colours and the space around it.
-    private static func plain(_ line: String) -> String {
-        var text = ""
-        var isSequence = false
-        for scalar in line.unicodeScalars {
-            if scalar == "\u{1B}" { isSequence = true } else if !isSequence { text.unicodeScalars.append(scalar) }
-            if isSequence, scalar.properties.isAlphabetic { isSequence = false }
-        }
-        while text.last?.isWhitespace == true { text.removeLast() }
-        return String(text.drop(while: \.isWhitespace))
-    }
 }
 
 extension String {
-    /// What stands between two marks, the first time.
-    fileprivate func between(_ start: String, _ end: String) -> String? {
-        guard let rest = after(start), let cut = rest.firstRange(of: end) else { return nil }
-        return String(rest[..<cut.lowerBound])
-    }
-
-    /// What stands after a mark, the first time.
-    fileprivate func after(_ mark: String) -> String? {
-        firstRange(of: mark).map { String(self[$0.upperBound...]) }
-    }
-
     /// The last of the quoted words.
     fileprivate var lastQuoted: String? {
         let parts = split(separator: "'", omittingEmptySubsequences: false)

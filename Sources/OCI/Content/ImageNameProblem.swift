@@ -129,11 +129,9 @@ extension ImageName {
 }
 
 extension ImageName {
-    /// Where its registry listens, if that is on this machine, where plain HTTP is the custom.
-    public var loopback: (host: String, port: UInt16)? {
-        let parts = registry.split(separator: ":", maxSplits: 1)
-        guard let host = parts.first, host == "localhost" || host.hasPrefix("127.") else { return nil }
-        guard let port = parts.count == 2 ? UInt16(parts[1]) : 80 else { return nil }
-        return (host == "localhost" ? "127.0.0.1" : String(host), port)
+    /// The registry that has it, and its name there: what stands without a registry is the Hub's, by Docker's rule.
+    public var location: (registry: String, repository: String) {
+        guard ["", "docker.io", "index.docker.io"].contains(registry) else { return (registry, repository) }
+        return ("docker.io", repository.contains("/") ? repository : "library/\(repository)")
     }
 }

@@ -28,6 +28,15 @@ public struct Blob: Sendable {
     /// The same bytes by another media type.
     func typed(_ mediaType: String) -> Blob { Blob(descriptor.typed(mediaType), source) }
 
+    /// The same blob, where it can be read from: what a registry has is downloaded.
+    func nearby() async throws -> Blob {
+        guard case .registry(let registry, let repository) = source else { return self }
+        if descriptor.size <= Layer.keptInMemory / 4 {
+            return Blob(descriptor, .bytes(try await registry.blob(descriptor, in: repository)))
+        }
+        return Blob(descriptor, .file(try await registry.download(descriptor, in: repository), offset: 0))
+    }
+
     /// How many bytes a reader takes at a time.
     static let piece = 1 << 20
 

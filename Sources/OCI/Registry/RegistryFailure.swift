@@ -10,6 +10,10 @@ public struct RegistryFailure: Error, Equatable, Sendable, CustomStringConvertib
         case unauthorized
         /// The login is right, and may not do this.
         case denied
+        /// Its certificate is not one that this machine trusts.
+        case untrusted
+        /// It answers, and goes on failing, or has too much to do.
+        case failing
         /// It takes no uploads.
         case readOnly
         /// There is no such repository, tag, manifest or blob.
@@ -20,10 +24,10 @@ public struct RegistryFailure: Error, Equatable, Sendable, CustomStringConvertib
         case digestMismatch
         /// It refuses the image's name, a manifest, or an amount.
         case invalid
-        /// Its answers make no sense.
+        /// Its answers make no sense, or `curl`, which talks to it, is missing.
         case protocolError
-        /// A program that is needed (`curl`) is missing or failed.
-        case program
+        /// A disk here is full, and the like.
+        case local
     }
 
     /// What kind of failure it is.
