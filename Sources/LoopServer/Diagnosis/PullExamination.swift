@@ -123,7 +123,7 @@ struct PullRefusal {
     }
 
     private var local: String? {
-        guard name.loopback != nil else { return nil }
+        guard ImageName.isLoopback(name.registry) else { return nil }
         return "seen from a node, \(host) is the node itself: name the registry as the nodes reach it, "
             + "and both names in loop.json's \"registry\""
     }

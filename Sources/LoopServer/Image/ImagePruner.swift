@@ -1,5 +1,6 @@
 internal import JSON
 internal import OCI
+internal import Reactor
 
 /// What has to be asked of a registry to prune it.
 protocol PrunableRegistry: Sendable {
@@ -44,23 +45,38 @@ actor ImagePruner {
         pushed.remember(tag, in: repository, isNew: isNew)
     }
 
+    /// Remembers an image that was built, and deletes what has become old beside it.
+    func prune(after built: BuiltImage, of name: String, in home: ImageHome) async {
+        guard case .registry(let names) = home, let tag = ImageName(built.reference).tag, ImagePruning.isOwn(tag) else {
+            return
+        }
+        let repository = names.pushRepository(of: name)
+        remember(tag, in: repository, isNew: !built.isUnchanged)
+        await prune(repository)
+    }
+
     /// Deletes what is old in a repository.
     ///
     /// Whatever goes wrong, more is kept. Returns the tags that are gone.
     @discardableResult
     func prune(_ repository: String) async -> [String] {
         let place = ImageName(repository)
-        let known = pushed.tags[repository] ?? []
+        let memory = pushed
+        let known = memory.tags[repository] ?? []
         guard known.count > ImagePruning.kept, !isOff.contains(place.registry) else { return [] }
         let registry = registry(place.registry)
         do {
             let images = try await used()
             let digests = try await ImagePruner.digests(registry, place.repository)
-            let used = Set(images.flatMap { [ImageName($0).tag, ImageName($0).digest].compactMap(\.self) })
-            // What somebody else has deleted is no longer there to remember.
-            pushed.forget(known.filter { digests[$0] == nil }, in: repository)
-            let pruning = ImagePruning(pushed: pushed.tags[repository] ?? [], digests: digests, used: used)
-            return try await delete(pruning.obsolete, registry, repository)
+            let named = images.flatMap { [ImageName($0).tag, ImageName($0).digest].compactMap(\.self) }
+            let others = try await offPool { memory.others(of: repository) }
+            let pruning = ImagePruning(
+                known: known, digests: digests, used: others.union(named))
+            let gone = try await delete(pruning.obsolete, registry, repository)
+            // What is not there any more, or not this project's to delete, is nothing to remember.
+            let rest = known.filter { digests[$0.tag] == nil || !$0.isOurs && pruning.old.contains($0.tag) }
+            pushed.forget(Set(rest.map(\.tag)), in: repository)
+            return gone
         } catch {
             return []
         }
@@ -72,6 +88,10 @@ actor ImagePruner {
         let place = ImageName(repository)
         var gone: [String] = []
         for (digest, tags) in obsolete.sorted(by: { $0.key < $1.key }) {
+            // It may have become the newest again.
+            guard pushed.tags[repository]?.suffix(ImagePruning.kept).contains(where: { tags.contains($0.tag) }) != true else {
+                continue
+            }
             // Somebody may have given the same content another tag, or the tag another content, since it was looked at.
             guard let now = try await registry.digest(of: tags[0], in: place.repository), now == digest else { continue }
             guard try await registry.delete(digest, in: place.repository) else {
@@ -81,7 +101,7 @@ actor ImagePruner {
                 )
                 break
             }
-            pushed.forget(tags, in: repository)
+            pushed.forget(Set(tags), in: repository)
             gone += tags
         }
         return gone
@@ -102,6 +122,22 @@ actor ImagePruner {
             }
             return digests
         }
+    }
+}
+
+extension ImagePruner {
+    /// The pruner of a session, with what its project has pushed for this cluster.
+    init(
+        _ configuration: Configuration, _ options: Session.Options, _ connection: ClusterConnection,
+        tell: @escaping @Sendable (String) -> Void
+    ) {
+        let (client, namespace, registries) = (connection.client, configuration.namespace, Registries())
+        self.init(
+            PushedTags(
+                path: PushedTags.path(
+                    of: configuration.directory,
+                    on: [connection.context.name, connection.context.server, namespace], in: options.stateDirectory)),
+            registry: { registries.client($0) }, used: { try await client.images(in: namespace) }, tell: tell)
     }
 }
 

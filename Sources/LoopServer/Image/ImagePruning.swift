@@ -3,21 +3,24 @@ struct ImagePruning: Sendable {
     /// How many of the newest tags stay, whoever uses them.
     static let kept = 5
 
-    /// What this project has pushed, the newest last.
-    var pushed: [String]
+    /// What this project has had, the newest last.
+    var known: [PushedTags.Entry]
     /// What a digest each tag of the repository has.
     var digests: [String: String]
-    /// Tags and digests that a workload names.
+    /// Tags and digests that a workload or another project names.
     var used: Set<String>
+
+    /// Tags that this project has no use for any more.
+    var old: Set<String> { Set(known.dropLast(ImagePruning.kept).map(\.tag)).subtracting(used) }
 
     /// Manifests to delete, by their digest with the tags that go.
     ///
     /// To delete a manifest deletes every tag that names it: one that has a tag that is to stay stays.
     var obsolete: [String: [String]] {
-        let old = Set(pushed.dropLast(ImagePruning.kept)).filter { ImagePruning.isOwn($0) && !used.contains($0) }
-        let staying = Set(digests.filter { !old.contains($0.key) }.values)
+        let going = old.intersection(known.filter { $0.isOurs && ImagePruning.isOwn($0.tag) }.map(\.tag))
+        let staying = Set(digests.filter { !going.contains($0.key) }.values).union(used)
         var result: [String: [String]] = [:]
-        for (tag, digest) in digests where old.contains(tag) && !staying.contains(digest) && !used.contains(digest) {
+        for (tag, digest) in digests where going.contains(tag) && !staying.contains(digest) {
             result[digest, default: []].append(tag)
         }
         return result.mapValues { $0.sorted() }

@@ -1,4 +1,3 @@
-internal import Glibc
 internal import Reactor
 internal import Synchronization
 
@@ -7,23 +6,20 @@ internal import Synchronization
 /// What has a tag by content is brought once: what was there under that name is the same.
 final class NodeImages: Sendable {
     /// Where an image is.
-    enum Source: Equatable, Sendable {
-        /// In an engine, under the reference. `command` is the engine's program with what it always needs.
-        case engine(EngineBuild.Program, command: [String], environment: [String: String])
-        /// In a file, under the reference: a docker archive or an OCI archive.
-        case archive(String)
+    enum Source: Sendable {
+        /// In an engine, under the reference.
+        case engine(ContainerEngine)
+        /// In an archive under the reference, which is written where it is said.
+        case archive(@Sendable (_ path: String) async throws -> Void)
     }
 
     private let leash: String
-    /// A private folder for archives on their way.
-    private let scratch: String
     /// Variables on top of loopd's own environment.
     private let environment: [String: String]
     private let done = Mutex<Set<String>>([])
 
-    init(leash: String, scratch: String, environment: [String: String] = ProcessEnvironment.inherited) {
+    init(leash: String, environment: [String: String] = ProcessEnvironment.inherited) {
         self.leash = leash
-        self.scratch = scratch
         self.environment = environment
     }
 
@@ -37,11 +33,14 @@ final class NodeImages: Sendable {
         if !isHere {
             switch (source, way(of: loader, from: source)) {
             case (_, .nothing): break
-            case (_, .direct): try await run(NodeImages.command(loader, image: reference), environment(of: source), reference, loader)
-            case (.archive(let path), .file):
-                try await run(NodeImages.command(loader, archive: path), environment, reference, loader)
-            case (.engine(let program, let command, _), .file):
-                try await throughFile(reference, program, command, environment(of: source), loader)
+            case (.engine(let engine), .direct):
+                try await run(
+                    NodeImages.command(loader, image: reference), variables(of: engine), reference, loader)
+            case (.engine(let engine), .file):
+                try await throughFile(reference, loader) { path in
+                    try await run(EngineCommand(engine).save(reference, to: path), variables(of: engine), reference, nil)
+                }
+            case (.archive(let write), _): try await throughFile(reference, loader, write: write)
             }
         }
         done.withLock { _ = $0.insert(key) }
@@ -58,9 +57,8 @@ final class NodeImages: Sendable {
     }
 
     private func way(of loader: NodeLoader, from source: Source) -> Way {
-        guard case .engine(let program, _, _) = source else { return .file }
         // What the others have is another store than the one that these programs look into.
-        guard program == .docker else { return .file }
+        guard case .engine(let engine) = source, engine.program == .docker else { return .file }
         return switch loader {
         case .shared: .nothing
         case .k3d, .kind, .minikube: .direct
@@ -68,24 +66,17 @@ final class NodeImages: Sendable {
         }
     }
 
-    private func environment(of source: Source) -> [String: String] {
-        guard case .engine(_, _, let own) = source else { return environment }
-        return environment.merging(own) { _, own in own }
+    private func variables(of engine: ContainerEngine) -> [String: String] {
+        EngineCommand(engine).environment(on: environment)
     }
 
     private func throughFile(
-        _ reference: String, _ program: EngineBuild.Program, _ command: [String], _ variables: [String: String],
-        _ loader: NodeLoader
+        _ reference: String, _ loader: NodeLoader, write: (_ path: String) async throws -> Void
     ) async throws {
-        let path = "\(scratch)/node-\(UInt64.random(in: 0 ... .max)).tar"
-        defer { unlink(path) }
-        let save: [String] =
-            switch program {
-            case .docker: ["save", "--output", path, reference]
-            case .podman: ["save", "--format", "docker-archive", "--output", path, reference]
-            case .buildah: ["push", reference, "docker-archive:\(path):\(reference)"]
-            }
-        try await run(command + save, variables, reference, nil)
+        let folder = try await offPool { try ScratchFolder() }
+        defer { folder.remove() }
+        let path = "\(folder.path)/image.tar"
+        try await write(path)
         try await run(NodeImages.command(loader, archive: path), environment, reference, loader)
     }
 

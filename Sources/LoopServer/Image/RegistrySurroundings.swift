@@ -47,7 +47,7 @@ extension RegistryDiscovery.Surroundings {
                     return nil
                 } catch let failure as RegistryFailure {
                     // Whoever wants a login is there.
-                    return [.unreachable, .protocolError, .program].contains(failure.kind) ? failure.summary : nil
+                    return [.unreachable, .untrusted, .failing, .protocolError].contains(failure.kind) ? failure.summary : nil
                 } catch {
                     return "\(error)"
                 }
