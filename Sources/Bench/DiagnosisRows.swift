@@ -38,7 +38,9 @@ enum DiagnosisRows {
                         }
                     }
                     try await scene.deploy(Workload(container: container), wait: false)
-                    let pod = try await pods.first { $0.at("spec", "containers")?[0]?["env"]?[0]?["value"] == .string(mark) }
+                    let pod = try await pods.first {
+                        $0.at("spec", "containers")?[0]?["env"]?[0]?["value"] == .string(mark)
+                    }
                     let uid = pod.object.at("metadata", "uid")
                     let isEvent = state.says.contains("probe")
                     let shown = try await (isEvent ? events : pods).first { object in

@@ -60,7 +60,8 @@ import Testing
             place = loopd.log.count
             try scene.project.replace("web/k8s/maps.yaml", map("one", "3") + "  bad: : x\n")
             let unreadable = try await loopd.event("failed", from: place)
-            #expect(unreadable["summary"]?.string == "web/k8s/maps.yaml:7: mapping values are not allowed in this context")
+            #expect(
+                unreadable["summary"]?.string == "web/k8s/maps.yaml:7: mapping values are not allowed in this context")
             place = loopd.log.count
             try scene.project.replace(
                 "web/k8s/maps.yaml", "apiVersion: example.org/v1\nkind: Widget\nmetadata:\n  name: w\n")
@@ -112,14 +113,18 @@ import Testing
         }
     }
 
-    @Test("deploy shows, applies with --yes, then has nothing to do; undeploy shows, removes, and then has nothing to do")
+    @Test(
+        "deploy shows, applies with --yes, then has nothing to do; undeploy shows, removes, and then has nothing to do")
     func undeploy() async throws {
         try await Scene.run { scene in
             let deploy: JSON = ["manifests": "k8s"]
             try scene.project.configure(
                 scene.configuration([
                     "web": ["root": "web", "rules": [["deploy": deploy]]],
-                    "base": ["manifests": ["base"], "rules": [["watch": ["base/**"], "sync": ["to": "/x"]]], "selector": "a=b"],
+                    "base": [
+                        "manifests": ["base"], "rules": [["watch": ["base/**"], "sync": ["to": "/x"]]],
+                        "selector": "a=b",
+                    ],
                 ]))
             try await write(scene, replicas: 1)
             try scene.project.write("base/map.yaml", map("base"))

@@ -118,7 +118,8 @@ import Testing
             let image = JSON.string(try await TestImage.shell.name(on: scene.cluster))
             let broken = Self.broken(image, registry: scene.cluster.registry)
             let login: JSON = [
-                "apiVersion": "v1", "kind": "Secret", "metadata": ["name": "login"], "stringData": ["PASSWORD": "hunter2"],
+                "apiVersion": "v1", "kind": "Secret", "metadata": ["name": "login"],
+                "stringData": ["PASSWORD": "hunter2"],
             ]
             func items(mended: Bool) async throws -> [JSON] {
                 var items = [login]
@@ -163,7 +164,8 @@ import Testing
         try await Scene.run { scene in
             let store = try PrivateStore()
             let quota: JSON = [
-                "apiVersion": "v1", "kind": "ResourceQuota", "metadata": ["name": "few"], "spec": ["hard": ["pods": "0"]],
+                "apiVersion": "v1", "kind": "ResourceQuota", "metadata": ["name": "few"],
+                "spec": ["hard": ["pods": "0"]],
             ]
             let web = try await Workload("web").manifest(on: scene.cluster)
             try prepare(scene, [quota, web])

@@ -25,7 +25,9 @@ import Testing
         try scene.project.replace("k8s/all.json", list.text)
     }
 
-    @Test("rollback brings back the manifests before, Secrets too, and once more comes forward again; then there are none")
+    @Test(
+        "rollback brings back the manifests before, Secrets too, and once more comes forward again; then there are none"
+    )
     func manifests() async throws {
         try await Scene.run { scene in
             try scene.project.configure(scene.configuration(["web": ["rules": [["deploy": ["manifests": "k8s"]]]]]))
@@ -69,7 +71,8 @@ import Testing
     func image() async throws {
         try await Scene.run { scene in
             try await scene.deploy(Workload("web"))
-            let before = try await workload(scene).at("spec", "template", "spec", "containers")?[0]?["image"]?.string ?? ""
+            let before =
+                try await workload(scene).at("spec", "template", "spec", "containers")?[0]?["image"]?.string ?? ""
             let other = try await TestImage.scratch.name(on: scene.cluster)
             try await scene.kubectl(["set", "image", "deployment/web", "*=\(other)"])
             try await scene.kubectl(["scale", "deployment/web", "--replicas=2"])

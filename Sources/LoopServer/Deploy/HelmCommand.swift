@@ -66,7 +66,10 @@ struct HelmCommand: Equatable, Sendable {
 
     /// What an upgrade would apply, as the cluster's own version and kinds make it; as JSON.
     func rendering(_ inputs: Inputs) -> [String] {
-        [program, "upgrade", inputs.release.name, inputs.release.chart, "--install", "--dry-run=server", "--output", "json"]
+        [
+            program, "upgrade", inputs.release.name, inputs.release.chart, "--install", "--dry-run=server", "--output",
+            "json",
+        ]
             + cluster + inputs.arguments
     }
 
@@ -158,7 +161,9 @@ struct HelmState: Equatable, Sendable {
 
     /// From the answer to `helm status`.
     init?(_ json: JSON) {
-        guard let revision = json["version"]?.integer, let status = json.at("info", "status")?.string else { return nil }
+        guard let revision = json["version"]?.integer, let status = json.at("info", "status")?.string else {
+            return nil
+        }
         self.revision = Int(revision)
         self.status = status
         isServerSide = json["apply_method"]?.string == "ssa"

@@ -70,7 +70,8 @@ actor HelmDeployment: Deploying {
         emit(.diff(lines: ManifestDiff.shortened(lines.isEmpty ? ["~ release/\(release.name)"] : lines)))
         let major = HelmCommand.major(try await version) ?? 3
         pending = Pending(
-            helm: helm, inputs: given.value, definitions: brought, changed: difference.changed.filter { $0.workload != nil },
+            helm: helm, inputs: given.value, definitions: brought,
+            changed: difference.changed.filter { $0.workload != nil },
             major: major, forcesConflicts: major >= 4 && (now?.isServerSide ?? true))
         return true
     }
@@ -103,7 +104,9 @@ actor HelmDeployment: Deploying {
             result.missing.formUnion(replaced.missing)
             guard replaced.value != text else { continue }
             let copy = "\(folder)/values-\(number).yaml"
-            guard PrivateFile.write(Array(replaced.value.utf8), to: copy) != nil else { throw SystemError.last("write \(copy)") }
+            guard PrivateFile.write(Array(replaced.value.utf8), to: copy) != nil else {
+                throw SystemError.last("write \(copy)")
+            }
             result.value.valuesFiles[number] = copy
         }
         for (key, value) in release.set {

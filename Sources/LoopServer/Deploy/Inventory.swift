@@ -17,7 +17,9 @@ struct Inventory: Equatable, Sendable {
     var madeNamespaces: Set<String>
 
     /// The ConfigMap's name for a service.
-    static func name(of service: String, _ part: Part = .rules) -> String { "loopd-inventory-\(service)\(part.rawValue)" }
+    static func name(of service: String, _ part: Part = .rules) -> String {
+        "loopd-inventory-\(service)\(part.rawValue)"
+    }
 
     init(_ objects: some Sequence<ObjectReference>, madeNamespaces: Set<String> = []) {
         self.objects = Set(objects).sorted()

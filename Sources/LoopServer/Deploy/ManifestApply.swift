@@ -97,7 +97,8 @@ struct ManifestApply: Sendable {
             if plan.items.contains(where: { $0.reference.isSame(as: reference) }) {
                 throw LoopFailure(
                     failure: LoopEvent.Failure(
-                        "the manifests have \(reference) twice\(file(reference))", nextStep: "one of them has to have another name"))
+                        "the manifests have \(reference) twice\(file(reference))",
+                        nextStep: "one of them has to have another name"))
             }
             plan.items.append(Item(reference: reference, object: object, isUnchanged: prepared == nil))
         }

@@ -71,7 +71,8 @@ struct ManifestImages: Equatable, Sendable {
                         container["image"] = .string(reference)
                         container["imagePullPolicy"] = "IfNotPresent"
                         result.used.insert(name)
-                    } else if let runs = live?[list]?.array?.first(where: { $0["name"] == container["name"] })?["image"],
+                    } else if let runs = live?[list]?.array?.first(where: { $0["name"] == container["name"] })?[
+                        "image"],
                         runs != container["image"]
                     {
                         container["image"] = runs

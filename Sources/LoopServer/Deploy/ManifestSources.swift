@@ -84,10 +84,14 @@ struct ManifestSources: Sendable {
             if line.hasPrefix("---") { (hasKind, hasName) = (false, false) }
             let words = line.split { " \t\"',{}".contains($0) }
             for (word, next) in zip(words, words.dropFirst()) {
-                if word == "kind:" || word == "kind", next == reference.kind || next == ":" && words.contains(Substring(reference.kind)) {
+                if word == "kind:" || word == "kind",
+                    next == reference.kind || next == ":" && words.contains(Substring(reference.kind))
+                {
                     hasKind = true
                 }
-                if word == "name:" || word == "name", next == reference.name || next == ":" && words.contains(Substring(reference.name)) {
+                if word == "name:" || word == "name",
+                    next == reference.name || next == ":" && words.contains(Substring(reference.name))
+                {
                     hasName = true
                 }
             }

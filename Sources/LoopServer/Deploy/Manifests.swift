@@ -121,7 +121,8 @@ enum Manifests: Equatable, Sendable {
     private static func read(
         _ files: [String], _ kubectl: Kubectl, _ leash: String, _ project: String?
     ) async throws -> [JSON] {
-        let output = try await kubectl.run(printing + files.flatMap { ["-f", ClusterConnection.listed($0)] }, leash: leash)
+        let output = try await kubectl.run(
+            printing + files.flatMap { ["-f", ClusterConnection.listed($0)] }, leash: leash)
         let words = output.errorText.split(separator: "\n").map(String.init)
         guard !output.status.isSuccess, words.last != noObjects else {
             return try documents(in: output.text).flatMap(flat)
@@ -136,7 +137,9 @@ enum Manifests: Equatable, Sendable {
         var place = shown(file, in: project)
         if let line = said.line {
             // kubectl counts the lines of each document for itself, and has printed those before.
-            let before = files.count == 1 ? output : try await kubectl.run(printing + ["-f", ClusterConnection.listed(file)], leash: leash)
+            let before =
+                files.count == 1
+                ? output : try await kubectl.run(printing + ["-f", ClusterConnection.listed(file)], leash: leash)
             let text = String(decoding: (try? SmallFile.read(file, limit: 64 << 20)) ?? [], as: UTF8.self)
             place += ":\(YAMLComplaint.line(line, after: try documents(in: before.text).count, in: text))"
         }

@@ -26,7 +26,9 @@ enum PodSpecPlace {
 
 extension JSON {
     /// Replaces the value at the end of some names; what is not there stays away.
-    func replacing(at path: ArraySlice<String>, _ change: (JSON) throws(LoopFailure) -> JSON) throws(LoopFailure) -> JSON {
+    func replacing(at path: ArraySlice<String>, _ change: (JSON) throws(LoopFailure) -> JSON) throws(LoopFailure)
+        -> JSON
+    {
         guard let key = path.first else { return try change(self) }
         guard let value = self[key] else { return self }
         var result = self

@@ -106,7 +106,9 @@ final class PostRenderer: Sendable {
                 let name = withUnsafePointer(to: &entry.pointee.d_name) { pointer in
                     pointer.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
                 }
-                if !name.hasPrefix("."), name != PostRenderer.plugin { symlink("\(place)/\(name)", "\(plugins)/\(name)") }
+                if !name.hasPrefix("."), name != PostRenderer.plugin {
+                    symlink("\(place)/\(name)", "\(plugins)/\(name)")
+                }
             }
         }
         return plugins

@@ -126,7 +126,8 @@ struct RollbackSearch: Sendable {
                 let rolled = RolledImage(
                     kind: kind, name: name, image: image.name, container: image.container ?? service.container)
                 guard let place = try? rolled.place(in: object),
-                    let old = EarlierTemplates.image(of: place.container, place.list, in: template), old != place.reference
+                    let old = EarlierTemplates.image(of: place.container, place.list, in: template),
+                    old != place.reference
                 else { continue }
                 changes.append((image, old))
                 lines.append("~ \(rolled.workload)  image of \(place.container) \(place.reference) → \(old)")
@@ -134,7 +135,8 @@ struct RollbackSearch: Sendable {
             guard !changes.isEmpty else { continue }
             return Rollback(
                 place: changes.map { "image \($0.1)" }.joined(separator: ", "), lines: lines,
-                carryOut: { [changes] in try await set(changes, in: ObjectReference(kind, name, namespace: namespace)) })
+                carryOut: { [changes] in try await set(changes, in: ObjectReference(kind, name, namespace: namespace)) }
+            )
         }
         return nil
     }

@@ -72,7 +72,8 @@ struct SopsSecrets: Sendable {
             var restarted: [ObjectReference] = []
             for one in changed {
                 let fresh = try await untilMade(one, emit)
-                restarted += try await restartReaders(of: fresh, in: one.reference.namespace ?? "", but: restarted, emit)
+                restarted += try await restartReaders(
+                    of: fresh, in: one.reference.namespace ?? "", but: restarted, emit)
             }
             guard !restarted.isEmpty else { return true }
             return await RolloutFollower.follow(restarted, since: started, client, nil, emit)

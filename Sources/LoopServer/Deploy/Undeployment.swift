@@ -41,7 +41,8 @@ struct Undeployment: Sendable {
     var lines: [String] {
         parts.flatMap { part in
             part.releases.map { release in
-                "- release/\(release.name)  with " + release.objects.map(\.reference.description).joined(separator: ", ")
+                "- release/\(release.name)  with "
+                    + release.objects.map(\.reference.description).joined(separator: ", ")
             } + part.objects.map { "- \($0.reference)" }
         } + (space.map { ["- \($0.reference)"] } ?? [])
     }
@@ -138,12 +139,15 @@ struct Undeployment: Sendable {
                 let metadata = object["metadata"] ?? .null
                 let isOwned = metadata["ownerReferences"]?.array?.isEmpty == false
                 let isOwn = metadata.strings("labels")[ClusterConnection.ownLabel] == "loopd"
-                let isHelms = metadata.strings("labels")["owner"] == "helm"
+                let isHelms =
+                    metadata.strings("labels")["owner"] == "helm"
                     && releases.contains(metadata.strings("labels")["name"] ?? "")
                 let isUsual = ["kube-root-ca.crt", "default"].contains(name)
                 if isOwned || isOwn || isHelms || isUsual { continue }
-                let isGoing = going.contains { $0.name == name && $0.kind.lowercased() + "s" == resource.plural
-                    || $0.name == name && resource.plural == "ingresses" && $0.kind == "Ingress" }
+                let isGoing = going.contains {
+                    $0.name == name && $0.kind.lowercased() + "s" == resource.plural
+                        || $0.name == name && resource.plural == "ingresses" && $0.kind == "Ingress"
+                }
                 guard isGoing else {
                     let kind = resource.plural == "ingresses" ? "ingress" : String(resource.plural.dropLast())
                     parts[parts.count - 1].kept.append("namespace/\(namespace) stays: \(kind)/\(name) is not loopd's")
@@ -189,7 +193,8 @@ struct Undeployment: Sendable {
             let gone = part.releases.map { "release/\($0.name)" } + part.objects.map(\.reference.description)
             emit(
                 LoopEvent(
-                    .removed(objects: gone, milliseconds: Double(monotonicNow() - started) / 1e6), service: part.service))
+                    .removed(objects: gone, milliseconds: Double(monotonicNow() - started) / 1e6), service: part.service
+                ))
         }
         guard let space else { return }
         let started = monotonicNow()
@@ -246,7 +251,8 @@ struct Undeployment: Sendable {
         throw LoopFailure(
             failure: LoopEvent.Failure(
                 "\(names) \(left.count == 1 ? "is" : "are") still there"
-                    + (finalizers.isEmpty ? "" : ": \(first.reference) waits for \(finalizers.joined(separator: ", "))"),
+                    + (finalizers.isEmpty
+                        ? "" : ": \(first.reference) waits for \(finalizers.joined(separator: ", "))"),
                 nextStep: "it may still be on its way; `loopd undeploy` begins again"))
     }
 }

@@ -99,6 +99,15 @@ struct EngineCommand: Equatable, Sendable {
         }
     }
 
+    /// Writes what a reference stands for into a docker archive, under that name.
+    func save(_ reference: String, to path: String) -> [String] {
+        switch engine.program {
+        case .docker: program + ["save", "--output", path, reference]
+        case .podman: program + ["save", "--format", "docker-archive", "--output", path, reference]
+        case .buildah: program + ["push", reference, "docker-archive:\(path):\(reference)"]
+        }
+    }
+
     /// Prints the id of what a reference stands for.
     func id(of reference: String) -> [String] {
         switch engine.program {

@@ -18,6 +18,7 @@ final class ImageRecipes: Sendable {
     private let scratch: String
     private let registries = Registries()
     private let nodes: NodeSystems
+    private let images: NodeImages
     /// What was said of engines.
     private let told = Mutex<Set<String>>([])
 
@@ -32,12 +33,13 @@ final class ImageRecipes: Sendable {
         self.set = set
         self.scratch = scratch
         nodes = NodeSystems(connection.client)
+        images = NodeImages(leash: connection.leash)
     }
 
     /// What builds an image of the plan.
     func builder(of entry: ImagePlan.Entry, emit: @escaping @Sendable (LoopEvent.Kind) -> Void) throws -> Maker {
         let (image, leash) = (entry.image, connection.leash)
-        let access = ImageAccess.live(registries)
+        let access = ImageAccess.live(registries, images)
         switch image.builder {
         case .append:
             let builder = try appender(of: entry, access, emit: emit)

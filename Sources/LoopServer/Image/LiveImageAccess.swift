@@ -2,7 +2,7 @@ internal import OCI
 
 extension ImageAccess {
     /// The registries and nodes that there are.
-    static func live(_ registries: Registries) -> ImageAccess {
+    static func live(_ registries: Registries, _ nodes: NodeImages) -> ImageAccess {
         ImageAccess(
             digest: { reference in
                 let place = ImageName(reference)
@@ -32,11 +32,21 @@ extension ImageAccess {
                         tag: tag, bytesSent: report.bytesSent, isUnchanged: report.isUnchanged)
                 }
             },
-            load: { reference, _, _ in
-                throw LoopFailure(failure: LoopEvent.Failure("\(reference): there is no registry"))
+            load: { reference, engine, loader in
+                try await nodes.load(reference, from: .engine(engine), by: loader)
             },
-            loadArchive: { path, _, _ in
-                throw LoopFailure(failure: LoopEvent.Failure("\(path): there is no registry"))
+            loadArchive: { path, name, loader in
+                let image = try await Registries.attempt(name) { try await ImageArchive.read(path) }
+                let tag = ImageHome.tag(ofHex: image.digest.hex)
+                let reference = "\(ImageName.full(name)):\(tag)"
+                let isUnchanged = try await nodes.load(
+                    reference,
+                    from: .archive { archive in
+                        try await Registries.attempt(name) {
+                            try await ImageArchive.write(image, names: [reference], to: archive)
+                        }
+                    }, by: loader)
+                return DeliveredArchive(tag: tag, bytesSent: isUnchanged ? 0 : nil, isUnchanged: isUnchanged)
             })
     }
 }

@@ -50,7 +50,7 @@ extension RegistryDiscovery.Surroundings {
                 } catch let failure as RegistryFailure {
                     // Whoever wants a login is there.
                     switch failure.kind {
-                    case .unreachable, .protocolError: return failure.summary
+                    case .unreachable, .untrusted, .failing, .protocolError: return failure.summary
                     default: return nil
                     }
                 } catch {

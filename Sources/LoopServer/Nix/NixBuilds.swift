@@ -39,7 +39,8 @@ struct NixBuilds: Sendable {
                     connection.client, namespace: configuration.namespace, service: service.name)
                 apply.prepare = prepare
                 apply.images = images
-                let deployer = Deployer(kluctl: deployment.kluctl, connection, apply, registry: configuration.registry,
+                let deployer = Deployer(
+                    kluctl: deployment.kluctl, connection, apply, registry: configuration.registry,
                     emit: emitKind)
                 deployers[number] = deployer
                 let volumes = DeployedVolumes(

@@ -73,7 +73,8 @@ extension SessionRun {
         let connection = inputs.connection
         let builds = SessionBuilds(
             [], configuration, nix: NixBuilds([], [], configuration, connection, deploys: false, emit: emit),
-            images: images, deployments: Deployments([], inputs, start, emit: emit), leash: connection.leash, emit: emit)
+            images: images, deployments: Deployments([], inputs, start, emit: emit), leash: connection.leash, emit: emit
+        )
         return await builds.buildImages()
     }
 

@@ -24,6 +24,7 @@ struct SessionImages: Sendable {
         let plan = ImagePlan(configuration.services, chosen: chosen, project: configuration.directory)
         let recipes = ImageRecipes(
             configuration, playground: options.registry, connection, home: home, set: set, scratch: scratch)
+        let pruner = ImagePruner(configuration, options, connection) { emit(LoopEvent(.notice($0))) }
         let (set, runs, later) = (set, runs, LaterLanes())
         lanes = try plan.entries.enumerated().map { number, entry in
             let service = entry.owner.name
@@ -40,6 +41,10 @@ struct SessionImages: Sendable {
                 }
                 for other in plan.images(on: number) { await later.trigger(other) }
                 await runs.tell(entry.name)
+                // Before the next build, which may come to the same content as an old one.
+                if let home = try? await home.find(for: entry.name) {
+                    await pruner.prune(after: built, of: entry.name, in: home)
+                }
             }
         }
         self.plan = plan

@@ -47,7 +47,9 @@ actor StartManifests {
     func settle(images changed: Set<String>) async {
         for service in services where images[service.name]?.isDisjoint(with: changed) == false {
             let started = monotonicNow()
-            guard let done = await DeployAttempt.run(emit, { try await apply(service) }), !done.isEmpty else { continue }
+            guard let done = await DeployAttempt.run(emit, { try await apply(service) }), !done.isEmpty else {
+                continue
+            }
             emit(.deployed(objects: done, milliseconds: Double(monotonicNow() - started) / 1e6))
         }
     }
@@ -67,7 +69,8 @@ actor StartManifests {
                     lines.append("+ \(Manifests.shown(manifest, in: inputs.configuration.directory))")
                     continue
                 }
-                lines += try await connection.apply(manifest, as: prepared.file, namespace: namespace, dryRun: true).map {
+                lines += try await connection.apply(manifest, as: prepared.file, namespace: namespace, dryRun: true).map
+                {
                     line in
                     let words = line.split(separator: " ")
                     let sign = words.count > 1 && words[1] == "created" ? "+" : "~"
@@ -102,7 +105,8 @@ actor StartManifests {
     private func prepare(_ manifest: String) async throws -> Prepared {
         var prepared = Prepared()
         let kubectl = connection.context.kubectl
-        let arguments = ["create", "--dry-run=client", "-o", "json", "-n", namespace] + ClusterConnection.source(manifest)
+        let arguments =
+            ["create", "--dry-run=client", "-o", "json", "-n", namespace] + ClusterConnection.source(manifest)
         // What is wrong with the manifest, kubectl says when it applies it.
         guard let output = try? await kubectl.run(arguments, leash: connection.leash), output.status.isSuccess,
             let objects = try? Manifests.documents(in: output.text).flatMap(Manifests.flat)
@@ -152,10 +156,13 @@ actor StartManifests {
             guard all != known else { return }
             _ = try await connection.client.apply(
                 .configMaps, name, namespace: namespace,
-                all.configMap(named: name, of: service, namespace: namespace), manager: ManifestApply.manager, force: true)
+                all.configMap(named: name, of: service, namespace: namespace), manager: ManifestApply.manager,
+                force: true)
         } catch {
             if !Task.isCancelled {
-                emit(.notice("configmap/\(name) cannot be written, so that `loopd undeploy` knows nothing of it: \(error)"))
+                emit(
+                    .notice(
+                        "configmap/\(name) cannot be written, so that `loopd undeploy` knows nothing of it: \(error)"))
             }
         }
     }

@@ -107,11 +107,13 @@ extension Invocation {
             let noun = command.argumentsText
             guard let first = arguments.first else {
                 throw UsageError(
-                    message: "\"\(command.rawValue)\" needs a \(noun.lowercased())", hint: "loopd \(command.rawValue) \(noun)")
+                    message: "\"\(command.rawValue)\" needs a \(noun.lowercased())",
+                    hint: "loopd \(command.rawValue) \(noun)")
             }
             guard arguments.count > 1 else { break }
             throw UsageError(
-                message: "\"\(command.rawValue)\" takes one \(noun.lowercased()), after \"\(first)\" comes \"\(arguments[1])\"",
+                message:
+                    "\"\(command.rawValue)\" takes one \(noun.lowercased()), after \"\(first)\" comes \"\(arguments[1])\"",
                 hint: Invocation.seeHelp(command))
         case .none:
             guard let extra = arguments.first else { break }

@@ -36,7 +36,8 @@ import Watcher
         func entries(_ paths: [String], rescan: [String] = []) -> [Int] {
             rules.entries(
                 for: ChangeSet(
-                    paths: Set(paths.map { RelativePath($0) }), rescan: Set(rescan.map { RelativePath($0) }), firstEvent: 0))
+                    paths: Set(paths.map { RelativePath($0) }), rescan: Set(rescan.map { RelativePath($0) }),
+                    firstEvent: 0))
         }
         #expect(entries(["web/k8s/a.yaml"]) == [0])
         #expect(entries(["web/README"]) == [])

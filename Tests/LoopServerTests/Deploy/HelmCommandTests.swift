@@ -22,7 +22,8 @@ import Testing
                 "/bin/helm", "upgrade", "web", "/p/charts/web", "--install", "--output", "json", "--skip-crds",
                 "--kubeconfig", "/k", "--kube-context", "k3d-dev", "--namespace", "shop", "--values", "/p/a.yaml",
                 "--values", "\"/p/with, comma.yaml\"", "--set-string", "image.tag=1\\,2", "--set-string", "label=true",
-                "--set-json", "n=3", "--set-json", "on=true", "--set-json", "share=0.5", "--post-renderer", "/bin/loopd",
+                "--set-json", "n=3", "--set-json", "on=true", "--set-json", "share=0.5", "--post-renderer",
+                "/bin/loopd",
             ])
     }
 
@@ -37,7 +38,8 @@ import Testing
     }
 
     @Test(
-        "a value with a list's signs is one text", arguments: [("a,b", "a\\,b"), ("{a}", "\\{a\\}"), ("a\\b", "a\\\\b")])
+        "a value with a list's signs is one text",
+        arguments: [("a,b", "a\\,b"), ("{a}", "\\{a\\}"), ("a\\b", "a\\\\b")])
     func escapes(value: String, expected: String) { #expect(HelmCommand.escaped(value) == expected) }
 
     @Test(
@@ -48,8 +50,10 @@ import Testing
                 "cannot patch \"web\" with kind Deployment: field is immutable"
             ),
             ("Error: INSTALLATION FAILED: chart not found", "chart not found"),
-            ("Error: UPGRADE FAILED: another operation (install/upgrade/rollback) is in progress",
-                "another operation (install/upgrade/rollback) is in progress"),
+            (
+                "Error: UPGRADE FAILED: another operation (install/upgrade/rollback) is in progress",
+                "another operation (install/upgrade/rollback) is in progress"
+            ),
             ("panic: oh\n\n", "panic: oh"), ("", ""),
         ])
     func causes(text: String, expected: String) { #expect(HelmCommand.cause(text) == expected) }
@@ -93,7 +97,8 @@ import Testing
         let difference = ReleaseDiff(from: old, to: new, namespace: "shop")
         #expect(
             difference.lines == [
-                "~ secret/login  data.a changed", "+ configmap/new", "~ configmap/one  data.a 1 → 2", "- configmap/gone",
+                "~ secret/login  data.a changed", "+ configmap/new", "~ configmap/one  data.a 1 → 2",
+                "- configmap/gone",
             ])
         #expect(difference.changed.map(\.description) == ["secret/login", "configmap/new", "configmap/one"])
         #expect(ReleaseDiff(from: new, to: new, namespace: "shop").lines.isEmpty)

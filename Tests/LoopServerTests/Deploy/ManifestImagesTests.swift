@@ -5,7 +5,10 @@ import Testing
 
 @Suite("Images in manifests") struct ManifestImagesTests {
     private static let built = ManifestImages(
-        ["web": "reg:5000/web:loopd-1", "ghcr.io/acme/api": "reg:5000/acme/api:loopd-2", "team/app": "reg:5000/app:loopd-3"],
+        [
+            "web": "reg:5000/web:loopd-1", "ghcr.io/acme/api": "reg:5000/acme/api:loopd-2",
+            "team/app": "reg:5000/app:loopd-3",
+        ],
         known: ["worker"])
 
     private static func spec(_ image: String) -> JSON { ["containers": [["name": "main", "image": .string(image)]]] }
@@ -27,7 +30,8 @@ import Testing
         "an image is replaced by its repository's name, whatever its tag",
         arguments: [
             ("web", "reg:5000/web:loopd-1"), ("web:dev", "reg:5000/web:loopd-1"),
-            ("docker.io/library/web:1", "reg:5000/web:loopd-1"), ("index.docker.io/library/web", "reg:5000/web:loopd-1"),
+            ("docker.io/library/web:1", "reg:5000/web:loopd-1"),
+            ("index.docker.io/library/web", "reg:5000/web:loopd-1"),
             ("web@sha256:0123456789012345678901234567890123456789012345678901234567890123", "reg:5000/web:loopd-1"),
             ("ghcr.io/acme/api:1", "reg:5000/acme/api:loopd-2"), ("team/app", "reg:5000/app:loopd-3"),
             ("docker.io/team/app:2", "reg:5000/app:loopd-3"), ("${image:web}", "reg:5000/web:loopd-1"),
@@ -54,7 +58,9 @@ import Testing
 
     @Test("init containers too; another kind's text only where it asks for it")
     func places() throws {
-        let spec: JSON = ["initContainers": [["name": "a", "image": "web"]], "containers": [["name": "b", "image": "x"]]]
+        let spec: JSON = [
+            "initContainers": [["name": "a", "image": "web"]], "containers": [["name": "b", "image": "x"]],
+        ]
         let pods = try Self.built.replaced(in: Self.object("StatefulSet", spec)).value
         #expect(PodSpecPlace.spec(in: pods)?["initContainers"]?[0]?["image"] == "reg:5000/web:loopd-1")
         let widget: JSON = [
@@ -76,7 +82,9 @@ import Testing
         let kept = try Self.built.replaced(in: manifest, running: live)
         #expect(kept.missing.isEmpty && kept.used == ["worker"])
         #expect(Self.container(kept.value)?["image"] == "reg:5000/worker:loopd-old")
-        let text: JSON = ["apiVersion": "v1", "kind": "ConfigMap", "metadata": ["name": "c"], "data": ["a": "${image:worker}"]]
+        let text: JSON = [
+            "apiVersion": "v1", "kind": "ConfigMap", "metadata": ["name": "c"], "data": ["a": "${image:worker}"],
+        ]
         #expect(try Self.built.replaced(in: text, running: text).missing == ["worker"])
         let reference = try #require(ObjectReference(manifest))
         #expect(

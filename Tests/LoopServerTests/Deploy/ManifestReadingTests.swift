@@ -47,7 +47,9 @@ import Testing
             "o/kustomization.yaml": "resources: [a.yaml]\n", "o/a.yaml": Self.good + "   x: y\n",
         ]) { [.files("\($0)/o")] }
         #expect(bad?.summary == "o: a.yaml: line 5: mapping values are not allowed in this context")
-        let unknown = try await failure(["o/kustomization.yaml": "resource: [a.yaml]\n"]) { [.kustomization("\($0)/o")] }
+        let unknown = try await failure(["o/kustomization.yaml": "resource: [a.yaml]\n"]) {
+            [.kustomization("\($0)/o")]
+        }
         #expect(unknown?.summary == "o: invalid Kustomization: json: unknown field \"resource\"")
     }
 
@@ -85,7 +87,10 @@ import Testing
         let spec: JSON = [
             "volumes": [
                 ["name": "a", "secret": ["secretName": "mounted"]],
-                ["name": "b", "projected": ["sources": [["secret": ["name": "projected"]], ["configMap": ["name": "c"]]]]],
+                [
+                    "name": "b",
+                    "projected": ["sources": [["secret": ["name": "projected"]], ["configMap": ["name": "c"]]]],
+                ],
             ],
             "imagePullSecrets": [["name": "pull"]],
             "initContainers": [["name": "i", "envFrom": [["secretRef": ["name": "all"]]]]],
