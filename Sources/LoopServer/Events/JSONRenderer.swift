@@ -21,6 +21,7 @@ extension LoopEvent {
         case .watching: "watching"
         case .diff: "diff"
         case .deployed: "deployed"
+        case .rollingOut: "rollingOut"
         case .rolledOut: "rolledOut"
         case .connected: "connected"
         case .leftAlone: "leftAlone"
@@ -55,6 +56,11 @@ extension LoopEvent {
         case .deployed(let objects, let milliseconds):
             [("objects", strings(objects)), ("milliseconds", number(milliseconds))]
         case .diff(let lines): [("lines", strings(lines))]
+        case .rollingOut(let workload, let container, let image, let by):
+            [
+                ("workload", .string(workload)), ("container", .string(container)), ("image", .string(image)),
+                ("by", by.map(JSON.string)),
+            ]
         case .rolledOut(let workloads, let milliseconds):
             [("workloads", strings(workloads)), ("milliseconds", number(milliseconds))]
         case .connected(let pods, let container, let way):

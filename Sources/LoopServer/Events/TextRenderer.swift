@@ -43,6 +43,9 @@ public struct TextRenderer: Sendable {
             let text = objects.isEmpty ? "manifests are unchanged" : "applied \(list(objects))"
             return line(event, text, figure: milliseconds)
         case .diff(let lines): return render(lines, event)
+        case .rollingOut(let workload, let container, let image, let by):
+            guard let by else { return line(event, "rolling out \(workload): \(container) gets \(image)", .dim) }
+            return line(event, "\(workload): \(by) has taken \(image) back; rolling it out again", .warning)
         case .rolledOut(let workloads, let milliseconds):
             return line(event, "rolled out \(list(workloads))", figure: milliseconds)
         case .connected(let pods, let container, let way):
