@@ -153,7 +153,8 @@ actor ImageRollout {
 
     private func setOnce(_ reference: String, by manager: String?) async throws -> Setting {
         // What was deleted is made first, whatever image it gets.
-        if let recreating { _ = try await recreating.value }
+        if let recreating { _ = try? await finish(recreating) }
+        try Task.checkCancellation()
         let object = try await client.get(image.kind.resource, image.name, namespace: namespace)
         guard let patch = try image.patch(object, to: reference) else {
             return Setting(reference: reference, object: object)
@@ -202,8 +203,18 @@ actor ImageRollout {
         // A task of its own: what is deleted is made anew, whatever else is wanted by then.
         let task = Task { try await recreation.replace(object, by: changed) }
         recreating = task
-        defer { if recreating == task { recreating = nil } }
-        return Setting(reference: reference, object: try await task.value, started: started)
+        return Setting(reference: reference, object: try await finish(task), started: started)
+    }
+
+    /// Waits for the end of a recreation; throws when this task is cancelled, while that one goes on.
+    private func finish(_ task: Task<JSON, any Error>) async throws -> JSON {
+        let (results, result) = AsyncStream<Result<JSON, any Error>>.makeStream()
+        Task { result.yield(await task.result) }
+        for await ended in results {
+            if recreating == task { recreating = nil }
+            return try ended.get()
+        }
+        throw CancellationError()
     }
 
     private func tell(_ place: RolledImage.Place, _ reference: String, by manager: String?) {
@@ -308,23 +319,19 @@ actor ImageRollout {
         following?.cancel()
         if case .rolling = progress { end(isRolledOut: false) }
         guard let recreating else { return }
-        let isMade = await Task {
-            await withTaskGroup(of: Bool.self) { group in
-                group.addTask { await (try? recreating.value) != nil }
-                group.addTask {
-                    try? await Task.sleep(for: DevModeSession.patience)
-                    recreating.cancel()
-                    return false
-                }
-                defer { group.cancelAll() }
-                return await group.next() ?? false
-            }
-        }.value
-        guard !isMade else { return }
+        let deadline = Task {
+            try await Task.sleep(for: DevModeSession.patience)
+            recreating.cancel()
+        }
+        let result = await recreating.result
+        deadline.cancel()
+        guard case .failure(let error) = result else { return }
+        // What was not deleted is as it was.
+        if let failure = error as? LoopFailure { return emit(.failed(failure.failure)) }
         emit(
             .failed(
                 LoopEvent.Failure(
-                    "\(image.workload) is deleted and not made anew yet",
+                    "\(image.workload) is being deleted and was not made anew yet",
                     nextStep: "`loopd restore` makes it as soon as it is gone")))
     }
 }

@@ -15,48 +15,67 @@ struct RolloutProgress: Sendable {
     /// when a Job or a pod has failed for good.
     func untilReady(_ setting: ImageRollout.Setting) async -> UInt64? {
         let target = Target.workload(image.kind, name: image.name)
+        let isOnDelete = OutdatedPods.isOnDelete(setting.object)
         let emit = emit
-        let ending = await withTaskGroup(of: RolloutWatch.Ending?.self) { group in
+        return await withTaskGroup(of: Ending.self) { group in
             group.addTask {
-                await RolloutWatch.run(target, client: client, namespace: namespace, registry: registry) {
-                    emit(.failed($0))
+                let ending = await RolloutWatch.run(
+                    target, client: client, namespace: namespace, registry: registry
+                ) { emit(.failed($0)) }
+                switch ending {
+                case .ready(let time): return isOnDelete ? .open : .ready(time)
+                case .cancelled: return .open
+                // It was said what is missing: it may come all the same.
+                case .behind: return await untilDone()
                 }
             }
-            group.addTask {
-                if OutdatedPods.isOnDelete(setting.object) { await replacePods() }
-                return nil
-            }
+            if isOnDelete { group.addTask { await replacePods() } }
+            if !image.kind.rollsOut { group.addTask { await untilFailed() } }
             defer { group.cancelAll() }
-            while let ending = await group.next() { if let ending { return ending } }
-            return RolloutWatch.Ending.cancelled
+            while let ending = await group.next() {
+                switch ending {
+                case .open: continue
+                case .ready(let time): return time
+                case .failed: return nil
+                }
+            }
+            return nil
         }
-        switch ending {
-        case .ready(let time): return time
-        case .cancelled: return nil
-        // It was said what is missing: it may come all the same.
-        case .behind: return await untilDone()
-        }
+    }
+
+    private enum Ending: Equatable {
+        /// This one does not say.
+        case open
+        case ready(UInt64)
+        case failed
     }
 
     /// Waits for the end without a limit, and says nothing.
-    private func untilDone() async -> UInt64? {
+    private func untilDone() async -> Ending {
         await following { state in
-            guard let workload = state.workload else { return .goOn }
-            if Rollout.isDone(image.kind, workload, byHand: true) { return .end }
-            return RolloutProgress.hasFailed(image.kind, workload) ? .giveUp : .goOn
+            state.workload.map { Rollout.isDone(image.kind, $0, byHand: true) } ?? false
         }
     }
 
+    /// Waits until nothing will become of a Job or a pod, and why has been said.
+    private func untilFailed() async -> Ending {
+        let ending = await following { state in
+            state.workload.map { RolloutProgress.hasFailed(image.kind, $0) } ?? false
+        }
+        guard case .ready = ending, (try? await Task.sleep(for: .seconds(5))) != nil else { return .open }
+        return .failed
+    }
+
     /// Deletes the pods of older revisions, one after the other, until there is none.
-    private func replacePods() async {
+    private func replacePods() async -> Ending {
         let gone = Mutex<Set<String>>([])
-        _ = await following { state in
+        return await following { state in
             if let pod = OutdatedPods.next(state, gone: gone.withLock { $0 }) {
                 gone.withLock { _ = $0.insert(pod.uid) }
                 await delete(pod)
             }
             let isDone = state.workload.map { Rollout.isDone(image.kind, $0, byHand: true) } ?? false
-            return isDone && state.outdated.isEmpty ? .end : .goOn
+            return isDone && state.outdated.isEmpty
         }
     }
 
@@ -76,30 +95,23 @@ struct RolloutProgress: Sendable {
         }
     }
 
-    private enum Next { case goOn, end, giveUp }
-
     /// Reads states until one ends it.
-    private func following(_ look: @escaping @Sendable (WorkloadState) async -> Next) async -> UInt64? {
+    private func following(_ isEnd: @escaping @Sendable (WorkloadState) async -> Bool) async -> Ending {
         let watch = WorkloadWatch(
             client, .workload(image.kind, name: image.name), namespace: namespace)
-        return await withTaskGroup(of: UInt64?.self) { group in
+        return await withTaskGroup(of: Ending.self) { group in
             group.addTask {
                 await watch.run()
-                return nil
+                return .open
             }
             group.addTask {
                 while let state = await watch.next() {
-                    guard state.disconnection == nil else { continue }
-                    switch await look(state) {
-                    case .goOn: continue
-                    case .end: return monotonicNow()
-                    case .giveUp: return nil
-                    }
+                    if state.disconnection == nil, await isEnd(state) { return .ready(monotonicNow()) }
                 }
-                return nil
+                return .open
             }
             defer { group.cancelAll() }
-            return await group.next() ?? nil
+            return await group.next() ?? .open
         }
     }
 
