@@ -20,16 +20,21 @@ struct RolloutProgress: Sendable {
         return await withTaskGroup(of: Ending.self) { group in
             group.addTask {
                 let ending = await RolloutWatch.run(
-                    target, client: client, namespace: namespace, registry: registry
+                    target, client: client, namespace: namespace, registry: registry, byHand: true
                 ) { emit(.failed($0)) }
                 switch ending {
-                case .ready(let time): return isOnDelete ? .open : .ready(time)
+                case .ready(let time): return .ready(time)
                 case .cancelled: return .open
                 // It was said what is missing: it may come all the same.
                 case .behind: return await untilDone()
                 }
             }
-            if isOnDelete { group.addTask { await replacePods() } }
+            if isOnDelete {
+                group.addTask {
+                    await replacePods()
+                    return .open
+                }
+            }
             if !image.kind.rollsOut { group.addTask { await untilFailed() } }
             defer { group.cancelAll() }
             while let ending = await group.next() {
@@ -67,9 +72,9 @@ struct RolloutProgress: Sendable {
     }
 
     /// Deletes the pods of older revisions, one after the other, until there is none.
-    private func replacePods() async -> Ending {
+    private func replacePods() async {
         let gone = Mutex<Set<String>>([])
-        return await following { state in
+        _ = await following { state in
             if let pod = OutdatedPods.next(state, gone: gone.withLock { $0 }) {
                 gone.withLock { _ = $0.insert(pod.uid) }
                 await delete(pod)

@@ -67,6 +67,7 @@ struct SessionRun: Sendable {
             let builds = SessionBuilds(
                 runs.flatMap(\.lanes), configuration, nix: nix, images: images, leash: connection.leash, emit: emit)
             let areBuilt = await builds.buildImages()
+            await finishRecreations(connection.client)
             let isDeployed = try await deploy(connection, sessions, scratch: scratch.path) && areBuilt
             await images.attach(runs)
             let isIdle = runs.isEmpty && nix.isEmpty && images.isEmpty
