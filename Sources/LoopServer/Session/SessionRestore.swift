@@ -32,9 +32,13 @@ extension SessionRun {
     /// Makes anew what was deleted for that, by a loopd that was killed before it did.
     private func recreate(all: Bool, _ client: KubeClient, _ report: inout RestoreReport) async throws {
         let kept = KeptObjects(client: client, namespace: configuration.namespace)
-        for object in try await kept.finish(where: { all || service(of: $0) != nil }, emit: { _ in }) {
-            report.workloads.append(
-                .init(target: object.workload, service: service(of: object), isRecreated: true))
+        do {
+            for object in try await kept.finish(where: { all || service(of: $0) != nil }, emit: { _ in }) {
+                report.workloads.append(
+                    .init(target: object.workload, service: service(of: object), isRecreated: true))
+            }
+        } catch let error as KubeError where error.isForbidden {
+            // Who may not keep anything there has kept nothing.
         }
     }
 
