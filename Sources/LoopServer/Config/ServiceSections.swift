@@ -129,7 +129,8 @@ extension ConfigurationReader {
                 error(
                     node, "a CronJob makes a Job at each of its times: there is no pod to work with in between",
                     hint: "\"selector\" takes the pods of its Jobs by label; or make a Job of it, "
-                        + "`kubectl create job --from=cronjob/\(parts[1]) \(parts[1])-dev`, and name \"job/\(parts[1])-dev\"")
+                        + "`kubectl create job --from=cronjob/\(parts[1]) \(parts[1])-dev`, and name \"job/\(parts[1])-dev\""
+                )
             default:
                 let near = NearestName.of(parts[0], among: WorkloadKind.allCases.map(\.rawValue))
                 error(

@@ -11,7 +11,9 @@ enum Rollout {
         let status = workload["status"] ?? [:]
         func count(_ key: String) -> Int64 { status[key]?.integer ?? 0 }
         // A Job's controller does not say which generation it has seen, and a pod has none.
-        if kind.rollsOut, count("observedGeneration") < workload.at("metadata", "generation")?.integer ?? 0 { return false }
+        if kind.rollsOut, count("observedGeneration") < workload.at("metadata", "generation")?.integer ?? 0 {
+            return false
+        }
         let replicas = spec["replicas"]?.integer ?? 1
         switch kind {
         case .deployment:

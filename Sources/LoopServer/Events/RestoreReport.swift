@@ -40,7 +40,9 @@ public struct RestoreReport: ClusterReport, Equatable {
         guard !workloads.isEmpty else { return ["nothing is in dev mode in namespace \(Printable.text(namespace))"] }
         return workloads.map { entry in
             if let problem = entry.problem { return Printable.text("✗ \(entry.target): \(problem)") }
-            if entry.isRecreated { return Printable.text("\(entry.target) was deleted to be made anew, and is there again") }
+            if entry.isRecreated {
+                return Printable.text("\(entry.target) was deleted to be made anew, and is there again")
+            }
             let kept = entry.kept.isEmpty ? "" : "; kept what others changed: \(entry.kept.joined(separator: ", "))"
             return Printable.text("\(entry.target) is out of dev mode (container \(entry.container ?? ""))\(kept)")
         }

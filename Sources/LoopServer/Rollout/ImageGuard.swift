@@ -43,7 +43,8 @@ struct ImageGuard: Sendable {
     private func isLost(_ setting: ImageRollout.Setting, in object: JSON) -> Bool {
         // A watch may still tell what was there before it was set.
         let seen = object.at("metadata", "resourceVersion")?.string.flatMap { Int($0) }
-        if object.at("metadata", "uid")?.string == setting.uid, let seen, let version = setting.version, seen < version {
+        if object.at("metadata", "uid")?.string == setting.uid, let seen, let version = setting.version, seen < version
+        {
             return false
         }
         // One that goes is gone soon.

@@ -123,7 +123,8 @@ actor ImageRollout {
                 return nil
             } catch let error as KubeError where error.isConflict {
                 // A rollout writes the workload's status many times a second.
-            } catch let error as KubeError where (400..<500).contains(error.code) && error.code != 401 && error.code != 429
+            } catch let error as KubeError
+                where (400..<500).contains(error.code) && error.code != 401 && error.code != 429
             {
                 if !Task.isCancelled { emit(.failed(await refusal(error))) }
                 return nil
@@ -295,7 +296,9 @@ actor ImageRollout {
         waiters[id] = end
         defer { waiters[id] = nil }
         await withTaskGroup(of: Void.self) { group in
-            group.addTask { while await self.isRolling { guard await ends.first(where: { true }) != nil else { return } } }
+            group.addTask {
+                while await self.isRolling { guard await ends.first(where: { true }) != nil else { return } }
+            }
             group.addTask { try? await Task.sleep(for: limit) }
             await group.next()
             group.cancelAll()

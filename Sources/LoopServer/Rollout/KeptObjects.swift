@@ -54,12 +54,14 @@ struct KeptObjects: Sendable {
         do {
             _ = try await client.apply(
                 .secrets, secret, namespace: namespace, object, manager: FieldManagers.own, force: true)
-        } catch let error as KubeError where (400..<500).contains(error.code) && error.code != 401 && !error.isConflict {
+        } catch let error as KubeError where (400..<500).contains(error.code) && error.code != 401 && !error.isConflict
+        {
             throw LoopFailure(
                 failure: LoopEvent.Failure(
                     "\(kind.rawValue)/\(name) was not deleted: it cannot be kept in secret/\(secret) meanwhile",
                     details: [error.message],
-                    nextStep: "allow Secrets in namespace \(namespace): without it, it would be lost if loopd were killed"))
+                    nextStep:
+                        "allow Secrets in namespace \(namespace): without it, it would be lost if loopd were killed"))
         }
     }
 

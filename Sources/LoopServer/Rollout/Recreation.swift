@@ -95,7 +95,8 @@ struct Recreation: Sendable {
             _ = try await client.create(kind.resource, namespace: namespace, manifest, dryRun: true)
         } catch let error as KubeError where error.isConflict {
             // It is as it should be.
-        } catch let error as KubeError where (400..<500).contains(error.code) && error.code != 401 && error.code != 429 {
+        } catch let error as KubeError where (400..<500).contains(error.code) && error.code != 401 && error.code != 429
+        {
             // A quota that it uses up itself is free when it goes; and some webhooks take part in no trial.
             let isOpen = PodTrial.Refusal(error)?.isQuota == true || error.message.contains("does not support dry run")
             if isOpen { return }

@@ -96,7 +96,8 @@ struct RolloutProgress: Sendable {
                 .failed(
                     LoopEvent.Failure(
                         "\(error)",
-                        nextStep: "\(image.workload) has `OnDelete`: `kubectl delete pod \(pod.name)` brings the image")))
+                        nextStep: "\(image.workload) has `OnDelete`: `kubectl delete pod \(pod.name)` brings the image")
+                ))
         }
     }
 

@@ -91,7 +91,8 @@ struct JobPlan {
     private var hasRestartedTooOften: Bool {
         guard job.at("spec", "template", "spec", "restartPolicy") == "OnFailure" else { return false }
         let restarts = active.reduce(0) { sum, pod in
-            let statuses = (pod.at("status", "containerStatuses")?.array ?? [])
+            let statuses =
+                (pod.at("status", "containerStatuses")?.array ?? [])
                 + (pod.at("status", "initContainerStatuses")?.array ?? [])
             return sum + statuses.reduce(0) { $0 + Int(Int32(clamping: $1["restartCount"]?.integer ?? 0)) }
         }

@@ -131,7 +131,8 @@ public struct PlaygroundServer: Sendable {
         [
             DeploymentController(store: store), ReplicaSetController(store: store),
             StatefulSetController(store: store), DaemonSetController(store: store), JobController(store: store),
-            Scheduler(store: store), NamespaceController(store: store), GarbageCollector(store: store), ResourceQuotaController(store: store),
+            Scheduler(store: store), NamespaceController(store: store), GarbageCollector(store: store),
+            ResourceQuotaController(store: store),
             EventExpiry(store: store),
         ]
     }

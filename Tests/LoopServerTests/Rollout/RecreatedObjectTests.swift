@@ -102,6 +102,7 @@ struct RecreatedObjectTests {
             ]
         ]
         let owned = Recreation.obstacle(to: pod, .pod, mayRecreate: true)
-        #expect(owned?.summary == "pod/web-1 belongs to replicaset/web, which makes it as it likes: it gets no other image")
+        #expect(
+            owned?.summary == "pod/web-1 belongs to replicaset/web, which makes it as it likes: it gets no other image")
     }
 }

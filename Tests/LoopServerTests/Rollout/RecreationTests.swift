@@ -65,7 +65,10 @@ struct RecreationTests {
 
     @Test(
         "what the cluster would refuse is not deleted",
-        arguments: [("POST jobs", 422, true), ("POST jobs", 403, true), ("PATCH secrets", 403, true), ("DELETE jobs", 403, false)])
+        arguments: [
+            ("POST jobs", 422, true), ("POST jobs", 403, true), ("PATCH secrets", 403, true),
+            ("DELETE jobs", 403, false),
+        ])
     func refused(_ request: String, _ code: Int, _ isFailure: Bool) async throws {
         try await withScene { scene in
             scene.api.set { $0.refusals[request] = [(code, "because")] }
@@ -133,7 +136,8 @@ struct RecreationTests {
         }
     }
 
-    @Test("what a killed loopd has left is made at the next start; what was not deleted, or is there again, is forgotten")
+    @Test(
+        "what a killed loopd has left is made at the next start; what was not deleted, or is there again, is forgotten")
     func finish() async throws {
         for left in ["deleted", "untouched", "there again"] {
             try await withScene { scene in

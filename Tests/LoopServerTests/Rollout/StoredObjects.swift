@@ -59,7 +59,8 @@ final class StoredObjects: Sendable {
 
     func handle(_ exchange: HTTPExchange) async throws {
         let path = exchange.request.path
-        let isCollection = path.count == 5 && path[1] != "apps" && path[1] != "batch" || path.count == 6 && path[0] == "apis"
+        let isCollection =
+            path.count == 5 && path[1] != "apps" && path[1] != "batch" || path.count == 6 && path[0] == "apis"
         let plural = path[path.count - (isCollection ? 1 : 2)]
         let name = isCollection ? "" : path[path.count - 1]
         let method = exchange.request.method

@@ -61,7 +61,8 @@ struct JobTests {
             #expect(try await apply(api, Self.manifest()).text == "job.batch/once created\n")
             let pod = try #require(try await active(api, 1).first)
             let uid = try #require(job(api)?.at("metadata", "uid")?.string)
-            #expect(job(api)?.at("spec", "selector", "matchLabels") == ["batch.kubernetes.io/controller-uid": .string(uid)])
+            #expect(
+                job(api)?.at("spec", "selector", "matchLabels") == ["batch.kubernetes.io/controller-uid": .string(uid)])
             #expect(pod.at("metadata", "labels", "job-name") == "once")
             #expect(pod.at("metadata", "labels", "controller-uid") == .string(uid))
             #expect(pod.at("metadata", "name")?.string?.hasPrefix("once-") == true)
@@ -133,9 +134,15 @@ struct JobTests {
             #expect(answer.errorText.contains("The Job \"once\" is invalid: spec.template: Invalid value:"))
             #expect(answer.errorText.contains(": field is immutable"))
             for (manifest, words) in [
-                (Self.manifest(pod: ""), #"spec.template.spec.restartPolicy: Required value: valid values: "OnFailure", "Never""#),
+                (
+                    Self.manifest(pod: ""),
+                    #"spec.template.spec.restartPolicy: Required value: valid values: "OnFailure", "Never""#
+                ),
                 (Self.manifest("\"completionMode\":\"Indexed\","), "the playground does not serve Indexed Jobs yet"),
-                (Self.manifest("\"backoffLimit\":-1,"), "spec.backoffLimit: Invalid value: -1: must be greater than or equal to 0"),
+                (
+                    Self.manifest("\"backoffLimit\":-1,"),
+                    "spec.backoffLimit: Invalid value: -1: must be greater than or equal to 0"
+                ),
             ] {
                 let other = manifest.replacing("once", with: "other")
                 let answer = try await apply(api, other)
@@ -144,7 +151,8 @@ struct JobTests {
         }
     }
 
-    @Test("it takes its pods with it, in the foreground before it goes itself", arguments: ["background", "foreground"])
+    @Test(
+        "it takes its pods with it, in the foreground before it goes itself", arguments: ["background", "foreground"])
     func deletion(_ cascade: String) async throws {
         try await RunningAPI.with { api in
             _ = try await apply(api, Self.manifest())
