@@ -23,10 +23,11 @@ enum RolloutWatch {
     ///   - registry: the names of loopd's registry, by which a wrong one is recognised in a pod.
     ///   - settling: how long containers without a readiness probe must run before they count as ready: they are called
     ///     ready before they have had the time to crash. Thrice as long where one has crashed.
+    ///   - byHand: somebody deletes the pods of a workload whose controller leaves that to others (`OnDelete`).
     ///   - report: called in order, one call at a time.
     static func run(
         _ target: Target, client: KubeClient, namespace: String, registry: RegistryNames? = nil,
-        limit: Duration = .seconds(120), settling: Duration = .seconds(1),
+        limit: Duration = .seconds(120), settling: Duration = .seconds(1), byHand: Bool = false,
         report: @escaping @Sendable (LoopEvent.Failure) -> Void
     ) async -> Ending {
         let watch = WorkloadWatch(client, target, namespace: namespace)
@@ -42,7 +43,7 @@ enum RolloutWatch {
                 return nil
             }
             group.addTask {
-                var steady = SteadyRollout(target: target, settling: settling)
+                var steady = SteadyRollout(target: target, settling: settling, byHand: byHand)
                 while true {
                     guard let state = await next(watch, within: steady.left) else {
                         // Silence is what was waited for.
@@ -127,14 +128,16 @@ enum RolloutWatch {
 struct SteadyRollout {
     let target: Target
     let settling: Duration
+    private let byHand: Bool
     /// Since when it is done, in the nanoseconds of `monotonicNow`; `nil` while it is not.
     private(set) var since: UInt64?
     private var runs: [String?] = []
     private var needed = Duration.zero
 
-    init(target: Target, settling: Duration) {
+    init(target: Target, settling: Duration, byHand: Bool = false) {
         self.target = target
         self.settling = settling
+        self.byHand = byHand
     }
 
     /// How long it must stay as it is; `nil` while it is not done.
@@ -154,7 +157,7 @@ struct SteadyRollout {
 
     private func isDone(_ state: WorkloadState) -> Bool {
         switch target {
-        case .workload(let kind, _): return state.workload.map { Rollout.isDone(kind, $0) } ?? false
+        case .workload(let kind, _): return state.workload.map { Rollout.isDone(kind, $0, byHand: byHand) } ?? false
         case .selector:
             let live = state.pods.filter { !$0.isOver }
             return !live.isEmpty && live.allSatisfy(\.isReady)
