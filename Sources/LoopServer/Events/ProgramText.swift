@@ -12,6 +12,12 @@ enum ProgramText {
         return String(text.drop(while: \.isWhitespace))
     }
 
+    /// What a line shows in the end that a program has written over, as for a progress bar.
+    static func lastState(_ line: String) -> String {
+        guard line.utf8.contains(0x0D) else { return line }
+        return line.split(whereSeparator: \.isNewline).last.map(String.init) ?? ""
+    }
+
     /// At most `limit` characters of a text; what is cut off shows as `…`.
     static func shortened(_ text: String, to limit: Int) -> String {
         text.count <= limit ? text : "\(text.prefix(limit - 1))…"

@@ -149,6 +149,13 @@ struct BuildFailure {
                 title("\(located(log)): \(missing) is not in the build context, or .dockerignore leaves it out"),
                 nextStep: "the context is \(recipe.context)")
         }
+        if said.contains(where: {
+            $0.contains("/bin/sh") && $0.contains("no such file or directory") && $0.contains("exec")
+        }) {
+            return LoopEvent.Failure(
+                title("\(located(log)): there is no /bin/sh in the image to run it with"),
+                nextStep: "RUN [\"/program\", \"argument\"] needs none")
+        }
         if let code = said.firstNonNil(BuildFailure.exitCode) {
             return LoopEvent.Failure(title("\(located(log)): exit code \(code)"), details: shortened(log.said, 8))
         }
@@ -162,7 +169,7 @@ struct BuildFailure {
         let shown = log.step ?? ""
         let instruction = dockerfile?.instruction(shownAs: shown, number: log.number, stage: log.stage)
         let text = instruction?.text ?? shown.split(whereSeparator: \.isWhitespace).joined(separator: " ")
-        return "\(place(instruction?.line)): \(ProgramText.shortened(text, to: 100))"
+        return "\(place(instruction?.line)): \(ProgramText.shortened(text, to: 80))"
     }
 
     /// What `COPY` or `ADD` did not find.

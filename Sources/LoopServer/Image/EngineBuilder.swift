@@ -109,7 +109,7 @@ struct EngineBuilder: ImageBuilder {
             words, in: recipe.context, environment: command.buildEnvironment(recipe, on: inherited), leash: leash
         ) { piece in
             guard case .line(let raw) = piece, filter.lets(raw) else { return }
-            let line = inputs.mask.masked(raw)
+            let line = inputs.mask.masked(ProgramText.lastState(raw))
             tail.append(line)
             if tail.count > EngineBuilder.remembered { tail.removeFirst(EngineBuilder.remembered / 2) }
             output(line)

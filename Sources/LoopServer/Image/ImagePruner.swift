@@ -89,11 +89,14 @@ actor ImagePruner {
         var gone: [String] = []
         for (digest, tags) in obsolete.sorted(by: { $0.key < $1.key }) {
             // It may have become the newest again.
-            guard pushed.tags[repository]?.suffix(ImagePruning.kept).contains(where: { tags.contains($0.tag) }) != true else {
+            guard pushed.tags[repository]?.suffix(ImagePruning.kept).contains(where: { tags.contains($0.tag) }) != true
+            else {
                 continue
             }
             // Somebody may have given the same content another tag, or the tag another content, since it was looked at.
-            guard let now = try await registry.digest(of: tags[0], in: place.repository), now == digest else { continue }
+            guard let now = try await registry.digest(of: tags[0], in: place.repository), now == digest else {
+                continue
+            }
             guard try await registry.delete(digest, in: place.repository) else {
                 isOff.insert(place.registry)
                 tell(
@@ -108,7 +111,8 @@ actor ImagePruner {
     }
 
     /// What every tag stands for: one that cannot be asked for makes it all uncertain.
-    private static func digests(_ registry: any PrunableRegistry, _ repository: String) async throws -> [String: String] {
+    private static func digests(_ registry: any PrunableRegistry, _ repository: String) async throws -> [String: String]
+    {
         let tags = try await registry.tags(in: repository)
         return try await withThrowingTaskGroup(of: (String, String?).self) { group in
             var digests: [String: String] = [:]

@@ -101,7 +101,8 @@ final class ImageRecipes: Sendable {
         if text == "scratch" { return { .scratch } }
         let (set, home, playground, isOurs, name) = (set, home, playground, entry.base != nil, entry.name)
         return {
-            let names: RegistryNames? = if case .registry(let names) = try await home.find(for: name) { names } else { nil }
+            let names: RegistryNames? =
+                if case .registry(let names) = try await home.find(for: name) { names } else { nil }
             if isOurs {
                 guard let reference = await set.references[text], let tag = ImageName(reference).tag, let names else {
                     throw LoopFailure(

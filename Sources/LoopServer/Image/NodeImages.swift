@@ -38,7 +38,8 @@ final class NodeImages: Sendable {
                     NodeImages.command(loader, image: reference), variables(of: engine), reference, loader)
             case (.engine(let engine), .file):
                 try await throughFile(reference, loader) { path in
-                    try await run(EngineCommand(engine).save(reference, to: path), variables(of: engine), reference, nil)
+                    try await run(
+                        EngineCommand(engine).save(reference, to: path), variables(of: engine), reference, nil)
                 }
             case (.archive(let write), _): try await throughFile(reference, loader, write: write)
             }
@@ -126,7 +127,8 @@ final class NodeImages: Sendable {
         } catch let error as KubeError where error.reason == "Timeout" {
             throw LoopFailure(
                 failure: LoopEvent.Failure(
-                    "\(reference): \(command.prefix(3).joined(separator: " ")) does not come to an end within 10 minutes"))
+                    "\(reference): \(command.prefix(3).joined(separator: " ")) does not come to an end within 10 minutes"
+                ))
         }
         if let failure = NodeLoadFailure.explain(command, output, reference, loader) {
             throw LoopFailure(failure: failure)

@@ -14,7 +14,8 @@ enum NodeLoadFailure {
         let isLogged = command.first == "k3d" && lines.contains(where: isError)
         guard !output.status.isSuccess || isLogged else { return nil }
         let said = (lines.filter(isError) + lines.reversed()).first ?? "\(output.status)"
-        let what = loader.map { "\(reference) does not come onto the nodes by \($0.title)" }
+        let what =
+            loader.map { "\(reference) does not come onto the nodes by \($0.title)" }
             ?? "\(reference) does not come out of \(command[0])"
         return LoopEvent.Failure(
             what, details: [message(said)], nextStep: nextStep(command, said.lowercased(), output.status, loader))
@@ -30,10 +31,13 @@ enum NodeLoadFailure {
         case .k3d(let name), .kind(let name):
             if isDenied { return "\(program) needs the engine: join the group docker, or run loopd as its owner" }
             if said.contains("no nodes found") || said.contains("failed to get cluster") {
-                return "there is no cluster \"\(name)\" here: `\(program) \(program == "kind" ? "get clusters" : "cluster list")`"
+                return
+                    "there is no cluster \"\(name)\" here: `\(program) \(program == "kind" ? "get clusters" : "cluster list")`"
             }
         case .minikube(let profile):
-            if said.contains("not found") || said.contains("not running") { return "`minikube start --profile \(profile)`" }
+            if said.contains("not found") || said.contains("not running") {
+                return "`minikube start --profile \(profile)`"
+            }
         case .k3s:
             if isDenied { return "k3s' images are root's: run loopd as root, or name a registry in loop.json" }
             if said.contains("connection refused") || said.contains("no such file") { return "start k3s" }

@@ -32,7 +32,7 @@ struct PushFailure {
             switch trouble {
             case .notListening, .noAnswer, .brokenOff:
                 "start the registry, or name another one: \"registry\" in loop.json"
-            case .unknownHost: "is \"registry\" in loop.json right?"
+            case .unknownHost, .noRegistry: "is \"registry\" in loop.json right?"
             case .readOnly: "let it take images, or name another one: \"registry\" in loop.json"
             default: trouble.nextStep(engine.program, host)
             }

@@ -55,7 +55,9 @@ struct PushedTags: Sendable {
 
     /// The tags of a repository that other projects of this user have, or this one on other clusters.
     func others(of repository: String) -> Set<String> {
-        guard let path, let slash = path.lastIndex(of: "/"), let folder = opendir(String(path[..<slash])) else { return [] }
+        guard let path, let slash = path.lastIndex(of: "/"), let folder = opendir(String(path[..<slash])) else {
+            return []
+        }
         defer { closedir(folder) }
         var tags: Set<String> = []
         while let entry = readdir(folder) {

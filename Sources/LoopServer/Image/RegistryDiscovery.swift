@@ -110,7 +110,8 @@ struct RegistryDiscovery: Sendable {
         if let complaint = await surroundings.complaint(names.push) {
             throw LoopFailure(
                 failure: LoopEvent.Failure(
-                    "the cluster's registry at \(names.push) does not answer", details: [complaint, "\(place) names it"],
+                    "the cluster's registry at \(names.push) does not answer",
+                    details: [complaint, "\(place) names it"],
                     nextStep: hosting.help.map { "start it, or set it up anew: \($0)" } ?? "start it"))
         }
         finding.notice = notice(names, "as the cluster says: \(LocalRegistryHosting.name)")
@@ -165,7 +166,8 @@ struct RegistryDiscovery: Sendable {
         finding.loader = loader
         finding.notice = "images go onto the nodes by \(loader.title): there is no registry, which would be faster"
         if program == "k3s", await surroundings.nodeLabels().count > 1 {
-            finding.notice = "images go onto this machine's node by \(loader.title): other nodes of the cluster do not get them"
+            finding.notice =
+                "images go onto this machine's node by \(loader.title): other nodes of the cluster do not get them"
         }
     }
 

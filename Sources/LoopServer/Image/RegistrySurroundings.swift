@@ -31,7 +31,9 @@ extension RegistryDiscovery.Surroundings {
                 }
             },
             hasProgram: { name in
-                let found = try? await offPool { search.split(separator: ":").contains { access("\($0)/\(name)", X_OK) == 0 } }
+                let found = try? await offPool {
+                    search.split(separator: ":").contains { access("\($0)/\(name)", X_OK) == 0 }
+                }
                 return found ?? false
             },
             hasFile: { path in (try? await offPool { access(path, F_OK) == 0 }) ?? false },
@@ -47,7 +49,10 @@ extension RegistryDiscovery.Surroundings {
                     return nil
                 } catch let failure as RegistryFailure {
                     // Whoever wants a login is there.
-                    return [.unreachable, .untrusted, .failing, .protocolError].contains(failure.kind) ? failure.summary : nil
+                    switch failure.kind {
+                    case .unreachable, .untrusted, .failing, .protocolError: return failure.summary
+                    default: return nil
+                    }
                 } catch {
                     return "\(error)"
                 }

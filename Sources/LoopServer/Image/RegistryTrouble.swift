@@ -7,6 +7,7 @@ enum RegistryTrouble: Equatable, Sendable {
     /// The program that keeps the login is not there.
     case credentialHelper
     case certificate
+    case noRegistry
     case tooMany
     case readOnly
     case unauthorized
@@ -55,6 +56,7 @@ enum RegistryTrouble: Equatable, Sendable {
         case .plainHTTP: "\(host) speaks plain HTTP, not HTTPS"
         case .credentialHelper: "the program that keeps the login for \(host) does not run here"
         case .certificate: "the certificate of \(host) is not trusted here"
+        case .noRegistry: "what answers at \(host) is no registry"
         case .tooMany: "\(host) has had too many requests from here"
         case .readOnly: "the registry at \(host) is read-only"
         case .unauthorized: "\(host) wants a login"
@@ -71,7 +73,7 @@ enum RegistryTrouble: Equatable, Sendable {
         case .plainHTTP, .certificate: RegistryTrouble.insecureHint(program, host)
         case .credentialHelper: "install it, or take \"credsStore\" and \"credHelpers\" out of ~/.docker/config.json"
         case .tooMany: "wait, or log in: \(program.rawValue) login \(host)"
-        case .unknownHost, .notListening, .noAnswer, .readOnly, .notFound, .brokenOff: nil
+        case .unknownHost, .notListening, .noAnswer, .noRegistry, .readOnly, .notFound, .brokenOff: nil
         }
     }
 

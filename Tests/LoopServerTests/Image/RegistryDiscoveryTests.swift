@@ -73,7 +73,8 @@ import Testing
             testDescription: "k3d's registry, as k3d lists it", context: "k3d-dev",
             change: { $0.output = { $0[0] == "k3d" ? k3dList : nil } },
             home: .registry(RegistryNames(push: "localhost:5001", pull: "k3d-registry.localhost:5000")),
-            notice: "images go to localhost:5001, and nodes pull them from k3d-registry.localhost:5000 (k3d's registry)"),
+            notice: "images go to localhost:5001, and nodes pull them from k3d-registry.localhost:5000 (k3d's registry)"
+        ),
         Case(
             testDescription: "k3d's registry, as docker lists it: the one in the cluster's network", context: "k3d-dev",
             change: { $0.output = { $0[0] == "docker" ? dockerLines : nil } },
@@ -92,7 +93,8 @@ import Testing
             notice: "images go onto the nodes by kind load: there is no registry, which would be faster"),
         Case(
             testDescription: "an image that is named for a registry elsewhere stays here", context: "kind-dev",
-            image: "ghcr.io/acme/web", change: { $0.hasProgram = { $0 == "kind" } }, home: .nodes(.kind(cluster: "dev")),
+            image: "ghcr.io/acme/web", change: { $0.hasProgram = { $0 == "kind" } },
+            home: .nodes(.kind(cluster: "dev")),
             notice: "images go onto the nodes by kind load: there is no registry, which would be faster"),
         Case(
             testDescription: "an image that is named for a registry on this machine goes there", context: "kind-dev",
@@ -125,7 +127,8 @@ import Testing
                 $0.hasProgram = { $0 == "k3s" }
             }, home: .nodes(.k3s),
             notice:
-                "images go onto this machine's node by k3s ctr images import: other nodes of the cluster do not get them"),
+                "images go onto this machine's node by k3s ctr images import: other nodes of the cluster do not get them"
+        ),
         Case(
             testDescription: "nodes that run what the engine has", context: "docker-desktop",
             home: .nodes(.shared(context: "docker-desktop")),
@@ -182,7 +185,9 @@ import Testing
         var k3d = Self.surroundings("k3d-dev")
         k3d.output = { $0[0] == "docker" ? Self.dockerLines.replacing("k3d-dev", with: "k3d-x") : nil }
         #expect(await failure(k3d)?.details[1] == "k3d's registry k3d-other: not in the network k3d-dev")
-        k3d.output = { $0[0] == "docker" ? "{\"Names\":\"k3d-r\",\"Ports\":\"5000/tcp\",\"Networks\":\"k3d-dev\"}" : nil }
+        k3d.output = {
+            $0[0] == "docker" ? "{\"Names\":\"k3d-r\",\"Ports\":\"5000/tcp\",\"Networks\":\"k3d-dev\"}" : nil
+        }
         #expect(await failure(k3d)?.details[1] == "k3d's registry k3d-r: no port of it is published")
         k3d.output = { _ in nil }
         #expect(await failure(k3d)?.details[1] == "k3d's registry: neither k3d nor docker answers")
@@ -193,7 +198,9 @@ import Testing
         #expect(await failure(remote)?.details.count == 2)
     }
 
-    @Test("a registry that the cluster names and that does not answer is a failure with the cluster's help, until it answers")
+    @Test(
+        "a registry that the cluster names and that does not answer is a failure with the cluster's help, until it answers"
+    )
     func unreachable() async throws {
         let isUp = Told()
         var surroundings = Self.surroundings("kind-dev")
@@ -211,7 +218,8 @@ import Testing
                     == LoopEvent.Failure(
                         "the cluster's registry at localhost:5000 does not answer",
                         details: [
-                            "localhost:5000: connection refused", "ConfigMap kube-public/local-registry-hosting names it",
+                            "localhost:5000: connection refused",
+                            "ConfigMap kube-public/local-registry-hosting names it",
                         ], nextStep: "start it, or set it up anew: https://example.org/setup"))
         }
         isUp.add("up")
@@ -220,12 +228,14 @@ import Testing
 
     @Test("the ConfigMap of a real cluster is read")
     func recorded() throws {
-        let hosting = try #require(LocalRegistryHosting(configMap: Recording.json("objects/local-registry-hosting.json")))
+        let hosting = try #require(
+            LocalRegistryHosting(configMap: Recording.json("objects/local-registry-hosting.json")))
         #expect(hosting.names() == RegistryNames(push: "localhost:5000", pull: "registry:5000"))
         #expect(hosting.names(isInPod: true) == RegistryNames(push: "registry:5000", pull: "registry:5000"))
         #expect(hosting.help == "https://kind.sigs.k8s.io/docs/user/local-registry/")
         #expect(LocalRegistryHosting(configMap: ["data": ["localRegistryHosting.v2": "host: x"]]) == nil)
-        let odd = try #require(Self.hosting("# comment\n---\n\"host\" : 'a:1'\r\n  help:\nhostFromContainerRuntime: \"\"\n"))
+        let odd = try #require(
+            Self.hosting("# comment\n---\n\"host\" : 'a:1'\r\n  help:\nhostFromContainerRuntime: \"\"\n"))
         #expect(odd.names() == RegistryNames(push: "a:1"))
         #expect(odd.help == nil)
         #expect(Self.hosting("{\"host\": \"a:1\"}")?.host == "a:1")
