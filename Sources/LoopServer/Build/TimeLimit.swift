@@ -1,7 +1,7 @@
 /// Runs `body`, and gives it up with a `LoopFailure` when it takes longer than `limit`.
 ///
 /// `body` has to end when it is cancelled: it is waited for.
-func within<Result: Sendable>(
+func atMost<Result: Sendable>(
     _ limit: Duration, otherwise failure: LoopEvent.Failure, _ body: @escaping @Sendable () async throws -> Result
 ) async throws -> Result {
     try await withThrowingTaskGroup(of: Result.self) { group in

@@ -12,29 +12,34 @@ actor Deployer {
         case project(String, KluctlCommand, prunes: Bool)
     }
 
-    private let deployment: Deployment
+    private let choice: Deployment.Kluctl?
     private let connection: ClusterConnection
-    private let apply: ManifestApply
+    private var apply: ManifestApply
+    private let history: ReleaseHistory
     private let emit: @Sendable (LoopEvent.Kind) -> Void
-    /// What was applied last by this process.
+    /// What was applied last by this process, and the images in it.
     private var applied: String?
-    private var rollout: Task<Void, Never>?
+    private var appliedImages: ManifestImages?
+    private let rollouts: RolloutFollower
     private var toldForeign: Set<ObjectReference> = []
+    private var toldWaiting: [String] = []
     private var hasToldUnpruned = false
     /// The workloads of the last deployment.
     private(set) var workloads: [ObjectReference] = []
-    /// Whether what was applied last has come to run, as far as is known.
-    private var isRolledOut = true
+    /// The images in the last set that was looked at, those too that it waits for.
+    private(set) var images: Set<String> = []
 
     /// Deploys to the connection's cluster.
     init(
-        _ deployment: Deployment, _ connection: ClusterConnection, _ apply: ManifestApply,
-        emit: @escaping @Sendable (LoopEvent.Kind) -> Void
+        kluctl: Deployment.Kluctl?, _ connection: ClusterConnection, _ apply: ManifestApply,
+        registry: RegistryNames? = nil, emit: @escaping @Sendable (LoopEvent.Kind) -> Void
     ) {
-        self.deployment = deployment
+        choice = kluctl
         self.connection = connection
         self.apply = apply
         self.emit = emit
+        history = ReleaseHistory(connection.client, service: apply.service, namespace: apply.namespace)
+        rollouts = RolloutFollower(connection.client, registry: registry, emit: emit)
     }
 
     /// Brings the cluster to what was built at a store path; failures are reported.
@@ -51,19 +56,12 @@ actor Deployer {
     ///
     /// Throws `LoopFailure`.
     func plan(_ path: String, isNewNamespace: Bool = false) async throws -> Pending {
-        if applied == path { return .nothing }
+        if applied == path, await apply.images() == appliedImages { return .nothing }
         let store = NixStore()
         switch try Manifests.find(at: store.place(of: path)) {
-        case .kluctl(let folder):
-            guard let kluctl = KluctlCommand.find(for: connection.context) else {
-                throw LoopFailure(
-                    failure: LoopEvent.Failure(
-                        "\(path) is a kluctl project, and there is no kluctl in PATH",
-                        nextStep: "install it (https://kluctl.io), or build plain manifests"))
-            }
-            return try await plan(folder, kluctl)
+        case .kluctl(let folder): return try await plan(project: folder)
         case .files(let files):
-            if deployment.kluctl != nil {
+            if choice != nil {
                 if files != [store.place(of: path)], let kluctl = KluctlCommand.find(for: connection.context) {
                     return try await plan(store.place(of: path), kluctl)
                 }
@@ -71,14 +69,37 @@ actor Deployer {
             }
             let objects = try await Manifests.objects(
                 in: files, kubectl: connection.context.kubectl, leash: connection.leash)
-            let plan = try await apply.plan(objects, isNewNamespace: isNewNamespace)
-            workloads = plan.references.filter { $0.workload != nil }
-            tell(plan)
-            return plan.isEmpty ? .nothing : .manifests(plan)
+            return try await plan(objects, isNewNamespace: isNewNamespace)
         }
     }
 
+    /// Looks at what a kluctl project would change, and tells it.
+    func plan(project: String) async throws -> Pending {
+        guard let kluctl = KluctlCommand.find(for: connection.context) else {
+            throw LoopFailure(
+                failure: LoopEvent.Failure(
+                    "\(project) is a kluctl project, and there is no kluctl in PATH",
+                    nextStep: "install it (https://kluctl.io), or build plain manifests"))
+        }
+        return try await plan(project, kluctl)
+    }
+
+    /// Looks at what a set of manifests would change, and tells it; `origin` says where an object of it comes from.
+    func plan(
+        _ objects: [JSON], isNewNamespace: Bool, origin: @escaping @Sendable (ObjectReference) -> String? = { _ in nil }
+    ) async throws -> Pending {
+        apply.origin = origin
+        let plan = try await apply.plan(objects, isNewNamespace: isNewNamespace)
+        try Task.checkCancellation()
+        workloads = plan.references.filter { $0.workload != nil }
+        images = plan.images
+        tell(plan)
+        return plan.isEmpty ? .nothing : .manifests(plan)
+    }
+
     private func tell(_ plan: ManifestApply.Plan) {
+        for words in plan.waiting where !toldWaiting.contains(words) { emit(.notice(words)) }
+        toldWaiting = plan.waiting
         for conflict in plan.conflicts { emit(.notice("taken over: \(conflict)")) }
         for object in plan.foreign where toldForeign.insert(object).inserted {
             emit(.notice("\(object) has left the manifests and stays: loopd does not apply it any more"))
@@ -87,7 +108,7 @@ actor Deployer {
     }
 
     private func plan(_ folder: String, _ kluctl: KluctlCommand) async throws -> Pending {
-        let output = try await run(kluctl.diff(folder, deployment.kluctl), kluctl)
+        let output = try await run(kluctl.diff(folder, choice), kluctl)
         let lines = output.text.split(separator: "\n").map(String.init)
         if !lines.isEmpty { emit(.diff(lines: ManifestDiff.shortened(lines, limit: 60))) }
         let prunes = KluctlCommand.canPrune(output.text + output.errorText)
@@ -105,8 +126,7 @@ actor Deployer {
         if case .nothing = pending {
             // What is on its way goes on.
         } else {
-            rollout?.cancel()
-            isRolledOut = true
+            await rollouts.begin()
             // Whatever fails half-way is neither the old nor the new set.
             applied = nil
         }
@@ -116,54 +136,29 @@ actor Deployer {
         switch pending {
         case .nothing: break
         case .manifests(let plan):
+            let secrets = await SopsSecrets(plan, connection.client)
             done = try await apply.apply(plan)
             changed = plan.items.filter { !$0.isUnchanged && $0.reference.workload != nil }.map(\.reference)
+            if let rendered = plan.rendered, let notice = await history.keep(rendered) { emit(.notice(notice)) }
+            if let secrets { await rollouts.add { [emit] in await secrets.settle(emit) } }
         case .project(let folder, let kluctl, let prunes):
-            let output = try await run(kluctl.deploy(folder, deployment.kluctl, prunes: prunes), kluctl)
+            let output = try await run(kluctl.deploy(folder, choice, prunes: prunes), kluctl)
             for line in output.text.split(separator: "\n") { emit(.buildOutput(line: String(line))) }
             done = ["kluctl project"]
         }
         applied = path
+        appliedImages = await apply.images()
         emit(.deployed(objects: done, milliseconds: Double(monotonicNow() - started) / 1e6))
-        if !changed.isEmpty { rollout = Task { await self.follow(changed, since: started) } }
-    }
-
-    private func follow(_ workloads: [ObjectReference], since started: UInt64) async {
-        let endings = await withTaskGroup(of: RolloutWatch.Ending.self) { group in
-            for workload in workloads { group.addTask { await self.follow(workload) } }
-            var endings: [RolloutWatch.Ending] = []
-            for await ending in group { endings.append(ending) }
-            return endings
-        }
-        guard !Task.isCancelled else { return }
-        let ready = endings.compactMap { if case .ready(let at) = $0 { at } else { nil } }
-        isRolledOut = ready.count == endings.count
-        guard isRolledOut else { return }
-        emit(
-            .rolledOut(
-                workloads: workloads.map(\.description),
-                milliseconds: Double(max(started, ready.max() ?? started) - started) / 1e6))
-    }
-
-    private nonisolated func follow(_ workload: ObjectReference) async -> RolloutWatch.Ending {
-        guard let kind = workload.workload, let namespace = workload.namespace else {
-            return .ready(at: monotonicNow())
-        }
-        return await RolloutWatch.run(
-            .workload(kind, name: workload.name), client: connection.client, namespace: namespace
-        ) { [emit] in emit(.failed($0)) }
+        if !changed.isEmpty { await rollouts.follow(changed, since: started) }
     }
 
     /// Returns when everything that was applied runs, or has been reported not to.
     ///
     /// False when it does not.
-    func untilRolledOut() async -> Bool {
-        await rollout?.value
-        return isRolledOut
-    }
+    func untilRolledOut() async -> Bool { await rollouts.untilDone() }
 
     /// Follows no rollout any more.
-    func end() { rollout?.cancel() }
+    func end() async { await rollouts.end() }
 
     private func run(_ command: [String], _ kluctl: KluctlCommand) async throws -> Output {
         let output = try await Leashed.run(command, environment: kluctl.environment, leash: connection.leash)
@@ -177,6 +172,16 @@ actor Deployer {
 
     /// Runs what may fail; `nil` when it has, which is reported.
     nonisolated func attempt<Result: Sendable>(_ body: () async throws -> Result) async -> Result? {
+        await DeployAttempt.run(emit, body)
+    }
+}
+
+/// Something of a deployment that may fail.
+enum DeployAttempt {
+    /// Runs it; `nil` when it has failed, which is reported, or was cancelled.
+    static func run<Result: Sendable>(
+        _ emit: @Sendable (LoopEvent.Kind) -> Void, _ body: () async throws -> Result
+    ) async -> Result? {
         do {
             return try await body()
         } catch let failure as LoopFailure {
@@ -184,7 +189,7 @@ actor Deployer {
         } catch is CancellationError {
             return nil
         } catch {
-            emit(.failed(LoopEvent.Failure("the deployment failed: \(error)")))
+            if !Task.isCancelled { emit(.failed(LoopEvent.Failure("the deployment failed: \(error)"))) }
         }
         return nil
     }

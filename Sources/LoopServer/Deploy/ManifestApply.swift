@@ -15,12 +15,28 @@ struct ManifestApply: Sendable {
     ///
     /// `nil` where it has to stay as it is.
     var prepare: @Sendable (JSON) async -> JSON? = { $0 }
+    /// The images that go into the manifests.
+    var images: @Sendable () async -> ManifestImages = { ManifestImages() }
+    /// Where an object comes from, for people: a file.
+    var origin: @Sendable (ObjectReference) -> String? = { _ in nil }
+    /// The ConfigMap that says what was applied; `nil` where nobody is to remember, and nothing is ever deleted.
+    let inventory: String?
 
     /// Nothing happens before one of the calls.
-    init(_ client: KubeClient, namespace: String, service: String) {
+    init(_ client: KubeClient, namespace: String, service: String, part: Inventory.Part = .rules) {
         self.client = client
         self.namespace = namespace
         self.service = service
+        inventory = Inventory.name(of: service, part)
+        resources = APIResources(client)
+    }
+
+    /// For what is applied and stays, such as the definitions of kinds.
+    init(forgetting client: KubeClient, namespace: String) {
+        self.client = client
+        self.namespace = namespace
+        service = ""
+        inventory = nil
         resources = APIResources(client)
     }
 
@@ -47,6 +63,14 @@ struct ManifestApply: Sendable {
         var conflicts: [String] = []
         /// What an earlier deployment applied.
         var inventory = Inventory([])
+        /// The set with its images, as it is kept to go back to; `nil` while some of it waits.
+        var rendered: [JSON]? = []
+        /// The images that are in it.
+        var images: Set<String> = []
+        /// What waits for images that have not been built yet, in lines for people.
+        var waiting: [String] = []
+        /// Namespaces that the set makes, and that go with it.
+        var madeNamespaces: Set<String> = []
 
         /// Whether nothing is to be done.
         var isEmpty: Bool { leftovers.isEmpty && items.allSatisfy(\.isUnchanged) }
@@ -64,18 +88,22 @@ struct ManifestApply: Sendable {
     func plan(_ objects: [JSON], isNewNamespace: Bool = false) async throws -> Plan {
         var plan = Plan()
         let definitions = CustomDefinitions(objects)
-        for object in objects {
-            guard let found = ObjectReference(object) else { continue }
-            let prepared = await prepare(object)
-            let (reference, object) = try await placed(prepared ?? object, found, definitions)
+        let images = await images()
+        for given in objects {
+            guard let found = ObjectReference(given) else { continue }
+            let imaged = try await imaged(given, found, images, &plan)
+            let prepared = if let imaged { await prepare(imaged) } else { JSON?.none }
+            let (reference, object) = try await placed(prepared ?? imaged ?? given, found, definitions)
             if plan.items.contains(where: { $0.reference.isSame(as: reference) }) {
                 throw LoopFailure(
                     failure: LoopEvent.Failure(
-                        "the manifests have \(reference) twice", nextStep: "one of them has to have another name"))
+                        "the manifests have \(reference) twice\(file(reference))",
+                        nextStep: "one of them has to have another name"))
             }
             plan.items.append(Item(reference: reference, object: object, isUnchanged: prepared == nil))
         }
         plan.items.sort { $0.reference < $1.reference }
+        try await findInventory(&plan)
         var made = Set(plan.items.filter { $0.reference.kind == "Namespace" }.map(\.reference.name))
         if isNewNamespace { made.insert(namespace) }
         var changedDefinitions: Set<String> = []
@@ -88,6 +116,9 @@ struct ManifestApply: Sendable {
                 continue
             }
             let live = try await self.live(item.reference, resource)
+            if item.reference.kind == "Namespace", live == nil || plan.inventory.makes(item.reference) {
+                plan.madeNamespaces.insert(item.reference.name)
+            }
             if let name = definitions.name(of: item.reference), changedDefinitions.contains(name) {
                 // The cluster would check it against what it knows of the kind now.
                 plan.items[index].waitsForDefinition = true
@@ -113,6 +144,30 @@ struct ManifestApply: Sendable {
         }
         try await findLeftovers(&plan)
         return plan
+    }
+
+    /// An object with its images; `nil` where one of them has not been built yet, so that it has to stay as it is.
+    private func imaged(
+        _ object: JSON, _ reference: ObjectReference, _ images: ManifestImages, _ plan: inout Plan
+    ) async throws -> JSON? {
+        var replaced = try images.replaced(in: object)
+        if !replaced.missing.isEmpty, let resource = try await resources.resource(of: reference) {
+            var place = reference
+            if resource.isNamespaced, place.namespace == nil {
+                place = ObjectReference(
+                    apiVersion: place.apiVersion, kind: place.kind, namespace: namespace, name: place.name)
+            }
+            replaced = try images.replaced(in: object, running: try await live(place, resource))
+        }
+        plan.images.formUnion(replaced.used)
+        plan.images.formUnion(replaced.missing)
+        guard replaced.missing.isEmpty else {
+            plan.waiting.append(ManifestImages.words(reference, waitsFor: replaced.missing))
+            plan.rendered = nil
+            return nil
+        }
+        plan.rendered?.append(replaced.value)
+        return replaced.value
     }
 
     /// An object with the namespace that it goes to, where it belongs into one.
@@ -161,20 +216,26 @@ struct ManifestApply: Sendable {
         }
     }
 
-    private func findLeftovers(_ plan: inout Plan) async throws {
+    private func findInventory(_ plan: inout Plan) async throws {
+        guard let inventory else { return }
         do {
-            let map = try await client.get(.configMaps, Inventory.name(of: service), namespace: namespace)
+            let map = try await client.get(.configMaps, inventory, namespace: namespace)
             plan.inventory = Inventory(configMap: map)
         } catch let error as KubeError where error.isNotFound {
             return
         } catch let error as KubeError {
             throw LoopFailure(failure: LoopEvent.Failure("\(error)"))
         }
+    }
+
+    private func findLeftovers(_ plan: inout Plan) async throws {
         for old in plan.inventory.leftovers(beside: plan.references).reversed() {
             guard let resource = try await resources.resource(of: old), let live = try await live(old, resource) else {
                 continue
             }
-            if ManifestApply.isOurs(live) {
+            // With a namespace goes everything in it: only that of loopd's own making.
+            let mayGo = old.kind != "Namespace" || plan.inventory.makes(old)
+            if mayGo, ManifestApply.isOurs(live) {
                 plan.leftovers.append(old)
                 plan.lines += ManifestDiff.lines(old, from: live, to: nil)
             } else {
@@ -199,7 +260,8 @@ struct ManifestApply: Sendable {
     func apply(_ plan: Plan) async throws -> [String] {
         var done: [String] = []
         // First what is going to be there: whoever is killed in the middle leaves nothing that nobody knows of.
-        let union = Inventory(plan.inventory.objects + plan.references)
+        let made = plan.inventory.madeNamespaces.union(plan.madeNamespaces)
+        let union = Inventory(plan.inventory.objects + plan.references, madeNamespaces: made)
         if union != plan.inventory { try await keep(union) }
         for item in plan.items where !item.isUnchanged {
             try await apply(item)
@@ -214,7 +276,7 @@ struct ManifestApply: Sendable {
             }
             done.append("\(old) deleted")
         }
-        let now = Inventory(plan.references)
+        let now = Inventory(plan.references, madeNamespaces: made)
         if now != union { try await keep(now) }
         return done
     }
@@ -235,15 +297,17 @@ struct ManifestApply: Sendable {
         }
     }
 
-    private func keep(_ inventory: Inventory) async throws {
+    private func keep(_ content: Inventory) async throws {
+        guard let inventory else { return }
         do {
             _ = try await client.apply(
-                .configMaps, Inventory.name(of: service), namespace: namespace,
-                inventory.configMap(of: service, namespace: namespace), manager: ManifestApply.manager, force: true)
+                .configMaps, inventory, namespace: namespace,
+                content.configMap(named: inventory, of: service, namespace: namespace),
+                manager: ManifestApply.manager, force: true)
         } catch let error as KubeError {
             throw LoopFailure(
                 failure: LoopEvent.Failure(
-                    "configmap/\(Inventory.name(of: service)) cannot be written: \(error.message)",
+                    "configmap/\(inventory) cannot be written: \(error.message)",
                     nextStep: "loopd keeps in it what it has applied, to delete what leaves the set"))
         }
     }
@@ -263,19 +327,23 @@ struct ManifestApply: Sendable {
     private func unknown(_ reference: ObjectReference) -> LoopFailure {
         LoopFailure(
             failure: LoopEvent.Failure(
-                "\(reference): the cluster does not know the kind \(reference.kind) of \(reference.apiVersion)",
+                "\(reference)\(file(reference)): the cluster does not know the kind \(reference.kind) of "
+                    + reference.apiVersion,
                 nextStep: "install its definition first"))
     }
 
     private func refused(_ reference: ObjectReference, _ error: KubeError) -> LoopFailure {
         let words = ManifestApply.words(error.message, about: reference)
         return LoopFailure(
-            failure: LoopEvent.Failure("\(reference) is refused: \(words)", nextStep: "mend what is built"))
+            failure: LoopEvent.Failure(
+                "\(reference)\(file(reference)) is refused: \(words)", nextStep: "mend what is built"))
     }
+
+    private func file(_ reference: ObjectReference) -> String { origin(reference).map { " of \($0)" } ?? "" }
 
     /// What the server says of an object; of a Secret only up to the first value that it repeats.
     static func words(_ message: String, about reference: ObjectReference) -> String {
-        guard reference.kind == "Secret" else { return message }
+        guard reference.hasSecrets else { return message }
         let ends = [", got ", "Invalid value:"].compactMap { message.firstRange(of: $0)?.lowerBound }
         guard let end = ends.min() else { return message }
         var words = message[..<end]

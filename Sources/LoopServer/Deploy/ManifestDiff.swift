@@ -9,7 +9,7 @@ enum ManifestDiff {
         guard let new else { return ["- \(reference)"] }
         guard let old else { return ["+ \(reference)"] }
         var changes: [String] = []
-        compare(cleaned(old), cleaned(new), at: "", hidesValues: reference.kind == "Secret", &changes)
+        compare(cleaned(old), cleaned(new), at: "", hidesValues: reference.hasSecrets, &changes)
         return changes.map { "~ \(reference)  \($0)" }
     }
 

@@ -39,6 +39,9 @@ enum Manifests: Equatable, Sendable {
 
     private static let endings = [".yaml", ".yml", ".json"]
 
+    /// The files at a path: itself, or those in the folder.
+    static func files(at path: String) -> [String] { isFolder(path) == true ? files(in: path).sorted() : [path] }
+
     private static func files(in folder: String, depth: Int = 0) -> [String] {
         guard depth < 16, let entries = opendir(folder) else { return [] }
         defer { closedir(entries) }
@@ -68,8 +71,11 @@ enum Manifests: Equatable, Sendable {
 
     /// The objects in files of manifests, lists taken apart.
     ///
-    /// JSON is read here; YAML by kubectl, which asks no cluster for that. Throws `LoopFailure`.
-    static func objects(in files: [String], kubectl: Kubectl, leash: String) async throws -> [JSON] {
+    /// JSON is read here; YAML by kubectl, which asks no cluster for that. Throws `LoopFailure`, whose paths are those in the
+    /// folder `project`.
+    static func objects(
+        in files: [String], kubectl: Kubectl, leash: String, project: String? = nil
+    ) async throws -> [JSON] {
         var objects: [JSON] = []
         var yaml: [String] = []
         for file in files {
@@ -86,12 +92,13 @@ enum Manifests: Equatable, Sendable {
                 yaml.append(file)
             }
         }
-        if !yaml.isEmpty { objects += try await read(yaml, kubectl, leash) }
+        if !yaml.isEmpty { objects += try await read(yaml, kubectl, leash, project) }
         for object in objects where ObjectReference(object) == nil {
             let name = object.at("metadata", "name")?.string ?? object["kind"]?.string ?? object.text
             throw LoopFailure(
                 failure: LoopEvent.Failure(
-                    "\(files.count == 1 ? files[0] : "the manifests"): \(name.prefix(80)) is no object of Kubernetes",
+                    "\(files.count == 1 ? shown(files[0], in: project) : "the manifests"): \(name.prefix(80)) is no "
+                        + "object of Kubernetes",
                     nextStep: "each one needs \"apiVersion\", \"kind\" and \"metadata\".\"name\""))
         }
         return objects
@@ -106,19 +113,42 @@ enum Manifests: Equatable, Sendable {
         return value.isNull ? [] : [value]
     }
 
-    private static func read(_ files: [String], _ kubectl: Kubectl, _ leash: String) async throws -> [JSON] {
-        // A patch that changes nothing is kubectl's way to print files as JSON without a cluster.
+    /// A patch that changes nothing is kubectl's way to print files as JSON without a cluster.
+    static let printing = ["patch", "--local", "--type=merge", "-p={}", "-o=json"]
+    /// What kubectl says of files with nothing but comments in them.
+    static let noObjects = "error: no objects passed to patch"
+
+    private static func read(
+        _ files: [String], _ kubectl: Kubectl, _ leash: String, _ project: String?
+    ) async throws -> [JSON] {
         let output = try await kubectl.run(
-            ["patch", "--local", "--type=merge", "-p={}", "-o=json"]
-                + files.flatMap { ["-f", ClusterConnection.listed($0)] }, leash: leash)
-        guard output.status.isSuccess else {
-            let words = output.errorText.split(separator: "\n").map(String.init)
+            printing + files.flatMap { ["-f", ClusterConnection.listed($0)] }, leash: leash)
+        let words = output.errorText.split(separator: "\n").map(String.init)
+        guard !output.status.isSuccess, words.last != noObjects else {
+            return try documents(in: output.text).flatMap(flat)
+        }
+        let said = YAMLComplaint(words.last ?? "", among: files)
+        guard let file = said.file else {
             throw LoopFailure(
                 failure: LoopEvent.Failure(
-                    "\(files.count == 1 ? files[0] : "the manifests") cannot be read", details: Array(words.prefix(6)),
-                    nextStep: "mend what is built"))
+                    "\(files.count == 1 ? shown(files[0], in: project) : "the manifests") cannot be read",
+                    details: Array(words.prefix(6)), nextStep: "mend the file"))
         }
-        return try documents(in: output.text).flatMap(flat)
+        var place = shown(file, in: project)
+        if let line = said.line {
+            // kubectl counts the lines of each document for itself, and has printed those before.
+            let before =
+                files.count == 1
+                ? output : try await kubectl.run(printing + ["-f", ClusterConnection.listed(file)], leash: leash)
+            let text = String(decoding: (try? SmallFile.read(file, limit: 64 << 20)) ?? [], as: UTF8.self)
+            place += ":\(YAMLComplaint.line(line, after: try documents(in: before.text).count, in: text))"
+        }
+        throw LoopFailure(failure: LoopEvent.Failure("\(place): \(said.words)", nextStep: "mend the file"))
+    }
+
+    /// A path as people know it.
+    static func shown(_ path: String, in project: String?) -> String {
+        project.map { path.droppingPrefix("\($0)/") } ?? path
     }
 
     /// The documents that kubectl printed one after the other, each of which ends with a brace of its own line.

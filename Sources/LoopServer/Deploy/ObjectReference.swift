@@ -24,6 +24,14 @@ struct ObjectReference: Hashable, Comparable, Sendable, CustomStringConvertible 
         self.name = name
     }
 
+    /// A workload of a kind that rolls out.
+    init(_ kind: WorkloadKind, _ name: String, namespace: String) {
+        let kinds: [WorkloadKind: String] = [
+            .deployment: "Deployment", .statefulset: "StatefulSet", .daemonset: "DaemonSet",
+        ]
+        self.init(apiVersion: "apps/v1", kind: kinds[kind] ?? "", namespace: namespace, name: name)
+    }
+
     /// As people write it: `deployment/web`.
     var description: String { "\(kind.lowercased())/\(name)" }
 
@@ -31,6 +39,9 @@ struct ObjectReference: Hashable, Comparable, Sendable, CustomStringConvertible 
     func isSame(as other: ObjectReference) -> Bool {
         group == other.group && kind == other.kind && namespace == other.namespace && name == other.name
     }
+
+    /// Whether its values are nobody's to read, encrypted or not.
+    var hasSecrets: Bool { kind == "Secret" || kind == "SopsSecret" }
 
     /// The API group; empty for the core's.
     var group: Substring { apiVersion.contains("/") ? apiVersion.prefix { $0 != "/" } : "" }

@@ -265,11 +265,14 @@ actor DevModeSession {
     /// Who applies a manifest: each takes away only those fields that it has applied before.
     enum Applier {
         case kubectl, server
+        /// It compares with what it has applied itself before.
+        case helm
 
         fileprivate func hasApplied(_ object: JSON) -> Bool {
             switch self {
             case .kubectl: object["metadata"]?.strings("annotations")[DevWorkload.lastApplied] != nil
             case .server: ManifestApply.isOurs(object)
+            case .helm: true
             }
         }
     }

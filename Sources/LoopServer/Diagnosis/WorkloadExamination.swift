@@ -36,18 +36,18 @@ struct WorkloadExamination {
         let live = picture.state.pods.filter { !$0.isOver }
         if let wanted = picture.state.wantedPods, live.count >= wanted { return nil }
         let revision = picture.state.revision
-        let failure = status.condition("ReplicaFailure")
-        if failure?["status"]?.string == "True", let message = failure?["message"]?.string,
-            // The one of an older revision may still stand there.
-            revision.map({ !PodRefusal.namesPod(message) || message.contains("\"\($0.name)-") }) ?? true
-        {
-            return message
-        }
+        // The condition keeps its first message, whatever the next pod is refused for: the events know better.
         let uids = [workload.at("metadata", "uid")?.string, revision?.uid].compactMap(\.self)
         let events = uids.flatMap { picture.events(about: $0, "FailedCreate") }.sorted { $0.last > $1.last }
-        guard let newest = events.first else { return nil }
-        // A pod that came later tells that it has healed.
-        return live.contains { $0.created > newest.last } ? nil : newest.message
+        if let newest = events.first {
+            // A pod that came later tells that it has healed.
+            return live.contains { $0.created > newest.last } ? nil : newest.message
+        }
+        let failure = status.condition("ReplicaFailure")
+        guard failure?["status"]?.string == "True", let message = failure?["message"]?.string else { return nil }
+        // The one of an older revision may still stand there.
+        let isOurs = revision.map { !PodRefusal.namesPod(message) || message.contains("\"\($0.name)-") } ?? true
+        return isOurs ? message : nil
     }
 
     private mutating func add(_ key: [String], _ summary: String, _ details: [String] = [], next: String? = nil) {

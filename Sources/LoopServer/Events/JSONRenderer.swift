@@ -21,6 +21,8 @@ extension LoopEvent {
         case .watching: "watching"
         case .diff: "diff"
         case .deployed: "deployed"
+        case .removed: "removed"
+        case .rolledBack: "rolledBack"
         case .rolledOut: "rolledOut"
         case .connected: "connected"
         case .leftAlone: "leftAlone"
@@ -55,6 +57,10 @@ extension LoopEvent {
         case .deployed(let objects, let milliseconds):
             [("objects", strings(objects)), ("milliseconds", number(milliseconds))]
         case .diff(let lines): [("lines", strings(lines))]
+        case .removed(let objects, let milliseconds):
+            [("objects", strings(objects)), ("milliseconds", number(milliseconds))]
+        case .rolledBack(let place, let milliseconds):
+            [("to", .string(place)), ("milliseconds", number(milliseconds))]
         case .rolledOut(let workloads, let milliseconds):
             [("workloads", strings(workloads)), ("milliseconds", number(milliseconds))]
         case .connected(let pods, let container, let way):

@@ -27,6 +27,10 @@ public struct LoopEvent: Equatable, Sendable {
         case diff(lines: [String])
         /// Manifests were applied, or found unchanged.
         case deployed(objects: [String], milliseconds: Double)
+        /// What was deployed is gone.
+        case removed(objects: [String], milliseconds: Double)
+        /// A service is back at what it was before.
+        case rolledBack(to: String, milliseconds: Double)
         /// Workloads that were applied run.
         case rolledOut(workloads: [String], milliseconds: Double)
         /// The service's containers are reached.

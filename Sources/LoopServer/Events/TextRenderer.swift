@@ -43,6 +43,9 @@ public struct TextRenderer: Sendable {
             let text = objects.isEmpty ? "manifests are unchanged" : "applied \(list(objects))"
             return line(event, text, figure: milliseconds)
         case .diff(let lines): return render(lines, event)
+        case .removed(let objects, let milliseconds):
+            return line(event, objects.isEmpty ? "nothing is left" : "removed \(list(objects))", figure: milliseconds)
+        case .rolledBack(let place, let milliseconds): return line(event, "back to \(place)", figure: milliseconds)
         case .rolledOut(let workloads, let milliseconds):
             return line(event, "rolled out \(list(workloads))", figure: milliseconds)
         case .connected(let pods, let container, let way):

@@ -25,6 +25,15 @@ struct WorkloadState: Equatable, Sendable {
         (workload?.at("spec", "replicas") ?? workload?.at("status", "desiredNumberScheduled"))?.integer.map { Int($0) }
     }
 
+    /// Whether a container is ready in every pod that lasts; all of the pod's where none is named.
+    func isReady(_ container: String?) -> Bool {
+        pods.allSatisfy { pod in
+            if pod.isOver { return true }
+            guard let container else { return pod.isReady }
+            return pod.lastingContainers.contains { $0.name == container && $0.isReady }
+        }
+    }
+
     /// Why no pod is ready, in one line; `nil` where one is.
     func reason(container: String?) -> String? {
         if let disconnection { return "the cluster does not answer: \(disconnection)" }

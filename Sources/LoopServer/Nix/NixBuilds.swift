@@ -18,6 +18,7 @@ struct NixBuilds: Sendable {
         _ services: [Service], _ consumers: [ServiceLane], _ configuration: Configuration,
         _ connection: ClusterConnection,
         deploys: Bool, roots: String? = nil, prepare: @escaping @Sendable (JSON) async -> JSON? = { $0 },
+        images: @escaping @Sendable () async -> ManifestImages = { ManifestImages() },
         emit: @escaping @Sendable (LoopEvent) -> Void
     ) {
         let plans = services.map { service in
@@ -37,7 +38,10 @@ struct NixBuilds: Sendable {
                 var apply = ManifestApply(
                     connection.client, namespace: configuration.namespace, service: service.name)
                 apply.prepare = prepare
-                let deployer = Deployer(deployment, connection, apply, emit: emitKind)
+                apply.images = images
+                let deployer = Deployer(
+                    kluctl: deployment.kluctl, connection, apply, registry: configuration.registry,
+                    emit: emitKind)
                 deployers[number] = deployer
                 let volumes = DeployedVolumes(
                     VolumeFollower(
@@ -128,6 +132,13 @@ struct NixBuilds: Sendable {
     /// Asks for the builds that a change on disk makes necessary.
     func settle(_ changes: ChangeSet) async {
         for number in rules.entries(for: changes) { await lanes[number].trigger(firstEvent: changes.firstEvent) }
+    }
+
+    /// Asks for the deployments that have one of these images in them.
+    func settle(images: Set<String>) async {
+        for (number, deployer) in deployers where await !deployer.images.isDisjoint(with: images) {
+            await lanes[number].trigger(firstEvent: monotonicNow())
+        }
     }
 
     /// Returns once nothing is to be built and everything that was applied runs; false when something has failed.

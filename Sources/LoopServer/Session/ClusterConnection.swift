@@ -1,4 +1,3 @@
-internal import Glibc
 internal import JSON
 internal import Reactor
 
@@ -31,6 +30,9 @@ struct ClusterConnection: Sendable {
     /// Ends the proxy.
     func close() async { await proxy.stop() }
 
+    /// What loopd has made has this label with its name.
+    static let ownLabel = "app.kubernetes.io/managed-by"
+
     /// Makes the namespace where it is missing.
     ///
     /// True when it was.
@@ -40,7 +42,8 @@ struct ClusterConnection: Sendable {
             return false
         } catch let error as KubeError where error.isNotFound {
             let object: JSON = [
-                "apiVersion": "v1", "kind": "Namespace", "metadata": ["name": .string(name)],
+                "apiVersion": "v1", "kind": "Namespace",
+                "metadata": ["name": .string(name), "labels": [ClusterConnection.ownLabel: "loopd"]],
             ]
             _ = try await client.create(.namespaces, object)
             return true
@@ -50,36 +53,28 @@ struct ClusterConnection: Sendable {
         }
     }
 
-    /// Applies manifests (files, folders, or folders with a kustomization) and returns what is not unchanged.
+    /// Applies a manifest (a file, a folder, or one with a kustomization) and returns what is not unchanged.
     ///
-    /// Workloads of `sessions` are applied in dev mode where they are to be in it; `folder` is a private one. With `dryRun`
-    /// the cluster only says what it would do.
+    /// `prepared` is a file that is applied instead. With `dryRun` the cluster only says what it would do.
     func apply(
-        _ manifests: [String], namespace: String, carriedBy sessions: [DevModeSession] = [], takeOver: Bool = false,
-        in folder: String, dryRun: Bool = false
+        _ manifest: String, as prepared: String? = nil, namespace: String, dryRun: Bool = false
     ) async throws -> [String] {
-        var changed: [String] = []
-        for manifest in manifests {
-            let isKustomization = ["kustomization.yaml", "kustomization.yml", "Kustomization"].contains {
-                access("\(manifest)/\($0)", R_OK) == 0
-            }
-            let source = isKustomization ? ["-k", manifest] : ["-f", ClusterConnection.listed(manifest)]
-            let carried = await carried(source, namespace: namespace, by: sessions, takeOver: takeOver, in: folder)
-            // There may be Secrets in it.
-            defer { if let carried { unlink(carried) } }
-            let output = try await context.kubectl.run(
-                ["apply", "-n", namespace] + (dryRun ? ["--dry-run=server"] : [])
-                    + (carried.map { ["-f", $0] } ?? source), leash: leash)
-            let lines = output.text.split(separator: "\n").map(String.init)
-            changed += lines.filter { !$0.hasSuffix(" unchanged") && !$0.hasSuffix(" unchanged (server dry run)") }
-            guard output.status.isSuccess else {
-                throw LoopFailure(
-                    failure: LoopEvent.Failure(
-                        "kubectl apply -f \(manifest) failed", details: ClusterConnection.reasons(output.errorText),
-                        nextStep: "mend the manifest; what was applied before it stays"))
-            }
+        let output = try await context.kubectl.run(
+            ["apply", "-n", namespace] + (dryRun ? ["--dry-run=server"] : [])
+                + (prepared.map { ["-f", $0] } ?? ClusterConnection.source(manifest)), leash: leash)
+        let lines = output.text.split(separator: "\n").map(String.init)
+        guard output.status.isSuccess else {
+            throw LoopFailure(
+                failure: LoopEvent.Failure(
+                    "kubectl apply -f \(manifest) failed", details: ClusterConnection.reasons(output.errorText),
+                    nextStep: "mend the manifest; what was applied before it stays"))
         }
-        return changed
+        return lines.filter { !$0.hasSuffix(" unchanged") && !$0.hasSuffix(" unchanged (server dry run)") }
+    }
+
+    /// kubectl's arguments for a manifest.
+    static func source(_ manifest: String) -> [String] {
+        ManifestSources.isKustomization(manifest) ? ["-k", manifest] : ["-f", listed(manifest)]
     }
 
     /// What kubectl says of a failed apply, without the values that it could not apply: those of a Secret are nobody's to

@@ -15,6 +15,7 @@ final class ServiceRun: Sendable {
     private let dev: DevModeSession?
     private let takeOver: Bool
     private let causes: CauseWatch
+    private let trouble: ServiceTrouble
     private let emit: @Sendable (LoopEvent) -> Void
     private let hasLease = Mutex(false)
     /// Whether another loopd has taken the lease, and works on with what is in the cluster.
@@ -36,12 +37,12 @@ final class ServiceRun: Sendable {
         self.namespace = namespace
         self.takeOver = takeOver
         self.emit = emit
+        let trouble = ServiceTrouble()
+        self.trouble = trouble
         causes = CauseWatch(
             client, target, namespace: namespace, container: service.container, registry: registry
         ) { [name = service.name] failure in
-            var failure = failure
-            failure.summary = "no pod to sync into: \(failure.summary)"
-            emit(LoopEvent(.failed(failure), service: name))
+            emit(LoopEvent(.failed(trouble.tell(failure)), service: name))
         }
         if case .workload(let kind, let name) = target {
             keeper = LeaseKeeper(client, kind, name: name, namespace: namespace, session: session)
@@ -115,8 +116,11 @@ final class ServiceRun: Sendable {
             nodes?.update(state)
             let reason = isReached(present, state) ? nil : absence(in: state, isRollingOut: isRollingOut)
             let isMisnamed = missingContainer(state) != nil
-            // Why pods do not come up is told in full, as soon as it is known.
-            causes.update(reason == nil || isMisnamed ? nil : state)
+            // Why pods do not come up or get ready is told in full, as soon as it is known.
+            let hasTrouble = !isMisnamed && (reason != nil || !state.isReady(service.container))
+            trouble.setAbsence(reason != nil)
+            if !hasTrouble, reason == nil, trouble.heal() { report(.notice("the pods of \(target) are ready")) }
+            causes.update(hasTrouble ? state : nil)
             let isExplained = reason != nil && !isMisnamed && isExplained(state)
             let isComing = reason != nil && !isExplained && isComing(state)
             if let reason, reason != told, !isExplained {
@@ -262,4 +266,31 @@ final class ServiceRun: Sendable {
     }
 
     private func report(_ kind: LoopEvent.Kind) { emit(LoopEvent(kind, service: service.name)) }
+}
+
+/// What has been told about a service's pods.
+private final class ServiceTrouble: Sendable {
+    private let state = Mutex((isAbsent: true, isTold: false))
+
+    /// Whether there is no pod to sync into.
+    func setAbsence(_ isAbsent: Bool) { state.withLock { $0.isAbsent = isAbsent } }
+
+    /// A cause as it is told now: whether nothing can be synced is what matters most.
+    func tell(_ failure: LoopEvent.Failure) -> LoopEvent.Failure {
+        let isAbsent = state.withLock { state in
+            state.isTold = true
+            return state.isAbsent
+        }
+        var failure = failure
+        if isAbsent { failure.summary = "no pod to sync into: \(failure.summary)" }
+        return failure
+    }
+
+    /// All is well; true where something else has been told.
+    func heal() -> Bool {
+        state.withLock { state in
+            defer { state.isTold = false }
+            return state.isTold
+        }
+    }
 }

@@ -10,6 +10,8 @@ public struct Session: Sendable {
         public var deploy = true
         /// Whether the lease of another loopd is taken over.
         public var takeOver = false
+        /// Whether what was deployed is removed when `watch` ends.
+        public var cleanup = false
         /// The folder for state that outlives the process: baselines, sockets.
         public var stateDirectory: String
         /// Where the nodes find images whose name has no registry, as host and port; `nil` where that is elsewhere.
@@ -62,6 +64,24 @@ public struct Session: Sendable {
         dryRun: Bool, confirm: @escaping @Sendable () async -> Bool, report: @escaping @Sendable (LoopEvent) -> Void
     ) async -> Outcome {
         await run(report).deploy(dryRun: dryRun, confirm: confirm)
+    }
+
+    /// Removes what loopd has deployed for the services, and waits until it is gone.
+    ///
+    /// What goes is reported as `diff` first; then `confirm` is asked. With `dryRun` that is all.
+    public func undeploy(
+        dryRun: Bool, confirm: @escaping @Sendable () async -> Bool, report: @escaping @Sendable (LoopEvent) -> Void
+    ) async -> Outcome {
+        await run(report).undeploy(dryRun: dryRun, confirm: confirm)
+    }
+
+    /// Brings the one service that was chosen back to what it was before.
+    ///
+    /// What changes is reported as `diff` first; then `confirm` is asked. With `dryRun` that is all.
+    public func rollback(
+        dryRun: Bool, confirm: @escaping @Sendable () async -> Bool, report: @escaping @Sendable (LoopEvent) -> Void
+    ) async -> Outcome {
+        await run(report).rollback(dryRun: dryRun, confirm: confirm)
     }
 
     /// What the cluster holds now.

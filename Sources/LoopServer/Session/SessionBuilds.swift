@@ -7,19 +7,21 @@ final class SessionBuilds: Sendable {
     private let plan: BuildPlan
     private let lanes: [BuildLane]
     private let nix: NixBuilds
+    private let deployments: Deployments
     private let images: SessionImages
     private let project: String
     private let ignored: [String]
     /// What images were made from first; `nil` where there are none.
     private let inputs = Mutex<[RelativePath: LocalEntry]?>(nil)
 
-    /// The builds whose outputs these lanes and images take, besides those of `nix`.
+    /// The builds whose outputs these lanes and images take, besides those of `nix`, and what is deployed.
     init(
         _ consumers: [ServiceLane], _ configuration: Configuration, nix: NixBuilds, images: SessionImages,
-        leash: String, emit: @escaping @Sendable (LoopEvent) -> Void
+        deployments: Deployments, leash: String, emit: @escaping @Sendable (LoopEvent) -> Void
     ) {
         self.nix = nix
         self.images = images
+        self.deployments = deployments
         project = configuration.directory
         ignored = configuration.watch.ignore
         let plan = BuildPlan(
@@ -49,6 +51,7 @@ final class SessionBuilds: Sendable {
             for lane in lanes { group.addTask { await lane.run() } }
             group.addTask { await self.nix.run() }
             group.addTask { await self.images.run() }
+            group.addTask { await self.deployments.run() }
             // Without builds, too, only the end of the session is an end.
             await Gate().pass()
         }
@@ -61,6 +64,7 @@ final class SessionBuilds: Sendable {
         let now = monotonicNow()
         for lane in lanes where !images.plan.uses(build: lane.build.name) { await lane.trigger(firstEvent: now) }
         await nix.buildAll()
+        await deployments.deployAll()
         guard let before = inputs.withLock({ $0 }), let after = await readInputs() else { return }
         let changed = Set(before.keys).union(after.keys).filter { before[$0] != after[$0] }
         await settleBuilds(ChangeSet(paths: changed, firstEvent: now))
@@ -111,6 +115,7 @@ final class SessionBuilds: Sendable {
     func settle(_ changes: ChangeSet) async {
         await settleBuilds(changes)
         await nix.settle(changes)
+        await deployments.settle(changes)
     }
 
     private func settleBuilds(_ changes: ChangeSet) async {
@@ -123,6 +128,8 @@ final class SessionBuilds: Sendable {
     /// Returns once nothing is to be built; false when a build has failed.
     func untilIdle() async -> Bool {
         var isWhole = await nix.untilIdle()
+        let isDeployed = await deployments.untilIdle()
+        isWhole = isWhole && isDeployed
         for lane in lanes {
             await lane.untilIdle()
             let hasSucceeded = lane.hasSucceeded
@@ -132,5 +139,14 @@ final class SessionBuilds: Sendable {
         let areBuilt = await images.untilIdle()
         let areRolledOut = await images.untilRolledOut()
         return isWhole && areBuilt && areRolledOut
+    }
+
+    /// Returns once what needs no build is deployed: before that, a workload may not be there.
+    func untilApplied() async { await deployments.untilApplied() }
+
+    /// Deploys what has one of these images in it: it has another reference now.
+    func settle(images: Set<String>) async {
+        await nix.settle(images: images)
+        await deployments.settle(images: images)
     }
 }

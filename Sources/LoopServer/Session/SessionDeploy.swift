@@ -1,17 +1,8 @@
 internal import JSON
 internal import Reactor
-internal import Synchronization
 
 /// One deployment, as `loopd deploy` does it: everything is built and compared first, then asked about, then applied.
 extension SessionRun {
-    /// What a service's deployment is waiting for.
-    private struct Waiting {
-        let deployer: Deployer
-        let path: String
-        let pending: Deployer.Pending
-        let service: String
-    }
-
     /// Deploys once; stops after the comparison when `dryRun` is set, or when `confirm` says no.
     func deploy(dryRun: Bool, confirm: @escaping @Sendable () async -> Bool) async -> Outcome {
         await onCluster { connection in
@@ -25,36 +16,45 @@ extension SessionRun {
         }
     }
 
+    /// Something to deploy, and whether there is something to carry out.
+    private struct Waiting {
+        let work: any Deploying
+        let emit: @Sendable (LoopEvent.Kind) -> Void
+        var isChange = false
+    }
+
     /// False when something has failed, which is reported.
     private func deploy(
         on connection: ClusterConnection, dryRun: Bool, confirm: @Sendable () async -> Bool
     ) async throws -> Bool {
-        let manifests = services.flatMap(\.manifests)
-        let entries = NixRules(services.map { ServicePlan($0, project: configuration.directory) }).entries.filter {
-            !$0.plan.service.rules[$0.rule].needsPods
-        }
-        guard !manifests.isEmpty || !entries.isEmpty else {
-            report(.notice("no service has manifests or a rule that deploys: there is nothing to deploy"))
-            return true
-        }
         let scratch = try SocketDirectory.create()
         defer { scratch.remove() }
         let devModes = services.compactMap { devMode($0, connection, once: true) }
+        let images = try SessionImages(
+            configuration, options, chosen: Set(services.map(\.name)), connection, home: imageHome(connection),
+            scratch: scratch.path, emit: emit)
+        let inputs = deployInputs(connection, devModes, images.set, scratch: scratch.path)
+        let start = StartManifests(services, inputs, emit: report)
+        var waiting = works(inputs)
+        guard services.contains(where: { !$0.manifests.isEmpty }) || !waiting.isEmpty else {
+            report(.notice("no service has manifests or a rule that deploys: there is nothing to deploy"))
+            return true
+        }
+        // A look changes nothing in a registry either: what runs keeps its image in it.
+        if !dryRun, await !build(images, inputs, start) { return false }
         let isNewNamespace = try await !connection.hasNamespace(configuration.namespace)
         var lines = isNewNamespace ? ["+ namespace/\(configuration.namespace)"] : []
-        lines += try await connection.difference(
-            manifests, namespace: configuration.namespace, isNewNamespace: isNewNamespace, carriedBy: devModes,
-            in: scratch.path)
+        lines += try await start.difference(isNewNamespace: isNewNamespace)
         if !lines.isEmpty { report(.diff(lines: ManifestDiff.shortened(lines))) }
-        var waiting: [Waiting] = []
-        for entry in entries {
-            guard let next = await prepare(entry, connection, devModes, isNewNamespace: isNewNamespace) else {
-                return false
-            }
-            waiting.append(next)
+        for number in waiting.indices {
+            let next = waiting[number]
+            guard
+                let isChange = await DeployAttempt.run(
+                    next.emit, { try await next.work.plan(isNewNamespace: isNewNamespace) })
+            else { return false }
+            waiting[number].isChange = isChange
         }
-        let isChange = !lines.isEmpty || waiting.contains { if case .nothing = $0.pending { false } else { true } }
-        guard isChange else {
+        guard !lines.isEmpty || waiting.contains(where: \.isChange) else {
             report(.deployed(objects: [], milliseconds: 0))
             return true
         }
@@ -63,79 +63,62 @@ extension SessionRun {
             report(.notice("nothing was applied"))
             return true
         }
-        return try await carryOut(waiting, manifests, connection, devModes, scratch: scratch.path)
+        return try await carryOut(waiting, start, connection)
     }
 
-    /// An object that the server is to apply, with dev mode in it where it is meant to be.
-    func carried(_ object: JSON, by sessions: [DevModeSession]) async -> JSON {
-        let session = sessions.first { $0.isAbout(object, namespace: configuration.namespace) }
-        return await session?.carry(object, by: .server, takeOver: options.takeOver) ?? object
-    }
-
-    /// Builds what a rule deploys and compares it with the cluster; `nil` when that failed, which is reported.
-    private func prepare(
-        _ entry: NixRules.Entry, _ connection: ClusterConnection, _ devModes: [DevModeSession], isNewNamespace: Bool
-    ) async -> Waiting? {
-        let service = entry.plan.service
-        let emit = emit
-        let emitKind: @Sendable (LoopEvent.Kind) -> Void = { emit(LoopEvent($0, service: service.name)) }
-        guard let installable = entry.installable, case .deploy(let deployment) = service.rules[entry.rule].action,
-            let path = await build(entry, installable, connection, emitKind)
-        else { return nil }
-        var apply = ManifestApply(connection.client, namespace: configuration.namespace, service: service.name)
-        apply.prepare = { await carried($0, by: devModes) }
-        let deployer = Deployer(deployment, connection, apply, emit: emitKind)
-        let pending = await deployer.attempt { try await deployer.plan(path, isNewNamespace: isNewNamespace) }
-        return pending.map { Waiting(deployer: deployer, path: path, pending: $0, service: service.name) }
-    }
-
+    /// Builds the images that the manifests name; false when one could not be built, which is reported.
     private func build(
-        _ entry: NixRules.Entry, _ installable: Installable, _ connection: ClusterConnection,
-        _ emit: @escaping @Sendable (LoopEvent.Kind) -> Void
-    ) async -> String? {
-        let built = Mutex<String?>(nil)
-        let lane = NixBuilds.lane(
-            entry, installable, isForNodes: false, NodeSystems(connection.client), leash: connection.leash, emit: emit
-        ) { _, _, answer in
-            let path = NixBuilds.output(answer, installable, emit)
-            built.withLock { $0 = path }
-            return path != nil
+        _ images: SessionImages, _ inputs: Deployments.Inputs, _ start: StartManifests
+    ) async -> Bool {
+        let connection = inputs.connection
+        let builds = SessionBuilds(
+            [], configuration, nix: NixBuilds([], [], configuration, connection, deploys: false, emit: emit),
+            images: images, deployments: Deployments([], inputs, start, emit: emit), leash: connection.leash, emit: emit
+        )
+        return await builds.buildImages()
+    }
+
+    /// What the rules of the services deploy.
+    private func works(_ inputs: Deployments.Inputs) -> [Waiting] {
+        let emit = emit
+        func teller(_ service: String) -> @Sendable (LoopEvent.Kind) -> Void {
+            { emit(LoopEvent($0, service: service)) }
         }
-        let run = Task { await lane.run() }
-        await lane.trigger(firstEvent: monotonicNow())
-        await withTaskCancellationHandler {
-            await lane.untilIdle()
-        } onCancel: {
-            run.cancel()
+        let nix = NixRules(services.map { ServicePlan($0, project: configuration.directory) }).entries.filter {
+            !$0.plan.service.rules[$0.rule].needsPods
         }
-        run.cancel()
-        await run.value
-        return built.withLock { $0 }
+        let built = nix.compactMap { entry -> Waiting? in
+            let tell = teller(entry.plan.service.name)
+            return NixDeployment(entry, inputs, emit: tell).map { Waiting(work: $0, emit: tell) }
+        }
+        let others = DeployRules(services, project: configuration.directory).entries.enumerated().map { number, entry in
+            let tell = teller(entry.service)
+            return Waiting(work: Deployments.work(entry, number, inputs, emit: tell), emit: tell)
+        }
+        return built + others
     }
 
     private func carryOut(
-        _ waiting: [Waiting], _ manifests: [String], _ connection: ClusterConnection, _ devModes: [DevModeSession],
-        scratch: String
+        _ waiting: [Waiting], _ start: StartManifests, _ connection: ClusterConnection
     ) async throws -> Bool {
         let started = monotonicNow()
-        var objects: [String] = []
-        if try await connection.ensureNamespace(configuration.namespace) {
-            objects.append("namespace/\(configuration.namespace) created")
-        }
-        objects += try await connection.apply(
-            manifests, namespace: configuration.namespace, carriedBy: devModes, takeOver: options.takeOver, in: scratch)
+        let isMade = try await connection.ensureNamespace(configuration.namespace)
+        var objects = isMade ? ["namespace/\(configuration.namespace) created"] : []
+        objects += try await start.apply()
         if !objects.isEmpty {
             report(.deployed(objects: objects, milliseconds: Double(monotonicNow() - started) / 1e6))
         }
         var isWhole = true
         for next in waiting {
-            let isApplied: Void? = await next.deployer.attempt {
-                try await next.deployer.carryOut(next.pending, of: next.path)
+            if next.isChange {
+                let isApplied: Void? = await DeployAttempt.run(next.emit) { try await next.work.carryOut() }
+                isWhole = isWhole && isApplied != nil
+            } else {
+                next.emit(.deployed(objects: [], milliseconds: 0))
             }
-            isWhole = isWhole && isApplied != nil
         }
         for next in waiting {
-            let isRolledOut = await next.deployer.untilRolledOut()
+            let isRolledOut = await next.work.untilRolledOut()
             isWhole = isWhole && isRolledOut
         }
         return isWhole
@@ -144,28 +127,12 @@ extension SessionRun {
 
 extension ClusterConnection {
     /// Whether a namespace is there, as far as anybody may look.
-    fileprivate func hasNamespace(_ name: String) async throws -> Bool {
+    func hasNamespace(_ name: String) async throws -> Bool {
         do {
             _ = try await client.get(.namespaces, name)
             return true
         } catch let error as KubeError {
             return !error.isNotFound
-        }
-    }
-
-    /// What applying manifests would change, object by object.
-    fileprivate func difference(
-        _ manifests: [String], namespace: String, isNewNamespace: Bool, carriedBy sessions: [DevModeSession],
-        in folder: String
-    ) async throws -> [String] {
-        // Into a namespace that is not there nothing can be tried.
-        if isNewNamespace { return manifests.map { "+ \($0)" } }
-        let lines = try await apply(
-            manifests, namespace: namespace, carriedBy: sessions, in: folder, dryRun: true)
-        return lines.map { line in
-            let words = line.split(separator: " ")
-            let sign = words.count > 1 && words[1] == "created" ? "+" : "~"
-            return "\(sign) \(words.first ?? "")"
         }
     }
 }

@@ -40,6 +40,7 @@ struct SessionImages: Sendable {
                     await run.images.take(entry.name, built.reference)
                 }
                 for other in plan.images(on: number) { await later.trigger(other) }
+                await runs.tell(entry.name)
                 // Before the next build, which may come to the same content as an old one.
                 if let home = try? await home.find(for: entry.name) {
                     await pruner.prune(after: built, of: entry.name, in: home)
@@ -54,8 +55,10 @@ struct SessionImages: Sendable {
     var isEmpty: Bool { lanes.isEmpty }
 
     /// The services whose workloads get images that are built from now on; they get those that there are at once.
-    func attach(_ services: [ServiceRun]) async {
-        runs.set(services)
+    ///
+    /// `onBuilt` is called with the names of what was built after this.
+    func attach(_ services: [ServiceRun], onBuilt: @escaping @Sendable (Set<String>) async -> Void) async {
+        runs.set(services, onBuilt)
         let references = await set.references
         for entry in plan.entries {
             guard let reference = references[entry.name] else { continue }
@@ -98,10 +101,16 @@ struct SessionImages: Sendable {
 /// The services of a session, once they are there.
 private final class ServiceRuns: Sendable {
     private let runs = Mutex<[ServiceRun]>([])
+    private let onBuilt = Mutex<(@Sendable (Set<String>) async -> Void)?>(nil)
 
     var all: [ServiceRun] { runs.withLock { $0 } }
 
-    func set(_ services: [ServiceRun]) { runs.withLock { $0 = services } }
+    func set(_ services: [ServiceRun], _ onBuilt: @escaping @Sendable (Set<String>) async -> Void) {
+        runs.withLock { $0 = services }
+        self.onBuilt.withLock { $0 = onBuilt }
+    }
+
+    func tell(_ image: String) async { await onBuilt.withLock { $0 }?([image]) }
 }
 
 /// Lanes that know each other: an image is built again when its base is another one.

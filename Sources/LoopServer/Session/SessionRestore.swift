@@ -28,6 +28,13 @@ extension SessionRun {
         return report.workloads.allSatisfy { $0.problem == nil } ? .done : .failed
     }
 
+    /// Takes the chosen services' workloads out of dev mode; returns what has prevented it.
+    func leaveDevMode(_ connection: ClusterConnection) async -> [String] {
+        var report = RestoreReport(context: connection.context.name, namespace: configuration.namespace)
+        _ = await restore(all: false, connection, &report)
+        return report.workloads.compactMap { entry in entry.problem.map { "\(entry.target): \($0)" } }
+    }
+
     private typealias Named = (service: String?, kind: WorkloadKind, name: String)
 
     private var chosenWorkloads: [Named] {

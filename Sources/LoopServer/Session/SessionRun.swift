@@ -60,16 +60,21 @@ struct SessionRun: Sendable {
                 if let run { runs.append(run) }
             }
             let sessions = Array(devModes.values)
+            let inputs = deployInputs(connection, sessions, images.set, scratch: scratch.path)
+            let start = StartManifests(options.deploy ? services : [], inputs, emit: report)
+            let deployments = Deployments(services, inputs, start, deploys: options.deploy, emit: emit)
             let nix = NixBuilds(
                 services, runs.flatMap(\.lanes), configuration, connection, deploys: options.deploy,
                 roots: scratch.path,
-                prepare: { await carried($0, by: sessions) }, emit: emit)
+                prepare: { await inputs.carry($0, .server) }, images: inputs.images, emit: emit)
             let builds = SessionBuilds(
-                runs.flatMap(\.lanes), configuration, nix: nix, images: images, leash: connection.leash, emit: emit)
+                runs.flatMap(\.lanes), configuration, nix: nix, images: images, deployments: deployments,
+                leash: connection.leash, emit: emit)
             let areBuilt = await builds.buildImages()
-            let isDeployed = try await deploy(connection, sessions, scratch: scratch.path) && areBuilt
-            await images.attach(runs)
-            let isIdle = runs.isEmpty && nix.isEmpty && images.isEmpty
+            let isApplied = await deploy(start, connection)
+            let isDeployed = isApplied && areBuilt
+            await images.attach(runs) { await builds.settle(images: $0) }
+            let isIdle = runs.isEmpty && nix.isEmpty && images.isEmpty && deployments.isEmpty
             var outcome = await work(runs, builds, isIdle: isIdle, once: once)
             if once, outcome == .done, !isDeployed { outcome = .failed }
             await withTaskGroup { group in
@@ -78,6 +83,7 @@ struct SessionRun: Sendable {
                     group.addTask { await run.end() }
                 }
             }
+            if options.cleanup { await cleanUp(connection) }
             return outcome
         } catch {
             for dev in devModes.values { await dev.abandon() }
@@ -164,6 +170,7 @@ struct SessionRun: Sendable {
             }
             group.addTask {
                 await ready.pass()
+                await builds.untilApplied()
                 return Task.isCancelled ? nil : await self.followPods(runs)
             }
             let first = await group.next() ?? nil
@@ -222,33 +229,6 @@ struct SessionRun: Sendable {
     }
 
     // MARK: - Beginning
-
-    /// Applies the manifests; false when that failed, which is reported.
-    private func deploy(
-        _ connection: ClusterConnection, _ devModes: [DevModeSession], scratch: String
-    ) async throws -> Bool {
-        guard options.deploy else { return true }
-        let started = monotonicNow()
-        do {
-            var objects: [String] = []
-            if try await connection.ensureNamespace(configuration.namespace) {
-                objects.append("namespace/\(configuration.namespace) created")
-            }
-            let manifests = services.flatMap(\.manifests)
-            guard !manifests.isEmpty || !objects.isEmpty else { return true }
-            objects += try await connection.apply(
-                manifests, namespace: configuration.namespace, carriedBy: devModes, takeOver: options.takeOver,
-                in: scratch)
-            report(.deployed(objects: objects, milliseconds: Double(monotonicNow() - started) / 1e6))
-            return true
-        } catch let failure as LoopFailure {
-            // The pods may be there from before: the loop goes on.
-            report(.failed(failure.failure))
-        } catch let error as KubeError {
-            report(.failed(LoopEvent.Failure("namespace \(configuration.namespace): \(error.message)")))
-        }
-        return false
-    }
 
     private var startFiles: StartFiles {
         let name = configuration.file.split(separator: "/").last.map(String.init) ?? configuration.file

@@ -5,7 +5,7 @@ struct Challenge: Equatable, Sendable {
     /// By names in lower case.
     let parameters: [String: String]
 
-    /// Reads a field; `nil` where it is none. One challenge is in a field.
+    /// Reads a field, which has one challenge; `nil` where it is none.
     init?(_ field: String) {
         let scheme = field.prefix { $0 != " " }
         guard !scheme.isEmpty else { return nil }

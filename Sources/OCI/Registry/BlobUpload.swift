@@ -27,11 +27,10 @@ struct BlobUpload: Sendable {
     let blob: Blob
     /// Is told how much of the blob has travelled.
     let progress: @Sendable (Int64) -> Void
-    /// Blobs up to this size go in one request, larger ones in pieces of it.
-    static let chunk: Int64 = 64 << 20
     /// How often an upload begins again from nothing.
     private static let restarts = 8
 
+    private var chunk: Int64 { max(1, registry.options.pieceSize) }
     private var digest: Digest { blob.descriptor.digest }
     private var what: String { "push \(repository)" }
     private var scopes: [String] { Registry.push(repository) }
@@ -131,11 +130,11 @@ struct BlobUpload: Sendable {
     /// Sends the next piece; `true` where the blob is complete.
     private func advance(_ session: inout Session, _ reader: UploadReader) async throws -> Bool {
         let size = blob.descriptor.size
-        if session.offset == 0, size <= BlobUpload.chunk || session.offset == size {
+        if session.offset == 0, size <= chunk || session.offset == size {
             return try await finish(session, reader, from: 0)
         }
         if session.offset == size { return try await finish(session, reader, from: size) }
-        let count = min(BlobUpload.chunk, size - session.offset)
+        let count = min(chunk, size - session.offset)
         var request = upload("PATCH", session.place)
         request.headers["Content-Range"] = "\(session.offset)-\(session.offset + count - 1)"
         request.body = body(reader, session.offset, count)
@@ -237,7 +236,7 @@ struct BlobUpload: Sendable {
     static func received(_ answer: Answer) -> Int64? {
         guard var range = answer.headers["Range"] else { return nil }
         if range.hasPrefix("bytes=") { range.removeFirst(6) }
-        let parts = range.split(separator: "-")
+        let parts = range.split(separator: "-", omittingEmptySubsequences: false)
         guard parts.count == 2, parts[0] == "0", let last = Int64(parts[1]), last > 0, last < .max else { return nil }
         return last + 1
     }

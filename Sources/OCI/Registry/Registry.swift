@@ -22,6 +22,8 @@ public final class Registry: Sendable {
         public var temporaryFolder = "/var/tmp"
         /// How many layers travel at once.
         public var concurrency = 4
+        /// Blobs up to this size go in one request, larger ones in pieces of it, each of which the registry keeps.
+        public var pieceSize: Int64 = 32 << 20
 
         /// The usual options, without logins.
         public init() {}

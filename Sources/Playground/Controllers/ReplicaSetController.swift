@@ -79,8 +79,9 @@ struct ReplicaSetController: Controller {
         status["terminatingReplicas"] = .integer(Int64(leaving))
         status["observedGeneration"] = set.at("metadata", "generation")
         if let failure {
+            // The next pod has another name, and is refused for the same reason: the first message stays, as in Kubernetes.
             let old = set.at("status", "conditions")?[0]
-            status["conditions"] = [old?["message"] == failure["message"] ? old ?? failure : failure]
+            status["conditions"] = [old?["reason"] == failure["reason"] ? old ?? failure : failure]
         }
         try store.modify(.replicaSet, key.namespace, key.name, part: .status) { $0["status"] = status }
         if failure != nil { return .seconds(1) }

@@ -30,10 +30,15 @@ enum ContainerCommand {
             let hasTimedOut = exit == .signalled(SIGKILL)
             if exit == nil { started.process.signal(SIGKILL) }
             group.cancelAll()
-            // A child of the command may hold its output open: what came until now is enough.
-            started.standardOutput?.close()
-            started.standardError?.close()
+            // What it said may still be in the pipe; but a child of the command may hold its output open for ever.
+            let patience = Task {
+                try? await Task.sleep(for: .milliseconds(100))
+                started.standardOutput?.close()
+                started.standardError?.close()
+            }
             let output = await out + err
+            patience.cancel()
+            await patience.value
             guard let exit, !hasTimedOut else { return nil }
             return Outcome(exit: exit, output: String(decoding: output, as: UTF8.self))
         }

@@ -59,8 +59,13 @@ struct LogEndpoint {
         let name = options.container
         let uid = pod.at("metadata", "uid")?.string ?? ""
         let status = ContainerChoice.status(of: name, in: pod)
-        let attempt = Int(status?["restartCount"]?.integer ?? 0) - (options.previous ? 1 : 0)
-        let path = layout.log(ofContainer: name, inPod: uid, attempt: attempt)
+        let count = Int(status?["restartCount"]?.integer ?? 0)
+        func path(_ attempt: Int) -> String { layout.log(ofContainer: name, inPod: uid, attempt: attempt) }
+        // The run before is the one in `lastState`: while the container waits for its next run, the one that is counted.
+        let isWaiting = status?.at("state", "waiting") != nil && status?.at("lastState", "terminated") != nil
+        var attempt = options.previous && !isWaiting ? count - 1 : count
+        if options.previous, isWaiting, !Disk.exists(path(attempt)) { attempt -= 1 }
+        let path = path(attempt)
         guard attempt >= 0, Disk.exists(path) else {
             let podName = pod.at("metadata", "name")?.string ?? ""
             if options.previous {

@@ -5,6 +5,8 @@ enum Command: String, CaseIterable {
     case watch
     case sync
     case deploy
+    case rollback
+    case undeploy
     case status
     case restore
     case check
@@ -13,14 +15,18 @@ enum Command: String, CaseIterable {
     case help
     case completion
     case playgroundServe = "playground-serve"
+    case postRender = "post-render"
 
     /// Commands that a person types.
-    static let shown = allCases.filter { $0 != .playgroundServe }
+    static let shown = allCases.filter { $0 != .playgroundServe && $0 != .postRender }
 
     /// What may follow the command.
     enum Arguments {
         case none
         case services
+        case service
+        /// The path of a socket.
+        case socket
         /// Folders that no pod may see.
         case folders
         case command
@@ -29,7 +35,9 @@ enum Command: String, CaseIterable {
 
     var arguments: Arguments {
         switch self {
-        case .watch, .sync, .deploy, .status, .restore: .services
+        case .watch, .sync, .deploy, .undeploy, .status, .restore: .services
+        case .rollback: .service
+        case .postRender: .socket
         case .help: .command
         case .completion: .shell
         case .playgroundServe: .folders
@@ -41,6 +49,8 @@ enum Command: String, CaseIterable {
         switch arguments {
         case .none: ""
         case .services: "[SERVICE…]"
+        case .service: "SERVICE"
+        case .socket: "SOCKET"
         case .folders: "[FOLDER…]"
         case .command: "[COMMAND]"
         case .shell: Command.shells.joined(separator: "|")
@@ -56,14 +66,16 @@ enum Command: String, CaseIterable {
         let display: [Option] = [.output, .verbose, .noColor, .help]
         switch self {
         case .up, .down: return display
-        case .watch, .sync: return cluster + [.noDeploy, .takeOver] + display
-        case .deploy: return cluster + [.dryRun, .yes] + display
+        case .watch: return cluster + [.noDeploy, .cleanup, .takeOver] + display
+        case .sync: return cluster + [.noDeploy, .takeOver] + display
+        case .deploy, .rollback: return cluster + [.dryRun, .yes] + display
+        case .undeploy: return cluster + [.dryRun, .yes, .takeOver] + display
         case .status: return cluster + display
         case .restore: return cluster + [.all, .takeOver] + display
         case .check: return [.file] + display
         case .env: return cluster + [.output, .help]
         case .version: return [.output, .help]
-        case .help, .completion, .playgroundServe: return [.help]
+        case .help, .completion, .playgroundServe, .postRender: return [.help]
         }
     }
 
@@ -74,6 +86,8 @@ enum Command: String, CaseIterable {
         case .watch: "sync every save into the running containers, until Ctrl-C"
         case .sync: "make the containers equal to the files here once"
         case .deploy: "apply the manifests and what the deploy rules build, after showing what changes"
+        case .rollback: "bring a service back to the manifests, release or image that it had before"
+        case .undeploy: "remove what loopd has deployed, after showing it"
         case .status: "show the services, their pods and who syncs into them"
         case .restore: "take workloads out of dev mode: as they were before"
         case .check: "check loop.json and name everything that is wrong with it"
@@ -82,6 +96,7 @@ enum Command: String, CaseIterable {
         case .help: "explain a command"
         case .completion: "print completions for a shell"
         case .playgroundServe: "run the playground in the foreground"
+        case .postRender: "put images and dev mode into what helm has rendered"
         }
     }
 
@@ -107,6 +122,20 @@ enum Command: String, CaseIterable {
             what has left the set, and waits for the rollout. Manifests of services are applied as at the start of "watch".
             Without a terminal, --yes or --dry-run has to say what to do. With names, only these services.
             """
+        case .rollback:
+            """
+            Shows what would change, asks, does it, and waits for the rollout. Goes back to the newest manifests that a rule
+            has applied and that the cluster does not hold, else to the revision before of a Helm release, else to the image
+            that the workload had before. Once more, it comes forward again. Without a terminal, --yes or --dry-run has to
+            say what to do.
+            """
+        case .undeploy:
+            """
+            Undoes dev mode, then deletes what the rules and the "manifests" of the services have brought to the cluster, and
+            waits until it is gone. The namespace goes only where loopd has made it and nothing of others is in it; the
+            cluster, and definitions of kinds, stay. Without a terminal, --yes or --dry-run has to say what to do. With names,
+            only these services.
+            """
         case .status: "Reads only. With names, only these services."
         case .restore:
             """
@@ -123,6 +152,7 @@ enum Command: String, CaseIterable {
         case .help: ""
         case .completion: "Options, commands, services of the loop.json here, and files."
         case .playgroundServe: "\"loopd up\" starts this in the background."
+        case .postRender: "helm starts this; it asks the loopd that has started helm."
         }
     }
 
@@ -134,6 +164,7 @@ enum Command: String, CaseIterable {
             [
                 ("loopd watch", "every service of ./loop.json"),
                 ("loopd watch web api", "two of them"),
+                ("loopd watch --cleanup", "leave nothing in the cluster when it ends"),
                 ("loopd watch --output json | jq -c 'select(.event == \"landed\")'", "for programs"),
             ]
         case .sync: [("loopd sync --no-deploy web", "only the files, only one service")]
@@ -143,6 +174,18 @@ enum Command: String, CaseIterable {
                 ("loopd deploy --dry-run", "only show"),
                 ("loopd deploy --yes platform", "one service, without a question"),
             ]
+        case .rollback:
+            [
+                ("loopd rollback web", "show, ask, go back"),
+                ("loopd rollback --dry-run web", "only show"),
+                ("loopd rollback --yes web", "without a question"),
+            ]
+        case .undeploy:
+            [
+                ("loopd undeploy", "every service of ./loop.json"),
+                ("loopd undeploy --dry-run", "only show"),
+                ("loopd undeploy --yes web", "one service, without a question"),
+            ]
         case .status: [("loopd status", ""), ("loopd status --output json", "")]
         case .restore: [("loopd restore", "every service of ./loop.json"), ("loopd restore --all", "and all others")]
         case .check: [("loopd check", ""), ("loopd check -f ../shop", "the loop.json of another folder")]
@@ -150,7 +193,7 @@ enum Command: String, CaseIterable {
         case .version: [("loopd version", "")]
         case .help: [("loopd help watch", "")]
         case .completion: [("source <(loopd completion bash)", "for this shell")]
-        case .playgroundServe: []
+        case .playgroundServe, .postRender: []
         }
     }
 }

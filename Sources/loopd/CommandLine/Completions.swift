@@ -17,7 +17,7 @@ enum Completions {
         switch command.arguments {
         case .command: Command.shown.map(\.rawValue)
         case .shell: Command.shells
-        case .none, .services, .folders: []
+        case .none, .services, .service, .socket, .folders: []
         }
     }
 
@@ -31,7 +31,8 @@ enum Completions {
             let words = command.options.flatMap { [$0.long] + ($0.short.map { [$0] } ?? []) } + argumentWords(command)
             return "            \(command.rawValue)) words=\"\(words.joined(separator: " "))\" ;;"
         }
-        let withServices = Command.shown.filter { $0.arguments == .services }.map(\.rawValue).joined(separator: "|")
+        let withServices = Command.shown.filter { [.services, .service].contains($0.arguments) }.map(\.rawValue).joined(
+            separator: "|")
         return """
             # bash completion for loopd: source <(loopd completion bash)
             _loopd() {
@@ -72,7 +73,8 @@ enum Completions {
             var arguments = options
             switch command.arguments {
             case .services: arguments.append("'*:service:($(\(services)))'")
-            case .none, .folders: break
+            case .service: arguments.append("'1:service:($(\(services)))'")
+            case .none, .socket, .folders: break
             case .command, .shell: arguments.append("'1:word:(\(argumentWords(command).joined(separator: " ")))'")
             }
             return "        \(command.rawValue)) _arguments \(arguments.joined(separator: " ")) ;;"
@@ -125,7 +127,7 @@ enum Completions {
                 lines.append(parts.joined(separator: " "))
             }
             let words = argumentWords(command)
-            if command.arguments == .services {
+            if [.services, .service].contains(command.arguments) {
                 lines.append("complete -c loopd \(condition) -a '(\(services))'")
             } else if !words.isEmpty {
                 lines.append("complete -c loopd \(condition) -a '\(words.joined(separator: " "))'")

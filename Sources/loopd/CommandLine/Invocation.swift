@@ -103,6 +103,18 @@ extension Invocation {
     private func checkArguments() throws(UsageError) {
         switch command.arguments {
         case .services, .folders: break
+        case .service, .socket:
+            let noun = command.argumentsText
+            guard let first = arguments.first else {
+                throw UsageError(
+                    message: "\"\(command.rawValue)\" needs a \(noun.lowercased())",
+                    hint: "loopd \(command.rawValue) \(noun)")
+            }
+            guard arguments.count > 1 else { break }
+            throw UsageError(
+                message:
+                    "\"\(command.rawValue)\" takes one \(noun.lowercased()), after \"\(first)\" comes \"\(arguments[1])\"",
+                hint: Invocation.seeHelp(command))
         case .none:
             guard let extra = arguments.first else { break }
             throw UsageError(

@@ -8,6 +8,7 @@ enum Option: String, CaseIterable {
     case verbose
     case noColor = "no-color"
     case noDeploy = "no-deploy"
+    case cleanup
     case takeOver = "take-over"
     case dryRun = "dry-run"
     case yes
@@ -53,6 +54,7 @@ enum Option: String, CaseIterable {
         case .verbose: "paths, timings and what loopd decides"
         case .noColor: "no colours (also: NO_COLOR=1, or a pipe)"
         case .noDeploy: "leave manifests alone: do not create the namespace, apply nothing"
+        case .cleanup: "remove what was deployed when it ends, as \"loopd undeploy\" does"
         case .takeOver: "take a workload over that another loopd holds"
         case .dryRun: "only show what would change"
         case .yes: "do not ask"

@@ -4,7 +4,7 @@ internal import LoopServer
 internal import Reactor
 internal import Synchronization
 
-/// `loopd watch`, `loopd sync` and `loopd deploy`: the loop with its events on the terminal.
+/// `loopd watch`, `sync`, `deploy`, `rollback` and `undeploy`: the loop with its events on the terminal.
 enum LoopCommand {
     static func run(_ invocation: Invocation, _ console: Console) async -> Outcome {
         // Before anything that a signal would have to clean up.
@@ -41,7 +41,8 @@ enum LoopCommand {
     }
 
     private static func loop(_ invocation: Invocation, _ console: Console, _ patience: Patience) async -> Outcome {
-        if invocation.command == .deploy, DeployCommand.refuses(invocation, console) { return .usage }
+        let asks = [.deploy, .rollback, .undeploy].contains(invocation.command)
+        if asks, DeployCommand.refuses(invocation, console) { return .usage }
         do throws(Target.Stop) {
             let target = try Target.load(invocation, console)
             let missing = target.configuration.missingOnDisk()
@@ -49,7 +50,12 @@ enum LoopCommand {
                 console.complain(missing.map { ProblemText.line($0, usesColour: false) })
                 return .usage
             }
-            if target.isPlayground {
+            let startsCluster = ![.rollback, .undeploy].contains(invocation.command)
+            if target.isPlayground, !startsCluster, !target.playground.isRunning {
+                console.complain("the playground does not run: nothing is deployed there", hint: "start it: loopd up")
+                return .cluster
+            }
+            if target.isPlayground, startsCluster {
                 let outcome = await PlaygroundCommands.ensureRunning(
                     target.playground, project: target.configuration.directory, invocation, console)
                 guard outcome == .done else { return Task.isCancelled ? .interrupted : outcome }
@@ -58,9 +64,11 @@ enum LoopCommand {
             let session = target.session(invocation)
             // A workload that stays in dev mode is worse than a slow end, on a cluster that is slow to answer.
             if session.changesWorkloads { patience.limit = .seconds(12) }
+            if invocation.flags.contains(.cleanup) { patience.limit = .seconds(60) }
             switch invocation.command {
             case .watch: return await session.watch(report: report)
-            case .deploy: return await DeployCommand.run(session, invocation, console, report: report)
+            case .deploy, .rollback, .undeploy:
+                return await DeployCommand.run(session, invocation, console, report: report)
             default: return await session.sync(report: report)
             }
         } catch {

@@ -63,6 +63,7 @@ struct Target {
         options.registry = isPlayground ? playground.registry : nil
         options.services = invocation.arguments
         options.deploy = !invocation.flags.contains(.noDeploy)
+        options.cleanup = invocation.flags.contains(.cleanup)
         options.takeOver = invocation.flags.contains(.takeOver)
         return Session(configuration, options: options)
     }

@@ -1,5 +1,6 @@
 import HTTP
 import JSON
+import OCI
 @testable import LoopServer
 import Reactor
 import Testing
@@ -82,18 +83,29 @@ import Testing
 
     @Test("a registry on this machine is asked what its image runs, by index, manifest and configuration")
     func image() async throws {
+        let config: JSON = ["config": ["Entrypoint": ["/app"], "Cmd": ["run"], "User": "7:7"]]
+        let configDigest = Digest(of: config.bytes)
+        let manifest: JSON = [
+            "config": ["digest": .string("\(configDigest)"), "size": .integer(Int64(config.bytes.count))], "layers": [],
+        ]
+        let digest = Digest(of: manifest.bytes)
+        let index: JSON = [
+            "manifests": [
+                [
+                    "digest": .string("\(Digest(of: []))"), "size": 0,
+                    "platform": ["os": "linux", "architecture": "arm64"],
+                ],
+                [
+                    "digest": .string("\(digest)"), "size": .integer(Int64(manifest.bytes.count)),
+                    "platform": ["os": "linux", "architecture": "amd64"],
+                ],
+            ]
+        ]
         try await withAPI({ exchange in
             switch exchange.request.path.suffix(2).joined(separator: "/") {
-            case "manifests/1":
-                try await exchange.answer([
-                    "manifests": [
-                        ["digest": "sha256:aa", "platform": ["architecture": "arm64"]],
-                        ["digest": "sha256:bb", "platform": ["architecture": "amd64"]],
-                    ]
-                ])
-            case "manifests/sha256:bb": try await exchange.answer(["config": ["digest": "sha256:cc"]])
-            case "blobs/sha256:cc":
-                try await exchange.answer(["config": ["Entrypoint": ["/app"], "Cmd": ["run"], "User": "7:7"]])
+            case "manifests/1": try await exchange.answer(index)
+            case "manifests/\(digest)": try await exchange.answer(manifest)
+            case "blobs/\(configDigest)": try await exchange.answer(config)
             default: try await exchange.fail(404, "NotFound", "no")
             }
         }) { _, endpoint in

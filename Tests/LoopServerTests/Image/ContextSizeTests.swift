@@ -22,7 +22,13 @@ import Testing
         #expect(DockerIgnore(parsing: pattern).leavesOut(path) == isOut, "\(pattern): \(path)")
     }
 
-    /// A tree with sparse files: large without taking room.
+    /// The same figures in thousandths.
+    private static let limit = ContextSize.Limit(size: 1 << 20)
+
+    private func measure(_ tree: ScratchTree) -> ContextSize {
+        ContextSize.measure(tree.path, dockerfile: "\(tree.path)/Dockerfile", limit: ContextSizeTests.limit)
+    }
+
     private func tree(_ files: [String: Int]) throws -> ScratchTree {
         let tree = try ScratchTree()
         for (path, size) in files {
@@ -33,17 +39,17 @@ import Testing
     }
 
     private static let files = [
-        "node_modules/a/big": 700 << 20, "data/dump.sql": 500 << 20, "target/debug/app": 100 << 20, "src/main.c": 1000,
+        "node_modules/a/big": 700 << 10, "data/dump.sql": 500 << 10, "target/debug/app": 100 << 10, "src/main.c": 1000,
         "Dockerfile": 100,
     ]
 
     @Test("a context over 1 GB without a .dockerignore names its three biggest folders")
     func large() throws {
         let tree = try tree(ContextSizeTests.files)
-        let size = ContextSize.measure(tree.path, dockerfile: "\(tree.path)/Dockerfile")
+        #expect(ContextSize.Limit().size == 1 << 30)
         #expect(
-            size.warning(of: tree.path)
-                == "the build context \(tree.path) has 1.4 GB (node_modules 734.0 MB, data 524.3 MB, target 104.9 MB); "
+            measure(tree).warning(of: tree.path, limit: ContextSizeTests.limit)
+                == "the build context \(tree.path) has 1.3 MB (node_modules 716.8 KB, data 512.0 KB, target 102.4 KB); "
                 + "there is no .dockerignore: what it leaves out need not be sent")
     }
 
@@ -51,17 +57,17 @@ import Testing
     func ignored() throws {
         let tree = try tree(ContextSizeTests.files)
         try tree.write(".dockerignore", "node_modules\n")
-        #expect(ContextSize.measure(tree.path, dockerfile: "\(tree.path)/Dockerfile").warning(of: tree.path) == nil)
+        #expect(measure(tree).warning(of: tree.path, limit: ContextSizeTests.limit) == nil)
         try tree.write("Dockerfile.dockerignore", "src\n")
-        let size = ContextSize.measure(tree.path, dockerfile: "\(tree.path)/Dockerfile")
-        #expect(size.warning(of: tree.path)?.hasSuffix("Dockerfile.dockerignore can leave out more") == true)
+        let warning = measure(tree).warning(of: tree.path, limit: ContextSizeTests.limit)
+        #expect(warning?.hasSuffix("Dockerfile.dockerignore can leave out more") == true)
         try tree.write("Dockerfile.dockerignore", "*\n!src\n")
-        #expect(ContextSize.measure(tree.path, dockerfile: "\(tree.path)/Dockerfile").total == 1000)
+        #expect(measure(tree).total == 1000)
     }
 
     @Test("counting ends at its limit, and says that there is more")
     func bounded() throws {
-        let tree = try tree(["a/1": 2 << 30, "b/1": 1, "c/1": 1])
+        let tree = try tree(["a/1": 2 << 10, "b/1": 1, "c/1": 1])
         var limit = ContextSize.Limit()
         limit.entries = 5
         let size = ContextSize.measure(tree.path, dockerfile: "\(tree.path)/Dockerfile", limit: limit)
@@ -72,7 +78,7 @@ import Testing
     func once() async throws {
         let tree = try tree(ContextSizeTests.files)
         let notices = Mutex<[String]>([])
-        let survey = ContextSurvey { kind in
+        let survey = ContextSurvey(limit: ContextSizeTests.limit) { kind in
             if case .notice(let text) = kind { notices.withLock { $0.append(text) } }
         }
         for _ in 0..<3 { await survey.look(at: tree.path, dockerfile: "\(tree.path)/Dockerfile") }

@@ -112,20 +112,4 @@ import Testing
             #expect(rolled.all == ["web:loopd-0"])
         }
     }
-
-    @Test("where images go is asked again until there is an answer, and then no more")
-    func home() async throws {
-        let asked = Mutex(0)
-        let choice = ImageHomeChoice {
-            let count = asked.withLock { asked in
-                asked += 1
-                return asked
-            }
-            guard count > 1 else { throw LoopFailure(failure: LoopEvent.Failure("no registry")) }
-            return .nodes(.k3s)
-        }
-        await #expect(throws: LoopFailure.self) { try await choice.find() }
-        for _ in 0..<3 { #expect(try await choice.find() == .nodes(.k3s)) }
-        #expect(asked.withLock { $0 } == 2)
-    }
 }

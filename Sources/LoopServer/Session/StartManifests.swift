@@ -1,0 +1,204 @@
+internal import Glibc
+internal import JSON
+internal import Reactor
+
+/// The `manifests` of services, which are applied as by `kubectl apply`: when loopd starts, and again when an image in them
+/// is another one.
+actor StartManifests {
+    /// A manifest on its way to the cluster.
+    struct Prepared {
+        /// What is applied instead of the manifest: the same with images, and in dev mode; `nil` where nothing differs.
+        var file: String?
+        var objects: [JSON] = []
+        var images: Set<String> = []
+        /// What waits for images, in lines for people.
+        var waiting: [String] = []
+        /// Whether all of it waits.
+        var isEmpty: Bool { objects.isEmpty && !waiting.isEmpty }
+    }
+
+    private let services: [Service]
+    private let inputs: Deployments.Inputs
+    private let emit: @Sendable (LoopEvent.Kind) -> Void
+    /// The images in each service's manifests.
+    private var images: [String: Set<String>] = [:]
+    private var toldWaiting: Set<String> = []
+
+    /// The manifests of these services.
+    init(
+        _ services: [Service], _ inputs: Deployments.Inputs, emit: @escaping @Sendable (LoopEvent.Kind) -> Void
+    ) {
+        self.services = services.filter { !$0.manifests.isEmpty }
+        self.inputs = inputs
+        self.emit = emit
+    }
+
+    private var connection: ClusterConnection { inputs.connection }
+    private var namespace: String { inputs.configuration.namespace }
+
+    /// Applies all of them, and says what is not unchanged; throws `LoopFailure`.
+    func apply() async throws -> [String] {
+        var changed: [String] = []
+        for service in services { changed += try await apply(service) }
+        return changed
+    }
+
+    /// Applies those again that have one of these images in them.
+    func settle(images changed: Set<String>) async {
+        for service in services where images[service.name]?.isDisjoint(with: changed) == false {
+            let started = monotonicNow()
+            guard let done = await DeployAttempt.run(emit, { try await apply(service) }), !done.isEmpty else {
+                continue
+            }
+            emit(.deployed(objects: done, milliseconds: Double(monotonicNow() - started) / 1e6))
+        }
+    }
+
+    /// What applying all of them would change.
+    func difference(isNewNamespace: Bool) async throws -> [String] {
+        var lines: [String] = []
+        for service in services {
+            for manifest in service.manifests {
+                let prepared = try await prepare(manifest)
+                // There may be Secrets in it.
+                defer { if let file = prepared.file { unlink(file) } }
+                tell(prepared.waiting)
+                if prepared.isEmpty { continue }
+                // Into a namespace that is not there nothing can be tried.
+                if isNewNamespace {
+                    lines.append("+ \(Manifests.shown(manifest, in: inputs.configuration.directory))")
+                    continue
+                }
+                lines += try await connection.apply(manifest, as: prepared.file, namespace: namespace, dryRun: true).map
+                {
+                    line in
+                    let words = line.split(separator: " ")
+                    let sign = words.count > 1 && words[1] == "created" ? "+" : "~"
+                    return "\(sign) \(words.first ?? "")"
+                }
+            }
+        }
+        return lines
+    }
+
+    private func apply(_ service: Service) async throws -> [String] {
+        var changed: [String] = []
+        images[service.name] = []
+        for manifest in service.manifests {
+            let prepared = try await prepare(manifest)
+            defer { if let file = prepared.file { unlink(file) } }
+            tell(prepared.waiting)
+            images[service.name]?.formUnion(prepared.images)
+            if prepared.isEmpty { continue }
+            await remember(prepared.objects.compactMap(ObjectReference.init), of: service.name)
+            changed += try await connection.apply(manifest, as: prepared.file, namespace: namespace)
+        }
+        return changed
+    }
+
+    private func tell(_ waiting: [String]) {
+        for words in waiting where toldWaiting.insert(words).inserted { emit(.notice(words)) }
+    }
+
+    // MARK: Images and dev mode
+
+    private func prepare(_ manifest: String) async throws -> Prepared {
+        var prepared = Prepared()
+        let kubectl = connection.context.kubectl
+        let arguments =
+            ["create", "--dry-run=client", "-o", "json", "-n", namespace] + ClusterConnection.source(manifest)
+        // What is wrong with the manifest, kubectl says when it applies it.
+        guard let output = try? await kubectl.run(arguments, leash: connection.leash), output.status.isSuccess,
+            let objects = try? Manifests.documents(in: output.text).flatMap(Manifests.flat)
+        else { return prepared }
+        let known = await inputs.images()
+        let resources = APIResources(connection.client)
+        for object in objects {
+            var replaced = try known.replaced(in: object)
+            if !replaced.missing.isEmpty, let reference = ObjectReference(object),
+                let resource = try await resources.resource(of: reference)
+            {
+                let live = try? await connection.client.get(resource, reference.name, namespace: reference.namespace)
+                replaced = try known.replaced(in: object, running: live)
+            }
+            prepared.images.formUnion(replaced.used.union(replaced.missing))
+            if !replaced.missing.isEmpty, let reference = ObjectReference(object) {
+                prepared.waiting.append(ManifestImages.words(reference, waitsFor: replaced.missing))
+            } else {
+                prepared.objects.append(await inputs.carry(replaced.value, .kubectl))
+            }
+        }
+        guard prepared.objects != objects else { return prepared }
+        let list: JSON = ["apiVersion": "v1", "kind": "List", "items": .array(prepared.objects)]
+        prepared.file = PrivateFile.write(list.bytes, to: "\(inputs.scratch)/manifest.json")
+        return prepared
+    }
+
+    // MARK: Remembering
+
+    /// Keeps what a service's manifests make, so that it can be taken away again; what leaves them stays in the list.
+    private func remember(_ objects: [ObjectReference], of service: String) async {
+        let name = Inventory.name(of: service, .manifests)
+        do {
+            var known = Inventory([])
+            do {
+                known = Inventory(configMap: try await connection.client.get(.configMaps, name, namespace: namespace))
+            } catch let error as KubeError where error.isNotFound {}
+            var made = known.madeNamespaces
+            for object in objects where object.kind == "Namespace" && !known.objects.contains(object) {
+                do {
+                    _ = try await connection.client.get(.namespaces, object.name)
+                } catch let error as KubeError where error.isNotFound {
+                    made.insert(object.name)
+                }
+            }
+            let all = Inventory(known.objects + objects, madeNamespaces: made)
+            guard all != known else { return }
+            _ = try await connection.client.apply(
+                .configMaps, name, namespace: namespace,
+                all.configMap(named: name, of: service, namespace: namespace), manager: ManifestApply.manager,
+                force: true)
+        } catch {
+            if !Task.isCancelled {
+                emit(
+                    .notice(
+                        "configmap/\(name) cannot be written, so that `loopd undeploy` knows nothing of it: \(error)"))
+            }
+        }
+    }
+}
+
+extension SessionRun {
+    /// What deployments need.
+    func deployInputs(
+        _ connection: ClusterConnection, _ devModes: [DevModeSession], _ images: ImageSet, scratch: String
+    ) -> Deployments.Inputs {
+        let known = configuration.imageNames
+        return Deployments.Inputs(
+            connection: connection, configuration: configuration, devModes: devModes, takeOver: options.takeOver,
+            images: { ManifestImages(await images.references, known: known) }, registry: configuration.registry,
+            scratch: scratch)
+    }
+
+    /// Makes the namespace and applies the manifests; false when that failed, which is reported.
+    func deploy(_ start: StartManifests, _ connection: ClusterConnection) async -> Bool {
+        guard options.deploy else { return true }
+        let started = monotonicNow()
+        do {
+            let isMade = try await connection.ensureNamespace(configuration.namespace)
+            var objects = isMade ? ["namespace/\(configuration.namespace) created"] : []
+            guard services.contains(where: { !$0.manifests.isEmpty }) || isMade else { return true }
+            objects += try await start.apply()
+            report(.deployed(objects: objects, milliseconds: Double(monotonicNow() - started) / 1e6))
+            return true
+        } catch let failure as LoopFailure {
+            // The pods may be there from before: the loop goes on.
+            report(.failed(failure.failure))
+        } catch let error as KubeError {
+            report(.failed(LoopEvent.Failure("namespace \(configuration.namespace): \(error.message)")))
+        } catch {
+            if !Task.isCancelled { report(.failed(LoopEvent.Failure("the manifests cannot be applied: \(error)"))) }
+        }
+        return false
+    }
+}

@@ -1,0 +1,110 @@
+import HTTP
+import Testing
+
+@testable import OCI
+
+@Suite("Ways to registries")
+struct TransportTests {
+    @Test(
+        "what is on this machine is told by name and address",
+        arguments: [
+            ("localhost", ["127.0.0.1", "::1"]), ("k3d-registry.localhost", ["127.0.0.1", "::1"]),
+            ("Registry.LOCALHOST", ["127.0.0.1", "::1"]), ("127.0.0.1", ["127.0.0.1"]), ("127.9.9.9", ["127.9.9.9"]),
+            ("::1", ["::1"]), ("10.0.0.1", nil), ("1270.0.0.1", nil), ("::2", nil), ("localhost.example.invalid", nil),
+            ("notlocalhost", nil), ("0.0.0.0", nil),
+        ] as [(String, [String]?)])
+    func loopback(host: String, addresses: [String]?) async {
+        #expect(await Loopback.addresses(of: host) == addresses)
+    }
+
+    @Test(
+        "URLs that registries name are read, and nothing else is",
+        arguments: [
+            ("/v2/x", "https://r.example/v2/x"), ("https://a.example/b?c=d#e", "https://a.example/b?c=d"),
+            ("http://A.example:5000", "http://a.example:5000/"), ("https://[::1]:5000/x", "https://[::1]:5000/x"),
+            ("x?y", "https://r.example/v2/x?y"), ("?y", "https://r.example/v2/base?y"), ("//evil/x", nil), ("", nil),
+            ("ftp://a/b", nil), ("https://", nil), ("https://user@a/b", nil), ("https://a:99999/", nil), ("/a b", nil),
+            ("https://a\r\nX: y/", nil),
+        ] as [(String, String?)])
+    func urls(text: String, result: String?) throws {
+        let base = try #require(RegistryURL("https://r.example/v2/base?state=1"))
+        #expect(RegistryURL(text, relativeTo: base)?.description == result)
+    }
+
+    @Test("a value in a query is encoded, whatever is there already")
+    func query() throws {
+        let plain = try #require(RegistryURL("http://a/u"))
+        #expect(plain.adding("digest", "sha256:ab").target == "/u?digest=sha256%3Aab")
+        #expect(
+            try #require(RegistryURL("http://a/u?_state=x%3D")).adding("d", "a&b").target == "/u?_state=x%3D&d=a%26b")
+    }
+
+    @Test(
+        "challenges are read",
+        arguments: [
+            (
+                ["Bearer realm=\"https://a/token\",service=\"r\", scope=\"repository:x:pull,push\""], "bearer",
+                ["realm": "https://a/token", "service": "r", "scope": "repository:x:pull,push"]
+            ),
+            (["Basic realm=\"a \\\"b\\\"\""], "basic", ["realm": "a \"b\""]),
+            (["Basic realm=x", "bearer realm=y"], "bearer", ["realm": "y"]), (["Negotiate"], nil, [:]),
+            ([""], nil, [:]),
+            (["Bearer realm="], "bearer", ["realm": ""]), (["Bearer =,=\"\\"], "bearer", ["": "\\"]),
+        ] as [([String], String?, [String: String])])
+    func challenges(fields: [String], scheme: String?, parameters: [String: String]) {
+        let best = Challenge.best(of: fields)
+        #expect(best?.scheme == scheme)
+        #expect(best?.parameters ?? [:] == parameters)
+    }
+
+    @Test("curl gets everything by its configuration, and nothing breaks out of a value")
+    func curl() throws {
+        var configuration = CurlConfiguration()
+        let url = try #require(RegistryURL("https://r.example/v2/"))
+        var call = Call("PATCH", url, headers: ["Authorization": "Basic c2VjcmV0"])
+        call.headers["X-Odd"] = "a\"\nurl = \"https://evil\\"
+        configuration.describe(call, Patience(), certificates: "/ca.pem", resolutions: ["a:1:127.0.0.1"])
+        let lines = configuration.text.split(separator: "\n")
+        #expect(lines.contains("url = \"https://r.example/v2/\""))
+        #expect(lines.contains("header = \"Authorization: Basic c2VjcmV0\""))
+        #expect(lines.contains("header = \"X-Odd: a\\\"\\nurl = \\\"https://evil\\\\\""))
+        #expect(lines.contains("cacert = \"/ca.pem\""))
+        #expect(lines.contains("proto = \"=https\""))
+        #expect(lines.count { $0.hasPrefix("url") } == 1)
+    }
+
+    @Test("what curl printed is taken apart, announcements left out")
+    func answer() throws {
+        let text = "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 202 Accepted\r\nLocation: /x\r\n\r\nbo\r\n\r\ndy"
+        let answer = try CurlTransport.parse(Array(text.utf8), hasOutput: false)
+        #expect(answer.status == 202)
+        #expect(answer.headers["Location"] == "/x")
+        #expect(String(decoding: answer.body, as: UTF8.self) == "bo\r\n\r\ndy")
+        #expect(throws: TransportFailure.self) { try CurlTransport.parse(Array("HTTP/1.1 200".utf8), hasOutput: false) }
+    }
+
+    @Test(
+        "how much a registry has of an upload",
+        arguments: [
+            ("0-99", 100), ("bytes=0-99", 100), ("0-0", nil), ("5-99", nil), ("0-", nil), ("x", nil), ("0--5", nil),
+            ("0-9223372036854775807", nil), (nil, nil),
+        ] as [(String?, Int64?)])
+    func received(range: String?, count: Int64?) {
+        var headers: HTTPHeaders = [:]
+        headers["Range"] = range
+        #expect(BlobUpload.received(Answer(status: 204, headers: headers, body: [])) == count)
+    }
+
+    @Test("an error holds what the registry says, and what to do")
+    func errors() {
+        let registry = Registry("localhost:5000")
+        let body = Array("{\"errors\":[{\"code\":\"DENIED\",\"message\":\"no\",\"detail\":{}}]}".utf8)
+        let failure = registry.failure(Answer(status: 403, headers: [:], body: body), "push web", "web")
+        #expect(failure.kind == .denied)
+        #expect(failure.details == ["DENIED: no"])
+        #expect(failure.summary == "cannot push web: the login for localhost:5000 may not do this")
+        let html = registry.failure(Answer(status: 502, headers: [:], body: Array("<html>".utf8)), "push web", "web")
+        #expect(html.kind == .failing)
+        #expect(html.details == ["status 502"])
+    }
+}
