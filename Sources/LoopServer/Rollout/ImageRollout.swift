@@ -265,7 +265,16 @@ actor ImageRollout {
             return
         }
         let isSame = object.at("metadata", "uid")?.string == old.uid
-        let manager = isSame ? FieldManagers.owner(ofImageIn: place, image.kind, of: object) : nil
+        let owner = isSame ? FieldManagers.owner(ofImageIn: place, image.kind, of: object) : nil
+        let manager = owner?.manager
+        if let owner, owner.manager == FieldManagers.own, !owner.isApply {
+            // Somebody wants that: a rollback, for one. What this session applies carries its own images.
+            wanted = nil
+            end(isRolledOut: false)
+            return emit(
+                .notice(
+                    "\(image.workload): another loopd has set \(place.reference), which stays until the next change"))
+        }
         if isSame || !image.kind.rollsOut { reverts += 1 }
         guard reverts <= 2, image.kind.rollsOut else {
             wanted = nil

@@ -226,6 +226,6 @@ struct ImageRolloutTests {
             entry("kube-controller-manager", "2031-01-01T00:00:00Z", image, subresource: "status"),
         ]
         let place = try RolledImage(kind: .deployment, name: "app", image: "web").place(in: object)
-        #expect(FieldManagers.owner(ofImageIn: place, .deployment, of: object) == "argocd-controller")
+        #expect(FieldManagers.owner(ofImageIn: place, .deployment, of: object)?.manager == "argocd-controller")
     }
 }
