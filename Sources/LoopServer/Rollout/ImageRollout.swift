@@ -340,6 +340,11 @@ actor ImageRollout {
         guard case .failure(let error) = result else { return }
         // What was not deleted is as it was.
         if let failure = error as? LoopFailure { return emit(.failed(failure.failure)) }
+        let kept = KeptObjects(client: client, namespace: namespace)
+        let secret = KeptObjects.secretName(image.kind, image.name)
+        await Task {
+            try? await KubeClient.within(.seconds(1), "leave it to others") { try await kept.leave(secret) }
+        }.value
         emit(
             .failed(
                 LoopEvent.Failure(
