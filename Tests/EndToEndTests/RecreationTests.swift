@@ -92,6 +92,35 @@ import Testing
         }
     }
 
+    @Test("files are synced into a Job's pod, also into that of the Job that takes its place; status tells of it")
+    func sync() async throws {
+        try await RollingScene.run { rolling in
+            let scene = rolling.scene
+            try await rolling.apply(rolling.job(try await rolling.podSpec()))
+            let before = try await scene.running()[0]
+            try scene.configure("job/once")
+            try scene.project.write("app/a", "1")
+            let loopd = try await scene.watching()
+            #expect(try await scene.text("/srv/app/a", in: before.name) == "1")
+            let annotations = try await rolling.object("job/once").at("metadata", "annotations")
+            #expect(annotations?[Lease.annotation] != nil)
+            let status = try await scene.loopd("status")
+            #expect(try await status.end(limit: .seconds(30)) == .exited(0), "\(status.transcript)")
+            #expect(status.transcript.contains(before.name), "\(status.transcript)")
+
+            let place = loopd.log.count
+            let rollout = rolling.rollout(.job, "once", recreate: true)
+            #expect(await rollout.roll(to: try await TestImage.shell.built("one", on: scene.cluster)))
+            #expect(await rollout.untilRolledOut(), "\(rolling.transcript)")
+            let after = try #require(try await scene.running().first)
+            try await loopd.connected(to: after.name, from: place)
+            try scene.project.replace("app/a", "2")
+            try await scene.untilEqual("app", "/srv/app", in: after.name)
+            await rollout.end()
+            try await loopd.stop()
+        }
+    }
+
     @Test(
         "a session that ends while the old pod still goes leaves a Secret, by which the next one makes it",
         .timeLimit(.minutes(3)))

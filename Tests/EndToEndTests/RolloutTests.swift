@@ -97,6 +97,40 @@ import Testing
         }
     }
 
+    @Test("a DaemonSet's with OnDelete, too")
+    func daemonOnDelete() async throws {
+        try await RollingScene.run { rolling in
+            let scene = rolling.scene
+            var manifest = try await Workload(kind: "DaemonSet").manifest(on: scene.cluster)
+            manifest["spec"]?["updateStrategy"] = ["type": "OnDelete"]
+            try await rolling.apply(manifest)
+            let before = try await scene.running()[0]
+            let rollout = rolling.rollout(.daemonset)
+            #expect(await rollout.roll(to: try await TestImage.shell.built("one", on: scene.cluster)))
+            #expect(await rollout.untilRolledOut())
+            #expect(rolling.events("podDeleted").compactMap { $0["pod"]?.string } == [before.name])
+            for pod in try await scene.running() { #expect(try await rolling.word(in: pod.name) == "one") }
+            await rollout.end()
+        }
+    }
+
+    @Test("a paused Deployment gets it, which is said, and is told as rolled out when it is resumed")
+    func paused() async throws {
+        try await RollingScene.run { rolling in
+            let scene = rolling.scene
+            try await scene.deploy(Workload())
+            try await scene.kubectl(["rollout", "pause", "deployment/app"])
+            let rollout = rolling.rollout(.deployment)
+            #expect(await rollout.roll(to: try await TestImage.shell.built("one", on: scene.cluster)))
+            try await rolling.event("notice") { $0["text"] == "deployment/app is paused: its pods change when it is resumed" }
+            #expect(await rollout.untilRolledOut() == false)
+            try await scene.kubectl(["rollout", "resume", "deployment/app"])
+            try await rolling.event("rolledOut")
+            #expect(rolling.events("failed").isEmpty, "\(rolling.transcript)")
+            await rollout.end()
+        }
+    }
+
     @Test("in dev mode it is one rollout, dev mode stays, and the image stays when dev mode goes")
     func devMode() async throws {
         try await RollingScene.run { rolling in

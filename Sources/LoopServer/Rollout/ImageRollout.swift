@@ -242,6 +242,7 @@ actor ImageRollout {
     private func bringUp(_ setting: Setting) async {
         let progress = RolloutProgress(
             image: image, client: client, namespace: namespace, registry: registry, emit: emit)
+        if RolloutProgress.isPaused(setting.object) { end(isRolledOut: false) }
         guard let ready = await progress.untilReady(setting) else {
             if !Task.isCancelled { end(isRolledOut: false) }
             return
