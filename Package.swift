@@ -88,7 +88,7 @@ let package = Package(
             swiftSettings: strict),
         .executableTarget(name: "Bench", dependencies: ["TestCluster", "JSON", "Reactor"], swiftSettings: strict),
         .testTarget(
-            name: "EndToEndTests", dependencies: ["loopd", "TestCluster", "JSON", "Reactor", "HTTP"],
+            name: "EndToEndTests", dependencies: ["loopd", "LoopServer", "TestCluster", "JSON", "Reactor", "HTTP"],
             swiftSettings: strict),
     ]
 )
