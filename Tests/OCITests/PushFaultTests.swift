@@ -253,10 +253,12 @@ struct PushFaultTests {
         }
     }
 
-    @Test("a cancelled push ends, and leaves no tag")
+    @Test("a cancelled push ends, leaves no tag, and gives its upload up")
     func cancelled() async throws {
         let reached = Gate()
+        let abandoned = Gate()
         try await PlaygroundRegistry.run(fault: { exchange, _ in
+            if exchange.request.method == "DELETE" { abandoned.signal() }
             guard exchange.request.method == "PUT" else { return false }
             reached.signal()
             try await Task.sleep(for: .seconds(3600))
@@ -268,6 +270,7 @@ struct PushFaultTests {
             await reached.pass()
             push.cancel()
             await #expect(throws: CancellationError.self) { try await push.value }
+            await abandoned.pass()
             #expect(try await registry.head("1", in: "app") == nil)
         }
     }

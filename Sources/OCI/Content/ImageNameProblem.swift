@@ -75,7 +75,7 @@ extension ImageName {
             }
             if !isPart(part) {
                 return ImageNameProblem(
-                    "\"\(shown(text))\": \"\(part)\" is not made of lower-case letters and digits with single . or _ or "
+                    "\"\(shown(text))\": \"\(part)\" is not made of lower-case letters and digits with single . _ or "
                         + "dashes between them")
             }
         }
