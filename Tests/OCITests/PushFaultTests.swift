@@ -170,7 +170,7 @@ struct PushFaultTests {
                 var options = Registry.Options.brief
                 options.patience.recovery = .milliseconds(200)
                 let name = relay.name
-                // The registry goes away after the first pieces: what is connected stays, the next connection finds nobody.
+                // The registry goes away after the first pieces: connections are cut, and the next one finds nobody.
                 let pushed = await Task {
                     try await Registry(name, options: options).push(image, to: "app", tags: ["1"]) { progress in
                         if progress.bytesSent > 1 << 20 { relay.sever() }
