@@ -12,11 +12,12 @@ import Testing
     private let reference = "docker.io/library/web:loopd-0123456789abcdef"
 
     init() throws {
-        folder = try ScratchTree()
-        for program in ["k3d", "kind", "minikube", "k3s", "docker", "podman", "buildah"] { try double(program) }
+        let folder = try ScratchTree()
+        self.folder = folder
         nodes = try NodeImages(
             leash: BuildLaneTests.leash,
             environment: ["PATH": "\(folder.path)/bin:/usr/bin:/bin", "LOG": "\(folder.path)/log"])
+        for program in ["k3d", "kind", "minikube", "k3s", "docker", "podman", "buildah"] { try double(program) }
     }
 
     /// A program that notes its arguments, and then does what `body` says.
