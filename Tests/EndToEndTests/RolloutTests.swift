@@ -122,7 +122,9 @@ import Testing
             try await scene.kubectl(["rollout", "pause", "deployment/app"])
             let rollout = rolling.rollout(.deployment)
             #expect(await rollout.roll(to: try await TestImage.shell.built("one", on: scene.cluster)))
-            try await rolling.event("notice") { $0["text"] == "deployment/app is paused: its pods change when it is resumed" }
+            try await rolling.event("notice") {
+                $0["text"] == "deployment/app is paused: its pods change when it is resumed"
+            }
             #expect(await rollout.untilRolledOut() == false)
             try await scene.kubectl(["rollout", "resume", "deployment/app"])
             try await rolling.event("rolledOut")
