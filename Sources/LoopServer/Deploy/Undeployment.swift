@@ -130,10 +130,12 @@ struct Undeployment: Sendable {
         let releases = parts.flatMap(\.releases).map(\.name)
         for resource in Undeployment.kinds {
             // A kind that the cluster does not have has no objects; one that is hidden may have some.
-            let known = try? await connection.client.resources(group: resource.group, version: resource.version)
-            let names = (known?["resources"]?.array ?? []).compactMap { $0["name"]?.string }
-            guard names.contains(resource.plural) else { continue }
-            let objects = try await connection.client.list(.init(resource, namespace: namespace)).items
+            let objects: [JSON]
+            do {
+                objects = try await connection.client.list(.init(resource, namespace: namespace)).items
+            } catch let error as KubeError where [404, 405, 501].contains(error.code) {
+                continue
+            }
             for object in objects {
                 let name = object.at("metadata", "name")?.string ?? ""
                 let metadata = object["metadata"] ?? .null
