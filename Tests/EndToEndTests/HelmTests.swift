@@ -30,6 +30,7 @@ import Testing
         let own: JSON = ["rules": .array(rules + [rule])]
         try scene.project.configure(scene.configuration(["web": own.merged(with: service)], merging: more))
         try scene.project.folder("chart")
+        try scene.project.write("chart/Chart.yaml", "apiVersion: v2\nname: web\nversion: 1.0.0\n")
         try scene.project.write("values.dev.yaml", "runner: none\n")
     }
 
