@@ -47,7 +47,10 @@ import Testing
             try configure(scene)
             try await chart(scene)
             let loopd = try await scene.loopd("watch", environment: helm.environment)
-            #expect(lines(try await loopd.event("diff", limit: .seconds(60))) == ["+ configmap/settings", "+ deployment/web"])
+            #expect(
+                lines(try await loopd.event("diff", limit: .seconds(60))) == [
+                    "+ configmap/settings", "+ deployment/web",
+                ])
             #expect(try await loopd.event("rolledOut", limit: .seconds(60))["workloads"]?.array == ["deployment/web"])
             let level = try await scene.kubectl(["get", "configmap/settings", "-o", "jsonpath={.data.level}"])
             #expect(level.text == "debug")
@@ -72,7 +75,8 @@ import Testing
             let failed = try await loopd.event("failed", from: place)
             #expect(
                 failed["summary"]?.string
-                    == "helm upgrade of release web failed: cannot patch \"web\" with kind Deployment: field is immutable")
+                    == "helm upgrade of release web failed: cannot patch \"web\" with kind Deployment: field is immutable"
+            )
             place = loopd.log.count
             try helm.setStatus("pending-upgrade")
             try scene.project.replace("values.dev.yaml", "runner: other\n")
@@ -124,7 +128,9 @@ import Testing
         try await Scene.run { scene in
             let helm = try HelmDouble()
             let base = try await TestImage.shell.name(on: scene.cluster)
-            let image: JSON = ["watch": ["image/**"], "image": ["name": "web", "base": .string(base), "to": "/srv/image"]]
+            let image: JSON = [
+                "watch": ["image/**"], "image": ["name": "web", "base": .string(base), "to": "/srv/image"],
+            ]
             try configure(
                 scene, service: ["workload": "deployment/web"], rules: [image],
                 merging: ["registry": .string(scene.cluster.registry)])
@@ -158,9 +164,13 @@ import Testing
             try configure(scene)
             try await chart(scene)
             let without = try await scene.loopd("deploy", "--yes")
-            if variable("PATH")?.split(separator: ":").contains(where: { (try? Disk.read("\($0)/helm")) != nil }) != true {
+            if variable("PATH")?.split(separator: ":").contains(where: { (try? Disk.read("\($0)/helm")) != nil })
+                != true
+            {
                 #expect(try await without.end() == .exited(1))
-                #expect(try await without.event("failed")["summary"]?.string == "release web needs helm, and there is none in PATH")
+                #expect(
+                    try await without.event("failed")["summary"]?.string
+                        == "release web needs helm, and there is none in PATH")
             }
         }
     }

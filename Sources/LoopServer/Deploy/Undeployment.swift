@@ -101,7 +101,12 @@ struct Undeployment: Sendable {
         guard try await run.state(of: release.name, helm) != nil else { return }
         let text = try await run.run(helm.manifest(release.name), about: release.name)
         var objects: [Disappearance.Leaving] = []
-        for reference in try await HelmManifest.objects(of: text, connection).compactMap(ObjectReference.init) {
+        for object in try await HelmManifest.objects(of: text, connection) {
+            guard let reference = ObjectReference(object) else { continue }
+            if object["metadata"]?.strings("annotations")["helm.sh/resource-policy"] == "keep" {
+                part.kept.append("\(reference) stays: its chart says so")
+                continue
+            }
             guard let resource = try await resources.resource(of: reference) else { continue }
             let place = ObjectReference(
                 apiVersion: reference.apiVersion, kind: reference.kind,

@@ -29,7 +29,8 @@ struct DevInputs: Sendable {
                     "dev mode: loopd's helper cannot be read: \(error)", nextStep: "install loopd again"))
         }
         var inputs = DevTemplate.Inputs(
-            container: service.container, dev: try await imaged(), destinations: plan.destinations.map(\.path), rootFiles: rootFiles,
+            container: service.container, dev: try await imaged(), destinations: plan.destinations.map(\.path),
+            rootFiles: rootFiles,
             program: ProgramConfigMap.name(of: program))
         let template = base.at("spec", "template") ?? .null
         guard let target = DevTemplate.target(of: template, service.container), let image = target["image"]?.string

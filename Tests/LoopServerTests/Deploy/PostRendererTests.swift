@@ -31,7 +31,8 @@ import Testing
         let renderer = try PostRenderer(folder: folder.path) { _ in
             throw LoopFailure(failure: LoopEvent.Failure("image web is not there", nextStep: "build it"))
         }
-        let socket = try #require(renderer.arguments(major: 4, program: "").last).droppingPrefix("--post-renderer-args=")
+        let socket = try #require(renderer.arguments(major: 4, program: "").last).droppingPrefix(
+            "--post-renderer-args=")
         #expect(await PostRendering.run([], through: socket) == .failure(.init(words: "image web is not there")))
         #expect(renderer.failure == LoopEvent.Failure("image web is not there", nextStep: "build it"))
         await renderer.stop()
@@ -46,7 +47,8 @@ import Testing
         #expect(arguments.prefix(2) == ["--post-renderer", "loopd"])
         for _ in 0..<2 {
             let plugins = try renderer.plugins(program: "/opt/my loopd")
-            let about = String(decoding: try SmallFile.read("\(plugins)/loopd/plugin.yaml", limit: 1 << 16), as: UTF8.self)
+            let about = String(
+                decoding: try SmallFile.read("\(plugins)/loopd/plugin.yaml", limit: 1 << 16), as: UTF8.self)
             #expect(about.contains("type: postrenderer/v1"))
             var target = [CChar](repeating: 0, count: 256)
             #expect(readlink("\(plugins)/loopd/post-render", &target, 255) == "/opt/my loopd".utf8.count)

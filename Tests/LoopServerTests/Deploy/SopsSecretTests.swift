@@ -68,7 +68,9 @@ private final class SecretServer: Sendable {
             "metadata": ["name": "s", "namespace": "team"], "spec": ["secretTemplates": [["name": "login"]]],
         ]
         var plan = ManifestApply.Plan()
-        plan.items = [ManifestApply.Item(reference: ObjectReference(object)!, object: object)]
+        plan.items = [ObjectReference(object)].compactMap(\.self).map {
+            ManifestApply.Item(reference: $0, object: object)
+        }
         return plan
     }()
 
