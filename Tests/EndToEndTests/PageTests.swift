@@ -10,6 +10,7 @@ struct PageTests {
     private static let pages = [
         "README.md", "samples/hello/README.md", "docs/events.md", "docs/loop-json.md", "docs/sync.md",
         "docs/troubleshooting.md", "docs/playground.md", "docs/dev-mode.md", "samples/nix/README.md", "docs/nix.md",
+        "docs/deploy.md",
     ]
     /// What changes the machine, or builds: `make test` and `make demo` themselves do the same.
     private static let others: Set<String> = ["make", "apt-get", "sysctl"]

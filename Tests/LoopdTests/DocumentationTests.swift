@@ -11,7 +11,7 @@ struct DocumentationTests {
         "README.md", "CONTRIBUTING.md", "samples/hello/README.md", "docs/loop-json.md", "docs/sync.md",
         "docs/playground.md",
         "docs/events.md", "docs/troubleshooting.md", "docs/dev-mode.md", "samples/supervisor/README.md", "docs/nix.md",
-        "samples/nix/README.md", "docs/images.md", "samples/image/README.md",
+        "docs/deploy.md", "samples/deploy/README.md", "samples/nix/README.md", "docs/images.md", "samples/image/README.md",
     ]
 
     private static func text(_ page: String) throws -> String {
@@ -54,6 +54,7 @@ struct DocumentationTests {
         "buildah push --tls-verify=false $LOOPD_REGISTRY/supervisor:distroless",
         "sysctl fs.inotify.max_user_watches=524288", "swift build --target LoopServer", "swift build --build-tests",
         "swift test --skip-build --filter ConfigurationTests",
+        "sed -i s/morning/evening/ samples/deploy/k8s/greeting.txt",
     ]
 
     @Test("every command in a page is one that works", arguments: pages)

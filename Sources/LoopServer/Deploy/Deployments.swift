@@ -29,6 +29,7 @@ struct Deployments: Sendable {
     private let rules: DeployRules
     private let lanes: [DeployLane]
     private let start: StartManifests
+    private let devModes: [DevModeSession]
 
     /// The deployments of these services; none with `deploys` false.
     init(
@@ -36,6 +37,7 @@ struct Deployments: Sendable {
         emit: @escaping @Sendable (LoopEvent) -> Void
     ) {
         self.start = start
+        devModes = inputs.devModes
         rules = DeployRules(deploys ? services : [], project: inputs.configuration.directory)
         var lanes: [DeployLane] = []
         var byService: [String: [DeployLane]] = [:]
@@ -93,6 +95,7 @@ struct Deployments: Sendable {
     /// Asks for the deployments that have one of these images in them: it has another reference now.
     func settle(images: Set<String>) async {
         await start.settle(images: images)
+        for dev in devModes { await dev.renew(images: images) }
         let now = monotonicNow()
         for lane in lanes where await !lane.images.isDisjoint(with: images) { await lane.trigger(firstEvent: now) }
     }

@@ -132,11 +132,13 @@ struct HelmCommand: Equatable, Sendable {
         Int(text.drop { !$0.isNumber }.prefix { $0.isNumber })
     }
 
-    /// The line that says why helm has failed.
+    /// The line that says why helm has failed, without the values of Secrets.
     static func cause(_ text: String) -> String {
         let lines = text.split(separator: "\n").map(String.init)
         let line = lines.last { $0.hasPrefix("Error: ") } ?? lines.last { !$0.allSatisfy(\.isWhitespace) } ?? ""
-        return ["Error: ", "UPGRADE FAILED: ", "INSTALLATION FAILED: "].reduce(line) { $0.droppingPrefix($1) }
+        let cause = ["Error: ", "UPGRADE FAILED: ", "INSTALLATION FAILED: "].reduce(line) { $0.droppingPrefix($1) }
+        guard cause.contains("Secret") else { return cause }
+        return ManifestApply.withoutValues(ClusterConnection.reasons(cause).first ?? "")
     }
 
     /// What to do about a release that helm is not finished with; `nil` for any other.
@@ -147,25 +149,5 @@ struct HelmCommand: Equatable, Sendable {
         case "pending-install": "if no other helm is at work: `helm uninstall \(release) -n \(namespace)`"
         default: nil
         }
-    }
-}
-
-/// A release as the cluster has it.
-struct HelmState: Equatable, Sendable {
-    /// The number of its newest revision.
-    let revision: Int
-    /// In helm's words: `deployed`, `failed`, `pending-upgrade`.
-    let status: String
-    /// Whether the server has applied it, not helm: then fields have owners.
-    let isServerSide: Bool
-
-    /// From the answer to `helm status`.
-    init?(_ json: JSON) {
-        guard let revision = json["version"]?.integer, let status = json.at("info", "status")?.string else {
-            return nil
-        }
-        self.revision = Int(revision)
-        self.status = status
-        isServerSide = json["apply_method"]?.string == "ssa"
     }
 }

@@ -174,7 +174,9 @@ actor HelmDeployment: Deploying {
         pending = nil
         await rollouts.begin()
         let started = monotonicNow()
-        var done = try await ManifestApply(forgetting: connection.client, namespace: namespace).apply(next.definitions)
+        let definitions = ManifestApply(forgetting: connection.client, namespace: namespace)
+        var done = try await definitions.apply(next.definitions)
+        try await definitions.untilServed(next.definitions)
         let renderer = try PostRenderer(folder: folder) { [weak self] in try await self?.transform($0) ?? [] }
         let answer: Result<String, any Error>
         do {

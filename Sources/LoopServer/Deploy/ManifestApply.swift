@@ -322,6 +322,23 @@ struct ManifestApply: Sendable {
         throw unknown(reference)
     }
 
+    /// Waits until the cluster serves the kinds that a set of definitions brings.
+    ///
+    /// Throws `LoopFailure` where it does not within a few seconds.
+    func untilServed(_ plan: Plan) async throws {
+        for item in plan.items where item.reference.kind == CustomDefinitions.kind {
+            guard let group = item.object.at("spec", "group")?.string,
+                let kind = item.object.at("spec", "names", "kind")?.string
+            else { continue }
+            for version in item.object.at("spec", "versions")?.array ?? [] where version["served"]?.bool == true {
+                let apiVersion = "\(group)/\(version["name"]?.string ?? "")"
+                _ = try await resource(
+                    for: ObjectReference(
+                        apiVersion: apiVersion, kind: kind, namespace: nil, name: item.reference.name))
+            }
+        }
+    }
+
     // MARK: Words
 
     private func unknown(_ reference: ObjectReference) -> LoopFailure {
@@ -343,7 +360,11 @@ struct ManifestApply: Sendable {
 
     /// What the server says of an object; of a Secret only up to the first value that it repeats.
     static func words(_ message: String, about reference: ObjectReference) -> String {
-        guard reference.hasSecrets else { return message }
+        reference.hasSecrets ? withoutValues(message) : message
+    }
+
+    /// A server's words up to the first value that they repeat.
+    static func withoutValues(_ message: String) -> String {
         let ends = [", got ", "Invalid value:"].compactMap { message.firstRange(of: $0)?.lowerBound }
         guard let end = ends.min() else { return message }
         var words = message[..<end]

@@ -7,7 +7,9 @@ struct Rollback: Sendable {
     let place: String
     /// What changes, line by line.
     let lines: [String]
-    /// Does it; true once what was changed runs. Throws `LoopFailure`.
+    /// Does it; true once what was changed runs.
+    ///
+    /// Throws `LoopFailure`.
     let carryOut: @Sendable () async throws -> Bool
 }
 
@@ -163,55 +165,5 @@ extension ObjectReference {
         var metadata: JSON = ["name": .string(name)]
         metadata["namespace"] = namespace.map(JSON.string)
         return ["apiVersion": .string(apiVersion), "kind": .string(kind), "metadata": metadata]
-    }
-}
-
-/// One revision of a release, as `helm history` tells it.
-struct HelmRevision: Equatable, Sendable {
-    let number: Int
-    let status: String
-
-    /// From the answer to `helm history`, the newest first.
-    static func list(_ json: JSON) -> [HelmRevision] {
-        let all = (json.array ?? []).compactMap { entry -> HelmRevision? in
-            guard let number = entry["revision"]?.integer, let status = entry["status"]?.string else { return nil }
-            return HelmRevision(number: Int(number), status: status)
-        }
-        return all.sorted { $0.number > $1.number }
-    }
-
-    /// The revision to go back to: the one that ran before the newest.
-    ///
-    /// Where the newest has failed, that is the one which still counts as deployed.
-    static func before(_ revisions: [HelmRevision]) -> Int? {
-        guard let newest = revisions.first else { return nil }
-        let earlier = revisions.dropFirst()
-        if newest.status != "deployed", let running = earlier.first(where: { $0.status == "deployed" }) {
-            return running.number
-        }
-        return earlier.first { $0.status == "superseded" }?.number
-    }
-}
-
-/// The pod templates that a workload had before: pure functions of its revisions.
-enum EarlierTemplates {
-    /// The templates of a workload's ReplicaSets or ControllerRevisions, the newest first.
-    static func templates(of workload: JSON, among revisions: [JSON]) -> [JSON] {
-        let uid = workload.at("metadata", "uid")?.string
-        let own = revisions.filter { $0["metadata"]?.controllerUID == uid && uid != nil }
-        return own.sorted { number($0) > number($1) }.compactMap { revision in
-            revision.at("spec", "template") ?? revision.at("data", "spec", "template")
-        }
-    }
-
-    private static func number(_ revision: JSON) -> Int64 {
-        if let number = revision["revision"]?.integer { return number }
-        let annotations = revision["metadata"]?.strings("annotations") ?? [:]
-        return annotations["deployment.kubernetes.io/revision"].flatMap { Int64($0) } ?? 0
-    }
-
-    /// The image that a container has in a template.
-    static func image(of container: String, _ list: String, in template: JSON) -> String? {
-        template.at("spec", list)?.array?.first { $0["name"]?.string == container }?["image"]?.string
     }
 }

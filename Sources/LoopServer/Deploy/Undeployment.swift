@@ -101,7 +101,12 @@ struct Undeployment: Sendable {
         guard try await run.state(of: release.name, helm) != nil else { return }
         let text = try await run.run(helm.manifest(release.name), about: release.name)
         var objects: [Disappearance.Leaving] = []
-        for reference in try await HelmManifest.objects(of: text, connection).compactMap(ObjectReference.init) {
+        for object in try await HelmManifest.objects(of: text, connection) {
+            guard let reference = ObjectReference(object) else { continue }
+            if object["metadata"]?.strings("annotations")["helm.sh/resource-policy"] == "keep" {
+                part.kept.append("\(reference) stays: its chart says so")
+                continue
+            }
             guard let resource = try await resources.resource(of: reference) else { continue }
             let place = ObjectReference(
                 apiVersion: reference.apiVersion, kind: reference.kind,
@@ -130,10 +135,12 @@ struct Undeployment: Sendable {
         let releases = parts.flatMap(\.releases).map(\.name)
         for resource in Undeployment.kinds {
             // A kind that the cluster does not have has no objects; one that is hidden may have some.
-            let known = try? await connection.client.resources(group: resource.group, version: resource.version)
-            let names = (known?["resources"]?.array ?? []).compactMap { $0["name"]?.string }
-            guard names.contains(resource.plural) else { continue }
-            let objects = try await connection.client.list(.init(resource, namespace: namespace)).items
+            let objects: [JSON]
+            do {
+                objects = try await connection.client.list(.init(resource, namespace: namespace)).items
+            } catch let error as KubeError where [404, 405, 501].contains(error.code) {
+                continue
+            }
             for object in objects {
                 let name = object.at("metadata", "name")?.string ?? ""
                 let metadata = object["metadata"] ?? .null

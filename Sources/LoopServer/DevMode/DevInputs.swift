@@ -10,6 +10,8 @@ struct DevInputs: Sendable {
     let programs: Programs
     /// Where the nodes find images whose name has no registry.
     var registry: String?
+    /// The images that its variables may name.
+    var images: @Sendable () async -> ManifestImages = { ManifestImages() }
 
     /// What dev mode of a workload needs, and the program that its pods mount.
     ///
@@ -27,7 +29,8 @@ struct DevInputs: Sendable {
                     "dev mode: loopd's helper cannot be read: \(error)", nextStep: "install loopd again"))
         }
         var inputs = DevTemplate.Inputs(
-            container: service.container, dev: dev, destinations: plan.destinations.map(\.path), rootFiles: rootFiles,
+            container: service.container, dev: try await imaged(), destinations: plan.destinations.map(\.path),
+            rootFiles: rootFiles,
             program: ProgramConfigMap.name(of: program))
         let template = base.at("spec", "template") ?? .null
         guard let target = DevTemplate.target(of: template, service.container), let image = target["image"]?.string
@@ -47,6 +50,29 @@ struct DevInputs: Sendable {
             inputs.commandIsSeen = isNeeded && inputs.image != nil
         }
         return (inputs, program)
+    }
+
+    /// The section with the images that its variables name.
+    private func imaged() async throws -> DevMode {
+        let known = await images()
+        var result = dev
+        for (name, text) in dev.environment {
+            let replaced = try known.expanded(text, in: "dev.env.\(name) of \(service.name)")
+            guard replaced.missing.isEmpty else {
+                let names = replaced.missing.sorted().joined(separator: ", ")
+                throw LoopFailure(
+                    failure: LoopEvent.Failure(
+                        "dev mode: \"\(name)\" names the image \(names), which has not been built yet",
+                        nextStep: "start loopd again when it can be built"))
+            }
+            result.environment[name] = replaced.value
+        }
+        return result
+    }
+
+    /// Whether a variable names one of these images.
+    func names(_ images: Set<String>) -> Bool {
+        dev.environment.values.contains { text in images.contains { text.contains("${image:\($0)}") } }
     }
 
     /// The files that go directly into `/`; `nil` where a rule syncs whatever it finds there.

@@ -89,6 +89,12 @@ actor DevModeSession {
         }
     }
 
+    /// Enters it again where its variables name one of these images: they have other references now.
+    func renew(images: Set<String>) async {
+        guard case .keep(let inputs) = purpose, case .inside = state, inputs.names(images) else { return }
+        try? await enter(inputs)
+    }
+
     /// Whether a pod belongs to what was entered.
     func admits(_ pod: PodState) -> Bool {
         guard case .inside(let record, _, _) = state else { return true }

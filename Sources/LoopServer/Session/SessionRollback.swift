@@ -44,7 +44,7 @@ extension SessionRun {
         }
         let started = monotonicNow()
         let isWhole = try await back.carryOut()
-        tell(.rolledBack(to: back.place, milliseconds: Double(monotonicNow() - started) / 1e6))
+        if isWhole { tell(.rolledBack(to: back.place, milliseconds: Double(monotonicNow() - started) / 1e6)) }
         return isWhole
     }
 }

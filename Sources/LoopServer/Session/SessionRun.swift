@@ -45,13 +45,13 @@ struct SessionRun: Sendable {
         do {
             let scratch = try SocketDirectory.create()
             defer { scratch.remove() }
-            devModes = Dictionary(
-                uniqueKeysWithValues: services.compactMap { service in
-                    devMode(service, connection, once: once).map { (service.name, $0) }
-                })
             let images = try SessionImages(
                 configuration, options, chosen: Set(services.map(\.name)), connection, home: imageHome(connection),
                 scratch: scratch.path, emit: emit)
+            devModes = Dictionary(
+                uniqueKeysWithValues: services.compactMap { service in
+                    devMode(service, connection, images: images.set, once: once).map { (service.name, $0) }
+                })
             var runs: [ServiceRun] = []
             for service in services {
                 let lanes = runs.filter { service.dependsOn.contains($0.service.name) }.flatMap(\.lanes)

@@ -11,13 +11,16 @@ extension SessionRun {
     }
 
     /// The dev mode of a service's workload; a single sync neither enters nor ends it.
-    func devMode(_ service: Service, _ connection: ClusterConnection, once: Bool) -> DevModeSession? {
+    func devMode(
+        _ service: Service, _ connection: ClusterConnection, images: ImageSet? = nil, once: Bool
+    ) -> DevModeSession? {
         guard case .workload(let kind, let name) = service.target else { return nil }
         // Another service may have the workload in dev mode for both, in this session or in another one.
         let others = configuration.services.filter {
             service.dev == nil && $0.dev != nil && $0.target == service.target
         }
         if others.contains(where: isChosen) { return nil }
+        let known = configuration.imageNames
         var purpose = DevModeSession.Purpose.use
         if !once, others.isEmpty {
             purpose = .clear
@@ -25,7 +28,8 @@ extension SessionRun {
                 purpose = .keep(
                     DevInputs(
                         service: service, dev: dev, plan: ServicePlan(service, project: configuration.directory),
-                        pods: pods(connection), programs: options.programs, registry: options.registry))
+                        pods: pods(connection), programs: options.programs, registry: options.registry,
+                        images: { ManifestImages(await images?.references ?? [:], known: known) }))
             }
         }
         let emit = emit

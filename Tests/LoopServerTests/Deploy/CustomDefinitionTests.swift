@@ -92,6 +92,22 @@ private final class DefinitionServer: Sendable {
         }
     }
 
+    @Test("definitions of a chart are applied without an inventory, and awaited until the cluster serves their kind")
+    func forgets() async throws {
+        let server = DefinitionServer()
+        try await withAPI(server.handle) { client, _ in
+            var definition = Self.definition([:])
+            definition["spec"]?["versions"] = [["name": "v1", "served": true], ["name": "v2", "served": false]]
+            let apply = ManifestApply(forgetting: client, namespace: "team")
+            let plan = try await apply.plan([definition])
+            #expect(plan.lines == ["+ customresourcedefinition/widgets.example.org"])
+            await #expect(throws: LoopFailure.self) { try await apply.untilServed(plan) }
+            #expect(try await apply.apply(plan) == ["customresourcedefinition/widgets.example.org"])
+            try await apply.untilServed(plan)
+            #expect(server.now.inventory == [:])
+        }
+    }
+
     @Test("a definition that does not change lets its objects be checked first")
     func checks() async throws {
         var definition = Self.definition([:])

@@ -55,6 +55,10 @@ import Testing
                 "another operation (install/upgrade/rollback) is in progress"
             ),
             ("panic: oh\n\n", "panic: oh"), ("", ""),
+            (
+                "Error: UPGRADE FAILED: Secret \"login\" is invalid: data[a]: Invalid value: \"hunter2\": no",
+                "Secret \"login\" is invalid: data[a]"
+            ),
         ])
     func causes(text: String, expected: String) { #expect(HelmCommand.cause(text) == expected) }
 
