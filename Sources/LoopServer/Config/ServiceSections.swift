@@ -62,6 +62,13 @@ extension ConfigurationReader {
                 node, "\"dev\" needs a \"workload\"",
                 hint: "dev mode changes a workload's pod template while watch runs, and a selector has none")
         }
+        if let node = keys["dev"], service.dev != nil, case .workload(let kind, _) = service.target, !kind.rollsOut {
+            error(
+                node,
+                "a \(kind == .job ? "Job" : "pod of its own") cannot be in dev mode: "
+                    + "what it runs cannot be changed while it is there",
+                hint: "files are synced into it without; a Deployment of the same pod template can be in dev mode")
+        }
         if !hasTarget, needsPods {
             error(
                 node, "a service with rules needs a \"workload\" or a \"selector\"",
@@ -114,13 +121,16 @@ extension ConfigurationReader {
             "deployment": .deployment, "deployments": .deployment, "deploy": .deployment,
             "statefulset": .statefulset, "statefulsets": .statefulset, "sts": .statefulset,
             "daemonset": .daemonset, "daemonsets": .daemonset, "ds": .daemonset,
+            "job": .job, "jobs": .job, "pod": .pod, "pods": .pod, "po": .pod,
         ]
         guard let kind = kinds[parts[0].lowercased()] else {
             switch parts[0].lowercased() {
-            case "pod", "pods", "po", "job", "jobs":
+            case "cronjob", "cronjobs", "cj":
                 error(
-                    node, "workloads of kind \(parts[0]) are not supported yet",
-                    hint: "a \"selector\" takes pods by label")
+                    node, "a CronJob makes a Job at each of its times: there is no pod to work with in between",
+                    hint: "\"selector\" takes the pods of its Jobs by label; or make a Job of it, "
+                        + "`kubectl create job --from=cronjob/\(parts[1]) \(parts[1])-dev`, and name \"job/\(parts[1])-dev\""
+                )
             default:
                 let near = NearestName.of(parts[0], among: WorkloadKind.allCases.map(\.rawValue))
                 error(

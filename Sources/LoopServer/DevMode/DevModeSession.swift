@@ -28,14 +28,14 @@ actor DevModeSession {
         let container: String
     }
 
-    private let purpose: Purpose
-    private nonisolated let kind: WorkloadKind
-    private nonisolated let name: String
-    private let client: KubeClient
-    private let namespace: String
+    let purpose: Purpose
+    nonisolated let kind: WorkloadKind
+    nonisolated let name: String
+    let client: KubeClient
+    let namespace: String
     private let session: String
     private let holder: String
-    private let emit: @Sendable (LoopEvent.Kind) -> Void
+    let emit: @Sendable (LoopEvent.Kind) -> Void
     private var state = State.outside
     private var rollout: Rollout?
     private var isCleared = false
@@ -150,7 +150,8 @@ actor DevModeSession {
         var isTold = false
         while true {
             do {
-                return try await enterOnce(inputs)
+                try await enterOnce(inputs)
+                return
             } catch is DevTemplate.SupervisedByImage {
                 state = .leftAlone(nil)
                 return emit(.detail("dev mode: the image of \(workload) runs the helper by itself"))
@@ -187,15 +188,18 @@ actor DevModeSession {
             nextStep: "it goes on as it is, and restarts of its process do not work")
     }
 
-    private func giveUp(_ failure: LoopEvent.Failure) {
+    func giveUp(_ failure: LoopEvent.Failure) {
         if case .inside(let record, _, _) = state { state = .leftAlone(record) } else { state = .leftAlone(nil) }
         emit(.failed(failure))
     }
 
-    private func enterOnce(_ inputs: DevInputs) async throws {
+    /// One try to bring the workload into dev mode, with another image where one is given; returns it as it is then.
+    @discardableResult
+    func enterOnce(_ inputs: DevInputs, image: (RolledImage, reference: String)? = nil) async throws -> JSON {
         let object = try await client.get(kind.resource, name, namespace: namespace)
         if let failure = DevRecord.unreadable(in: object) { throw LoopFailure(failure: failure) }
-        let step = try await DevStep(object, remembered: remembered(object), inputs, holder: holder, isRunning: true)
+        let step = try await DevStep(
+            object, remembered: remembered(object), inputs, holder: holder, isRunning: true, image: image)
         let configMap = ProgramConfigMap(client: client, namespace: namespace)
         var written = object
         if let patch = DevWorkload.patch(from: object, to: step.target) {
@@ -209,9 +213,25 @@ actor DevModeSession {
         try await configMap.ensure(step.program)
         programs.formUnion([DevRecord(of: object)?.program, step.record.program].compactMap { $0 })
         let wasOutside = if case .outside = state { true } else { false }
+        note(step.record, in: written)
+        // The rollout of an image is told by whoever brings it.
+        if image == nil || wasOutside { await tellEntered(step, from: object, to: written, isFirst: wasOutside) }
+        return written
+    }
+
+    /// Takes what was written as what is there.
+    func note(_ record: DevRecord, in written: JSON) {
         state = .inside(
-            step.record, uid: written.at("metadata", "uid")?.string ?? "", version: DevModeSession.version(of: written))
-        await tellEntered(step, from: object, to: written, isFirst: wasOutside)
+            record, uid: written.at("metadata", "uid")?.string ?? "", version: DevModeSession.version(of: written))
+    }
+
+    /// Whether the workload is this session's to bring into dev mode, or to change there.
+    func isHeld(_ object: JSON) -> Bool {
+        switch state {
+        case .outside: Lease(of: object)?.session == session
+        case .inside: true
+        case .leftAlone: false
+        }
     }
 
     /// What was changed in this very workload, where its annotation is gone.
@@ -375,12 +395,5 @@ actor DevModeSession {
             // What stays does no harm, and goes with the next workload that leaves dev mode.
             try? await KubeClient.within(.seconds(3), "clean up") { try await configMap.removeUnused(names) }
         }.value
-    }
-}
-
-extension Result where Failure == any Error {
-    /// What an asynchronous call returns or throws.
-    fileprivate init(_ body: () async throws -> Success) async {
-        do { self = .success(try await body()) } catch { self = .failure(error) }
     }
 }

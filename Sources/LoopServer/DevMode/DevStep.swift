@@ -19,18 +19,20 @@ struct DevStep {
     ///   - remembered: what was changed in it, where its annotation is gone.
     ///   - isRunning: whether there may be containers of it to look at.
     ///   - known: a record whose age and holder stay where it means the same; else the object's own.
+    ///   - image: the image that one of its containers gets with this step.
     init(
         _ object: JSON, remembered: DevRecord?, _ inputs: DevInputs, holder: String, isRunning: Bool,
-        known: DevRecord? = nil
+        known: DevRecord? = nil, image: (RolledImage, reference: String)? = nil
     ) async throws {
         let old = DevRecord(of: object) ?? remembered
-        base = old.map { DevWorkload.undone(object, $0) } ?? object
+        let undone = old.map { DevWorkload.undone(object, $0) } ?? object
+        base = try image.map { try $0.set($1, in: undone) } ?? undone
         let (wished, program) = try await inputs.gather(for: base, isRunning: isRunning)
         let template = try DevTemplate(base.at("spec", "template") ?? .null, wished)
         let new = DevRecord(
             container: template.container, image: template.image, program: wished.program,
             changes: template.changes, holder: holder, since: Timestamp.now().seconds)
-        if let old, old.fits(new), old.isHeld(by: object) {
+        if let old, base == undone, old.fits(new), old.isHeld(by: object) {
             // Exactly as it was left, with whatever the server has added.
             record = old
             target = DevWorkload.annotated(object, old)

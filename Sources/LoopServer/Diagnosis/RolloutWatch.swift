@@ -21,16 +21,20 @@ enum RolloutWatch {
     ///
     /// - Parameters:
     ///   - registry: the names of loopd's registry, by which a wrong one is recognised in a pod.
+    ///   - ledger: what others of the session tell about the same target, which is not told again.
     ///   - settling: how long containers without a readiness probe must run before they count as ready: they are called
     ///     ready before they have had the time to crash. Thrice as long where one has crashed.
+    ///   - byHand: somebody deletes the pods of a workload whose controller leaves that to others (`OnDelete`).
     ///   - report: called in order, one call at a time.
     static func run(
         _ target: Target, client: KubeClient, namespace: String, registry: RegistryNames? = nil,
-        limit: Duration = .seconds(120), settling: Duration = .seconds(1),
+        ledger: CauseLedger? = nil, limit: Duration = .seconds(120), settling: Duration = .seconds(1),
+        byHand: Bool = false,
         report: @escaping @Sendable (LoopEvent.Failure) -> Void
     ) async -> Ending {
         let watch = WorkloadWatch(client, target, namespace: namespace)
-        let causes = CauseWatch(client, target, namespace: namespace, registry: registry, report: report)
+        let causes = CauseWatch(
+            client, target, namespace: namespace, registry: registry, ledger: ledger, report: report)
         let last = LastState()
         let ready = await withTaskGroup(of: UInt64?.self) { group in
             group.addTask {
@@ -42,7 +46,7 @@ enum RolloutWatch {
                 return nil
             }
             group.addTask {
-                var steady = SteadyRollout(target: target, settling: settling)
+                var steady = SteadyRollout(target: target, settling: settling, byHand: byHand)
                 while true {
                     guard let state = await next(watch, within: steady.left) else {
                         // Silence is what was waited for.
@@ -62,7 +66,10 @@ enum RolloutWatch {
             defer { group.cancelAll() }
             return await group.next() ?? nil
         }
-        if let ready { return .ready(at: ready) }
+        if let ready {
+            ledger?.forget(target)
+            return .ready(at: ready)
+        }
         if Task.isCancelled { return .cancelled }
         report(shortage(target, namespace, await last.state, causes.present, limit))
         return .behind
@@ -71,12 +78,13 @@ enum RolloutWatch {
     /// Follows a target as `run` does; whether it has become ready.
     static func follow(
         _ target: Target, client: KubeClient, namespace: String, registry: RegistryNames? = nil,
+        ledger: CauseLedger? = nil,
         limit: Duration = .seconds(120), settling: Duration = .seconds(1),
         report: @escaping @Sendable (LoopEvent.Failure) -> Void
     ) async -> Bool {
         let ending = await run(
-            target, client: client, namespace: namespace, registry: registry, limit: limit, settling: settling,
-            report: report)
+            target, client: client, namespace: namespace, registry: registry, ledger: ledger, limit: limit,
+            settling: settling, report: report)
         if case .ready = ending { return true }
         return false
     }
@@ -127,14 +135,16 @@ enum RolloutWatch {
 struct SteadyRollout {
     let target: Target
     let settling: Duration
+    private let byHand: Bool
     /// Since when it is done, in the nanoseconds of `monotonicNow`; `nil` while it is not.
     private(set) var since: UInt64?
     private var runs: [String?] = []
     private var needed = Duration.zero
 
-    init(target: Target, settling: Duration) {
+    init(target: Target, settling: Duration, byHand: Bool = false) {
         self.target = target
         self.settling = settling
+        self.byHand = byHand
     }
 
     /// How long it must stay as it is; `nil` while it is not done.
@@ -154,7 +164,7 @@ struct SteadyRollout {
 
     private func isDone(_ state: WorkloadState) -> Bool {
         switch target {
-        case .workload(let kind, _): return state.workload.map { Rollout.isDone(kind, $0) } ?? false
+        case .workload(let kind, _): return state.workload.map { Rollout.isDone(kind, $0, byHand: byHand) } ?? false
         case .selector:
             let live = state.pods.filter { !$0.isOver }
             return !live.isEmpty && live.allSatisfy(\.isReady)

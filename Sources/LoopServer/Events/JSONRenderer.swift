@@ -23,6 +23,7 @@ extension LoopEvent {
         case .deployed: "deployed"
         case .removed: "removed"
         case .rolledBack: "rolledBack"
+        case .rollingOut: "rollingOut"
         case .rolledOut: "rolledOut"
         case .connected: "connected"
         case .leftAlone: "leftAlone"
@@ -61,6 +62,11 @@ extension LoopEvent {
             [("objects", strings(objects)), ("milliseconds", number(milliseconds))]
         case .rolledBack(let place, let milliseconds):
             [("to", .string(place)), ("milliseconds", number(milliseconds))]
+        case .rollingOut(let workload, let container, let image, let by):
+            [
+                ("workload", .string(workload)), ("container", .string(container)), ("image", .string(image)),
+                ("by", by.map(JSON.string)),
+            ]
         case .rolledOut(let workloads, let milliseconds):
             [("workloads", strings(workloads)), ("milliseconds", number(milliseconds))]
         case .connected(let pods, let container, let way):

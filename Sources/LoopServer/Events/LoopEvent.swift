@@ -31,7 +31,9 @@ public struct LoopEvent: Equatable, Sendable {
         case removed(objects: [String], milliseconds: Double)
         /// A service is back at what it was before.
         case rolledBack(to: String, milliseconds: Double)
-        /// Workloads that were applied run.
+        /// A container of a workload gets another image; `by` is who had taken that back before, as a field manager's name.
+        case rollingOut(workload: String, container: String, image: String, by: String?)
+        /// Workloads that were applied, or got another image, run; the time is from the change to the last ready pod.
         case rolledOut(workloads: [String], milliseconds: Double)
         /// The service's containers are reached.
         case connected(pods: [String], container: String, way: String)

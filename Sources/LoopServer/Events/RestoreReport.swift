@@ -2,7 +2,7 @@ public import JSON
 
 /// What `loopd restore` has done.
 public struct RestoreReport: ClusterReport, Equatable {
-    /// One workload that was in dev mode.
+    /// One workload that was in dev mode, or was deleted to be made anew.
     public struct Entry: Equatable, Sendable {
         /// The workload: `deployment/web`.
         public var target: String
@@ -12,7 +12,9 @@ public struct RestoreReport: ClusterReport, Equatable {
         public var container: String?
         /// Fields that somebody else has changed, and that stay.
         public var kept: [String] = []
-        /// Why it still is in dev mode.
+        /// Whether it was gone, and is there again.
+        public var isRecreated = false
+        /// Why it still is in dev mode, or gone.
         public var problem: String?
     }
 
@@ -22,7 +24,7 @@ public struct RestoreReport: ClusterReport, Equatable {
     public var namespace: String
     /// What the cluster said instead of answering; `nil` when it did answer.
     public var unreachable: String?
-    /// The workloads that were in dev mode.
+    /// The workloads that were in dev mode, or gone.
     public var workloads: [Entry] = []
 
     /// A report about nothing yet.
@@ -38,6 +40,9 @@ public struct RestoreReport: ClusterReport, Equatable {
         guard !workloads.isEmpty else { return ["nothing is in dev mode in namespace \(Printable.text(namespace))"] }
         return workloads.map { entry in
             if let problem = entry.problem { return Printable.text("✗ \(entry.target): \(problem)") }
+            if entry.isRecreated {
+                return Printable.text("\(entry.target) was deleted to be made anew, and is there again")
+            }
             let kept = entry.kept.isEmpty ? "" : "; kept what others changed: \(entry.kept.joined(separator: ", "))"
             return Printable.text("\(entry.target) is out of dev mode (container \(entry.container ?? ""))\(kept)")
         }
@@ -56,6 +61,7 @@ public struct RestoreReport: ClusterReport, Equatable {
                 object["target"] = .string(entry.target)
                 object["service"] = entry.service.map(JSON.string)
                 object["restored"] = .bool(entry.problem == nil)
+                object["recreated"] = entry.isRecreated ? true : JSON?.none
                 object["container"] = entry.container.map(JSON.string)
                 object["kept"] = entry.kept.isEmpty ? JSON?.none : .array(entry.kept.map(JSON.string))
                 object["problem"] = entry.problem.map(JSON.string)

@@ -46,6 +46,9 @@ public struct TextRenderer: Sendable {
         case .removed(let objects, let milliseconds):
             return line(event, objects.isEmpty ? "nothing is left" : "removed \(list(objects))", figure: milliseconds)
         case .rolledBack(let place, let milliseconds): return line(event, "back to \(place)", figure: milliseconds)
+        case .rollingOut(let workload, let container, let image, let by):
+            guard let by else { return line(event, "rolling out \(workload): \(container) gets \(image)", .dim) }
+            return line(event, "\(workload): \(by) has taken \(image) back; rolling it out again", .warning)
         case .rolledOut(let workloads, let milliseconds):
             return line(event, "rolled out \(list(workloads))", figure: milliseconds)
         case .connected(let pods, let container, let way):

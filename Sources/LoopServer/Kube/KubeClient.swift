@@ -141,14 +141,17 @@ struct KubeClient: Sendable {
             attempt: "create \(resource.plural)/\(object.at("metadata", "name")?.string ?? "")")
     }
 
-    /// Deletes an object; its dependents are deleted in the background.
+    /// Deletes an object; its dependents are deleted in the background, or before it goes itself.
     ///
     /// With `uid`, another object of that name is a conflict.
     func delete(
         _ resource: KubeResource, _ name: String, namespace: String? = nil, uid: String? = nil,
-        gracePeriodSeconds: Int? = nil
+        gracePeriodSeconds: Int? = nil, dependentsFirst: Bool = false
     ) async throws {
-        var options: JSON = ["kind": "DeleteOptions", "apiVersion": "v1", "propagationPolicy": "Background"]
+        var options: JSON = [
+            "kind": "DeleteOptions", "apiVersion": "v1",
+            "propagationPolicy": dependentsFirst ? "Foreground" : "Background",
+        ]
         if let uid { options["preconditions"] = ["uid": .string(uid)] }
         if let gracePeriodSeconds { options["gracePeriodSeconds"] = .integer(Int64(gracePeriodSeconds)) }
         _ = try await call(

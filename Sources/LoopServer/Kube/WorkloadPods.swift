@@ -43,6 +43,17 @@ enum WorkloadPods {
         return WorkloadRevision(name: name, uid: id)
     }
 
+    /// The workload's pods that are not of the current revision, in order of name.
+    static func outdated(_ workload: JSON, revisions: [JSON]?, pods: [PodState], current: [PodState]) -> [PodState] {
+        guard let uid = workload.at("metadata", "uid")?.string else { return [] }
+        let owned = (revisions ?? []).filter { $0["metadata"]?.controllerUID == uid }
+        let owners = Set(owned.compactMap { $0.at("metadata", "uid")?.string } + [uid])
+        let newest = Set(current.map(\.uid))
+        return pods.filter { $0.owner.map(owners.contains) == true && !newest.contains($0.uid) }.sorted {
+            $0.name < $1.name
+        }
+    }
+
     private static func revisionNumber(_ object: JSON) -> Int? {
         object["metadata"]?.strings("annotations")["deployment.kubernetes.io/revision"].flatMap { Int($0) }
     }

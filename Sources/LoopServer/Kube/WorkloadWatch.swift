@@ -10,6 +10,8 @@ struct WorkloadState: Equatable, Sendable {
     var pods: [PodState] = []
     /// The ReplicaSet of a Deployment's present revision.
     var revision: WorkloadRevision?
+    /// The workload's pods of other revisions.
+    var outdated: [PodState] = []
     /// The workload is not there.
     var isMissing = false
     /// Why the cluster does not answer; what else is here may be old then.
@@ -104,6 +106,8 @@ final class WorkloadWatch: Sendable {
     }
 
     private func follow(_ kind: WorkloadKind, _ name: String) async {
+        // A pod of its own is its own only pod.
+        if kind == .pod { return await followPod(name) }
         let watch = ResourceWatch(
             client, .init(kind.resource, namespace: namespace, fields: "metadata.name=\(name)"))
         await withTaskGroup(of: Void.self) { group in
@@ -139,6 +143,20 @@ final class WorkloadWatch: Sendable {
         }
     }
 
+    private func followPod(_ name: String) async {
+        update { ($0.hasRevisions, $0.hasPods) = (true, true) }
+        let scope = KubeClient.Scope(.pods, namespace: namespace, fields: "metadata.name=\(name)")
+        await follow(scope) { model, change in
+            switch change {
+            case .synced(let objects): (model.workload, model.hasWorkload) = (objects.first, true)
+            case .changed(let object): model.workload = object
+            case .removed: model.workload = nil
+            case .disconnected: break
+            }
+            model.pods = model.workload.map { [name: PodState($0)] } ?? [:]
+        }
+    }
+
     private func followDependents(_ kind: WorkloadKind, _ labels: String) async {
         await withTaskGroup(of: Void.self) { group in
             group.addTask { await self.followPods(labels) }
@@ -147,7 +165,7 @@ final class WorkloadWatch: Sendable {
             case .daemonset: group.addTask { await self.followRevisions(.controllerRevisions, labels) }
             // Its status names its revision.
             case .statefulset: update { $0.hasRevisions = true }
-            // There is but one.
+            // What they run never changes.
             case .job, .pod: update { $0.hasRevisions = true }
             }
         }
@@ -227,9 +245,11 @@ final class WorkloadWatch: Sendable {
             if kind == .deployment {
                 state.revision = WorkloadPods.revision(workload, Array(model.revisions.values))
             }
+            let revisions = model.hidesRevisions ? nil : Array(model.revisions.values)
             state.pods = WorkloadPods.current(
-                kind, workload, revisions: model.hidesRevisions ? nil : Array(model.revisions.values),
-                pods: Array(model.pods.values))
+                kind, workload, revisions: revisions, pods: Array(model.pods.values))
+            state.outdated = WorkloadPods.outdated(
+                workload, revisions: revisions, pods: Array(model.pods.values), current: state.pods)
         } else {
             guard model.hasPods || state.disconnection != nil else { return nil }
             state.pods = model.pods.values.sorted { $0.name < $1.name }
@@ -249,7 +269,9 @@ extension KubeClient {
         var names: [String] = []
         for kind in WorkloadKind.allCases {
             let list = try? await list(.init(kind.resource, namespace: namespace))
-            names += (list?.items ?? []).map { "\(kind.rawValue)/\($0.name)" }
+            // What another workload has made is no service of its own.
+            let own = (list?.items ?? []).filter { kind.rollsOut || $0["metadata"]?.controllerUID == nil }
+            names += own.map { "\(kind.rawValue)/\($0.name)" }
         }
         return names
     }

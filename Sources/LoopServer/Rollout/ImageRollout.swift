@@ -1,30 +1,61 @@
 internal import JSON
 internal import Reactor
 
-/// Brings one image into one workload, and follows it until its pods run.
+/// Brings one image into one workload, and follows it until its pods run, and afterwards whether it stays.
 ///
 /// Nothing of it ends a session: what fails is reported.
 actor ImageRollout {
-    private let image: RolledImage
+    /// What became of the newest image.
+    private enum Progress: Equatable {
+        case nothing
+        case rolling
+        case ended(isRolledOut: Bool)
+    }
+
+    /// What was set: which object has it, and since when.
+    struct Setting: Sendable {
+        let reference: String
+        let object: JSON
+        /// When it was set, by `monotonicNow`; `nil` where the workload had it already.
+        var started: UInt64?
+
+        var uid: String { object.at("metadata", "uid")?.string ?? "" }
+        /// etcd numbers its versions.
+        var version: Int? { object.at("metadata", "resourceVersion")?.string.flatMap { Int($0) } }
+    }
+
+    nonisolated let image: RolledImage
+    nonisolated let client: KubeClient
+    nonisolated let namespace: String
+    nonisolated let emit: @Sendable (LoopEvent.Kind) -> Void
     private let recreate: Bool
     private let dev: DevModeSession?
-    private let client: KubeClient
-    private let namespace: String
-    private let emit: @Sendable (LoopEvent.Kind) -> Void
+    private let registry: RegistryNames?
+    private var progress = Progress.nothing
+    private var waiters: [Int: AsyncStream<Void>.Continuation] = [:]
+    private var serial = 0
+    private var setting: Task<Setting?, Never>?
+    private var following: Task<Void, Never>?
+    private var wanted: String?
+    /// What was deleted and is not there again yet.
+    private var recreating: Task<JSON, any Error>?
+    private var reverts = 0
 
     /// - Parameters:
     ///   - image: which workload, and which container of it.
     ///   - recreate: whether what cannot be changed (a Job, a bare pod) may be deleted and made anew.
     ///   - dev: the session's dev mode of the workload, whichever service it belongs to.
+    ///   - registry: the names of loopd's registry, by which a wrong one is recognised in a pod.
     init(
         _ image: RolledImage, recreate: Bool, dev: DevModeSession?, client: KubeClient, namespace: String,
-        emit: @escaping @Sendable (LoopEvent.Kind) -> Void
+        registry: RegistryNames? = nil, emit: @escaping @Sendable (LoopEvent.Kind) -> Void
     ) {
         self.image = image
         self.recreate = recreate
         self.dev = dev
         self.client = client
         self.namespace = namespace
+        self.registry = registry
         self.emit = emit
     }
 
@@ -32,14 +63,15 @@ actor ImageRollout {
     /// image themselves.
     init?(
         _ image: Image, of service: Service, dev: DevModeSession?, client: KubeClient, namespace: String,
-        emit: @escaping @Sendable (LoopEvent.Kind) -> Void
+        registry: RegistryNames? = nil, emit: @escaping @Sendable (LoopEvent.Kind) -> Void
     ) {
         guard case .workload(let kind, let name) = service.target else { return nil }
         self.init(
-            RolledImage(
-                kind: kind, name: name, image: image.name, container: image.container ?? service.container),
-            recreate: service.recreate, dev: dev, client: client, namespace: namespace, emit: emit)
+            RolledImage(kind: kind, name: name, image: image.name, container: image.container ?? service.container),
+            recreate: service.recreate, dev: dev, client: client, namespace: namespace, registry: registry, emit: emit)
     }
+
+    // MARK: - Setting the image
 
     /// Sets the image, and returns when the workload has it; following goes on.
     ///
@@ -47,24 +79,277 @@ actor ImageRollout {
     /// also when the image could not be set, which was reported. A cluster that does not answer is asked again until the
     /// task is cancelled.
     func roll(to reference: String) async -> Bool {
-        do {
-            let object = try await client.get(image.kind.resource, image.name, namespace: namespace)
-            guard let patch = try image.patch(object, to: reference) else { return true }
-            _ = try await client.patch(image.kind.resource, image.name, namespace: namespace, as: .json, patch)
-            return true
-        } catch let failure as LoopFailure {
-            emit(.failed(failure.failure))
-        } catch {
-            emit(.failed(LoopEvent.Failure("\(image.workload): \(error)")))
-        }
-        return false
+        // What is on its way already goes on.
+        if reference == wanted, let setting { return await value(of: setting) != nil }
+        setting?.cancel()
+        following?.cancel()
+        wanted = reference
+        reverts = 0
+        progress = .rolling
+        return await start(reference, by: nil)
     }
+
+    /// Sets the image and follows it; false where it was not set, or another one is wanted by now.
+    private func start(_ reference: String, by manager: String?) async -> Bool {
+        let task = Task { await self.set(reference, by: manager) }
+        setting = task
+        let result = await value(of: task)
+        guard setting == task else { return false }
+        guard let result else {
+            wanted = nil
+            end(isRolledOut: false)
+            return false
+        }
+        following = Task { await self.follow(result) }
+        return true
+    }
+
+    private func value(of task: Task<Setting?, Never>) async -> Setting? {
+        await withTaskCancellationHandler {
+            await task.value
+        } onCancel: {
+            task.cancel()
+        }
+    }
+
+    private func set(_ reference: String, by manager: String?) async -> Setting? {
+        var backoff = Backoff(first: .milliseconds(10), limit: .seconds(10))
+        var isTold = false
+        while !Task.isCancelled {
+            do {
+                return try await setOnce(reference, by: manager)
+            } catch let failure as LoopFailure {
+                emit(.failed(failure.failure))
+                return nil
+            } catch let error as KubeError where error.isConflict {
+                // A rollout writes the workload's status many times a second.
+            } catch let error as KubeError
+                where (400..<500).contains(error.code) && error.code != 401 && error.code != 429
+            {
+                if !Task.isCancelled { emit(.failed(await refusal(error))) }
+                return nil
+            } catch {
+                if Task.isCancelled { return nil }
+                if !isTold { emit(.notice("\(image.workload) cannot get its image yet: \(error)")) }
+                isTold = true
+            }
+            try? await Task.sleep(for: backoff.next())
+        }
+        return nil
+    }
+
+    private func refusal(_ error: KubeError) async -> LoopEvent.Failure {
+        guard error.isNotFound else {
+            return LoopEvent.Failure(
+                "\(image.workload) cannot get its image: \(error.message)",
+                nextStep: error.isForbidden
+                    ? "loopd needs the permission to patch it in namespace \(namespace)" : nil)
+        }
+        let names = (try? await client.workloadNames(namespace: namespace)) ?? []
+        let near = NearestName.of(image.workload, among: names).map { "did you mean \"workload\": \"\($0)\"?" }
+        return LoopEvent.Failure(
+            "\(image.workload) is not in namespace \(namespace): nothing runs \(image.image) yet",
+            nextStep: near ?? "deploy it; the next change of the image rolls it out")
+    }
+
+    private func setOnce(_ reference: String, by manager: String?) async throws -> Setting {
+        // What was deleted is made first, whatever image it gets.
+        if let recreating { _ = try? await finish(recreating) }
+        try Task.checkCancellation()
+        let object = try await client.get(image.kind.resource, image.name, namespace: namespace)
+        guard let patch = try image.patch(object, to: reference) else {
+            return Setting(reference: reference, object: object)
+        }
+        let place = try image.place(in: object)
+        if !image.kind.rollsOut {
+            if let obstacle = Recreation.obstacle(to: object, image.kind, mayRecreate: recreate) {
+                throw LoopFailure(failure: obstacle)
+            }
+            tell(place, reference, by: manager)
+            return try await recreate(object, reference)
+        }
+        try Task.checkCancellation()
+        if let dev, let changed = try await dev.roll(image, to: reference, in: object) {
+            return try await patched(changed, place, reference, by: manager)
+        }
+        let target = try DevWorkload.withImage(image, reference, in: object)
+        let whole = DevRecord(of: object) == nil ? patch : DevWorkload.patch(from: object, to: target) ?? patch
+        let changed = try await client.patch(
+            image.kind.resource, image.name, namespace: namespace, as: .json, whole)
+        return try await patched(changed, place, reference, by: manager)
+    }
+
+    private func patched(
+        _ changed: JSON, _ place: RolledImage.Place, _ reference: String, by manager: String?
+    ) async throws -> Setting {
+        let started = monotonicNow()
+        tell(place, reference, by: manager)
+        if let reason = DevStep.standstill(of: changed, image.kind) { emit(.notice("\(image.workload) \(reason)")) }
+        if !OutdatedPods.isOnDelete(changed) {
+            // A StatefulSet waits for ever for a pod that is not ready, also for one that runs the image before.
+            try? await StuckPods(client: client, namespace: namespace).replace(of: changed, image.kind) { pod in
+                (pod.containers + pod.initContainers).contains {
+                    $0.name == place.container && $0.image != reference
+                }
+            }
+        }
+        return Setting(reference: reference, object: changed, started: started)
+    }
+
+    private func recreate(_ object: JSON, _ reference: String) async throws -> Setting {
+        let started = monotonicNow()
+        let recreation = Recreation(
+            client: client, namespace: namespace, kind: image.kind, name: image.name, emit: emit)
+        let changed = try image.set(reference, in: object)
+        // A task of its own: what is deleted is made anew, whatever else is wanted by then.
+        let task = Task { try await recreation.replace(object, by: changed) }
+        recreating = task
+        return Setting(reference: reference, object: try await finish(task), started: started)
+    }
+
+    /// Waits for the end of a recreation; throws when this task is cancelled, while that one goes on.
+    private func finish(_ task: Task<JSON, any Error>) async throws -> JSON {
+        let (results, result) = AsyncStream<Result<JSON, any Error>>.makeStream()
+        Task { result.yield(await task.result) }
+        for await ended in results {
+            if recreating == task { recreating = nil }
+            return try ended.get()
+        }
+        throw CancellationError()
+    }
+
+    private func tell(_ place: RolledImage.Place, _ reference: String, by manager: String?) {
+        emit(.rollingOut(workload: image.workload, container: place.container, image: reference, by: manager))
+    }
+
+    // MARK: - Following it
+
+    private func follow(_ setting: Setting) async {
+        let isLost = await withTaskGroup(of: Bool.self) { group in
+            group.addTask {
+                await self.bringUp(setting)
+                return false
+            }
+            group.addTask { await ImageGuard(self.image, self.client, self.namespace).untilLost(setting) }
+            defer { group.cancelAll() }
+            while let isLost = await group.next() { if isLost { return true } }
+            return false
+        }
+        guard isLost, !Task.isCancelled else { return }
+        await heal(setting)
+    }
+
+    private func bringUp(_ setting: Setting) async {
+        let progress = RolloutProgress(
+            image: image, client: client, namespace: namespace, registry: registry, emit: emit)
+        if RolloutProgress.isPaused(setting.object) { end(isRolledOut: false) }
+        guard let ready = await progress.untilReady(setting) else {
+            if !Task.isCancelled { end(isRolledOut: false) }
+            return
+        }
+        guard !Task.isCancelled else { return }
+        if let started = setting.started {
+            let milliseconds = Double(max(ready, started) - started) / 1e6
+            emit(.rolledOut(workloads: [image.workload], milliseconds: milliseconds))
+        }
+        end(isRolledOut: true)
+    }
+
+    /// Sets an image again that somebody has taken back, twice at most.
+    private func heal(_ old: Setting) async {
+        guard let object = try? await client.get(image.kind.resource, image.name, namespace: namespace),
+            !Task.isCancelled, let place = try? image.place(in: object)
+        else { return }
+        if place.reference == old.reference {
+            // A glimpse of what was there for a moment.
+            following = Task { await self.follow(Setting(reference: old.reference, object: object)) }
+            return
+        }
+        let isSame = object.at("metadata", "uid")?.string == old.uid
+        let owner = isSame ? FieldManagers.owner(ofImageIn: place, image.kind, of: object) : nil
+        let manager = owner?.manager
+        if let owner, owner.manager == FieldManagers.own, !owner.isApply {
+            // Somebody wants that: a rollback, for one. What this session applies carries its own images.
+            wanted = nil
+            end(isRolledOut: false)
+            return emit(
+                .notice(
+                    "\(image.workload): another loopd has set \(place.reference), which stays until the next change"))
+        }
+        if isSame || !image.kind.rollsOut { reverts += 1 }
+        guard reverts <= 2, image.kind.rollsOut else {
+            wanted = nil
+            end(isRolledOut: false)
+            let who = manager ?? "somebody"
+            let times = image.kind.rollsOut ? " a third time" : ""
+            emit(
+                .failed(
+                    LoopEvent.Failure(
+                        "\(image.workload): \(who) has taken \(old.reference) back\(times); it is left alone",
+                        details: ["container \(place.container) has \(place.reference)"],
+                        nextStep: "pause \(who); the next change of the image rolls it out again")))
+            return
+        }
+        progress = .rolling
+        _ = await start(old.reference, by: isSame ? manager ?? "somebody" : nil)
+    }
+
+    // MARK: - Its end
 
     /// Whether the pods of what was set last run: waits for that at most `limit`, or until the rollout is given up.
     ///
     /// False when they do not, or the task is cancelled; why was reported as it appeared.
-    func untilRolledOut(limit: Duration = .seconds(120)) async -> Bool { true }
+    func untilRolledOut(limit: Duration = .seconds(120)) async -> Bool {
+        let (ends, end) = AsyncStream<Void>.makeStream()
+        serial += 1
+        let id = serial
+        waiters[id] = end
+        defer { waiters[id] = nil }
+        await withTaskGroup(of: Void.self) { group in
+            group.addTask {
+                while await self.isRolling { guard await ends.first(where: { true }) != nil else { return } }
+            }
+            group.addTask { try? await Task.sleep(for: limit) }
+            await group.next()
+            group.cancelAll()
+        }
+        if case .ended(true) = progress { return true }
+        return progress == .nothing
+    }
 
-    /// Follows nothing any more; what was deleted to be made anew is made before.
-    func end() async {}
+    private var isRolling: Bool { progress == .rolling }
+
+    private func end(isRolledOut: Bool) {
+        progress = .ended(isRolledOut: isRolledOut)
+        for waiter in waiters.values { waiter.yield() }
+    }
+
+    /// Follows nothing any more; what was deleted to be made anew is made before, if that works within a few seconds.
+    ///
+    /// Also for a task that is cancelled, which is how most sessions end. The connection is needed until it returns.
+    func end() async {
+        setting?.cancel()
+        following?.cancel()
+        if case .rolling = progress { end(isRolledOut: false) }
+        guard let recreating else { return }
+        let deadline = Task {
+            try await Task.sleep(for: DevModeSession.patience)
+            recreating.cancel()
+        }
+        let result = await recreating.result
+        deadline.cancel()
+        guard case .failure(let error) = result else { return }
+        // What was not deleted is as it was.
+        if let failure = error as? LoopFailure { return emit(.failed(failure.failure)) }
+        let kept = KeptObjects(client: client, namespace: namespace)
+        let secret = KeptObjects.secretName(image.kind, image.name)
+        await Task {
+            try? await KubeClient.within(.seconds(1), "leave it to others") { try await kept.leave(secret) }
+        }.value
+        emit(
+            .failed(
+                LoopEvent.Failure(
+                    "\(image.workload) is being deleted and was not made anew yet",
+                    nextStep: "`loopd restore` makes it as soon as it is gone")))
+    }
 }

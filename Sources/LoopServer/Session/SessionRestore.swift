@@ -19,6 +19,7 @@ extension SessionRun {
                 if let entry { report.workloads.append(entry) }
                 if let program { programs.insert(program) }
             }
+            try await recreate(all: all, client, &report)
             if !programs.isEmpty {
                 try? await ProgramConfigMap(client: client, namespace: configuration.namespace).removeUnused(programs)
             }
@@ -33,6 +34,42 @@ extension SessionRun {
         var report = RestoreReport(context: connection.context.name, namespace: configuration.namespace)
         _ = await restore(all: false, connection, &report)
         return report.workloads.compactMap { entry in entry.problem.map { "\(entry.target): \($0)" } }
+    }
+
+    /// Makes anew what was deleted for that, by a loopd that was killed before it did.
+    private func recreate(all: Bool, _ client: KubeClient, _ report: inout RestoreReport) async throws {
+        let kept = KeptObjects(client: client, namespace: configuration.namespace)
+        do {
+            for object in try await kept.finish(where: { all || service(of: $0) != nil }, emit: { _ in }) {
+                report.workloads.append(
+                    .init(target: object.workload, service: service(of: object), isRecreated: true))
+            }
+        } catch let error as KubeError where error.isForbidden {
+            // Who may not keep anything there has kept nothing.
+        }
+    }
+
+    /// The same at a session's start, for its own services.
+    func finishRecreations(_ client: KubeClient) async {
+        guard services.contains(where: { if case .workload(let kind, _) = $0.target { !kind.rollsOut } else { false } })
+        else { return }
+        let kept = KeptObjects(client: client, namespace: configuration.namespace)
+        let emit = emit
+        do {
+            for object in try await kept.finish(where: { service(of: $0) != nil }, emit: { emit(LoopEvent($0)) }) {
+                report(.notice("\(object.workload) was deleted to be made anew, and is there again"))
+            }
+        } catch let error as KubeError where error.isForbidden || error.isNotFound {
+            // Who may not keep anything there has kept nothing.
+        } catch {
+            if !Task.isCancelled {
+                report(.notice("what was deleted to be made anew cannot be looked for: \(error)"))
+            }
+        }
+    }
+
+    private func service(of object: KeptObjects.Kept) -> String? {
+        configuration.services.first { isChosen($0) && $0.target == .workload(object.kind, name: object.name) }?.name
     }
 
     private typealias Named = (service: String?, kind: WorkloadKind, name: String)

@@ -71,6 +71,7 @@ struct SessionRun: Sendable {
                 runs.flatMap(\.lanes), configuration, nix: nix, images: images, deployments: deployments,
                 leash: connection.leash, emit: emit)
             let areBuilt = await builds.buildImages()
+            await finishRecreations(connection.client)
             let isApplied = await deploy(start, connection)
             let isDeployed = isApplied && areBuilt
             await images.attach(runs) { await builds.settle(images: $0) }

@@ -30,6 +30,7 @@ enum Cells {
             ]
             return [name] + fields.map { object.at("status", $0) ?? 0 }
                 + [.string(labels(object.at("spec", "template", "spec", "nodeSelector"))), age] + template(object)
+        case .job: return JobCells.row(of: object, age, now: now) + template(object)
         case .controllerRevision:
             let owner = Ownership.controller(of: object)
             let group = owner?["apiVersion"]?.string?.split(separator: "/").dropLast().map { ".\($0)" }.first ?? ""

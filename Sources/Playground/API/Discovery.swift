@@ -163,7 +163,7 @@ enum Discovery {
             ]
         case .deployment, .replicaSet, .statefulSet:
             [("scale", "Scale", changeVerbs), ("status", kind.kind, changeVerbs)]
-        case .namespace, .node, .daemonSet, .resourceQuota: [("status", kind.kind, changeVerbs)]
+        case .namespace, .node, .daemonSet, .job, .resourceQuota: [("status", kind.kind, changeVerbs)]
         default: []
         }
     }

@@ -31,7 +31,6 @@ struct RefusedKind: Sendable, Equatable {
             group: "autoscaling", kind: "HorizontalPodAutoscaler", plural: "horizontalpodautoscalers", version: "v2",
             shortNames: ["hpa"]),
         RefusedKind(group: "batch", kind: "CronJob", plural: "cronjobs", shortNames: ["cj"]),
-        RefusedKind(group: "batch", kind: "Job", plural: "jobs"),
         RefusedKind(group: "coordination.k8s.io", kind: "Lease", plural: "leases"),
         RefusedKind(group: "discovery.k8s.io", kind: "EndpointSlice", plural: "endpointslices"),
         RefusedKind(group: "networking.k8s.io", kind: "Ingress", plural: "ingresses", shortNames: ["ing"]),

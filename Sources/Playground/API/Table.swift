@@ -63,6 +63,8 @@ enum Table {
             return [name]
                 + ["Desired", "Current", "Ready", "Up-to-date", "Available"].map { Column($0, "integer") }
                 + [Column("Node Selector"), age] + template
+        case .job:
+            return [name, Column("Status"), Column("Completions"), Column("Duration"), age] + template
         case .controllerRevision: return [name, Column("Controller"), Column("Revision"), age]
         case .configMap: return [name, Column("Data"), age]
         case .resourceQuota: return [name, Column("Request"), Column("Limit"), age]

@@ -54,6 +54,12 @@ enum Defaults {
                 template(&spec)
                 update(&spec, ["maxUnavailable": 1, "maxSurge": 0])
             }
+        case .job:
+            object.setDefault("spec", [:])
+            object.edit("spec") { spec in
+                template(&spec)
+                JobAdmission.defaults(&spec)
+            }
         case .secret:
             object.setDefault("type", "Opaque")
             mergeStringData(&object)
@@ -83,6 +89,7 @@ enum Defaults {
                 "currentNumberScheduled": 0, "numberMisscheduled": 0, "desiredNumberScheduled": 0, "numberReady": 0,
             ]
             TemplateGeneration.begin(&object)
+        case .job: JobAdmission.begin(&object)
         case .namespace:
             object.setDefault("spec", [:])
             object.edit("spec") { $0["finalizers"] = ["kubernetes"] }

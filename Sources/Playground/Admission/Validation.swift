@@ -12,6 +12,7 @@ enum Validation {
         case .pod:
             errors += PodValidation.check(object["spec"] ?? [:], at: "spec")
         case .deployment, .replicaSet, .statefulSet, .daemonSet: errors += workload(object["spec"] ?? [:], kind)
+        case .job: errors += JobAdmission.check(object)
         case .configMap:
             errors += keys(object, "data") + keys(object, "binaryData") + binary(object, "binaryData")
             errors += size(object["data"], object["binaryData"])
@@ -37,6 +38,7 @@ enum Validation {
             if let selector = object.at("spec", "selector"), selector != old.at("spec", "selector") {
                 errors.append(.invalid("spec.selector", selector, "field is immutable"))
             }
+        case .job: errors += JobAdmission.check(object["spec"] ?? [:], from: old["spec"] ?? [:])
         case .pod: errors += PodValidation.check(object["spec"] ?? [:], from: old["spec"] ?? [:])
         case .configMap, .secret:
             if old["immutable"] == true {

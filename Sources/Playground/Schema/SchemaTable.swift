@@ -71,6 +71,13 @@ enum SchemaTable {
         DaemonSetStatus: currentNumberScheduled:i numberMisscheduled:i desiredNumberScheduled:i numberReady:i \
         observedGeneration:L updatedNumberScheduled:I numberAvailable:I numberUnavailable:I collisionCount:i \
         conditions:[Condition]@type
+        Job: kind:s apiVersion:s metadata:ObjectMeta spec:JobSpec status:JobStatus
+        JobSpec: parallelism:i completions:i activeDeadlineSeconds:l podFailurePolicy:o successPolicy:o backoffLimit:i \
+        backoffLimitPerIndex:i maxFailedIndexes:i selector:LabelSelector manualSelector:b template:PodTemplateSpec \
+        ttlSecondsAfterFinished:i completionMode:s suspend:b podReplacementPolicy:s managedBy:s
+        JobStatus: conditions:[Condition]@type startTime:t completionTime:t active:I succeeded:I failed:I terminating:i \
+        completedIndexes:s failedIndexes:s uncountedTerminatedPods:UncountedPods ready:i
+        UncountedPods: succeeded:[s]@ failed:[s]@
         ControllerRevision: kind:s apiVersion:s metadata:ObjectMeta data:o! revision:l
         """
 

@@ -29,7 +29,9 @@ enum ObjectMetadata {
         for key in owned + ["selfLink"] { metadata[key] = nil }
         metadata["name"] = .string(name)
         metadata["namespace"] = namespace.map { .string($0) }
-        metadata["uid"] = .string(RandomNames.uid())
+        // The selector of a Job is made of its uid.
+        let made = kind == .job ? given["uid"] : nil
+        metadata["uid"] = made ?? .string(RandomNames.uid())
         metadata["creationTimestamp"] = .string(Timestamp.now.description)
         if kind.hasGeneration { metadata["generation"] = 1 }
         return metadata

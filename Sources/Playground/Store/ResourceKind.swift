@@ -44,7 +44,7 @@ struct ResourceKind: Hashable, Sendable {
     var hasGeneration: Bool { self == .pod || isWorkload }
 
     /// Whether it makes pods from a template.
-    var isWorkload: Bool { isScalable || self == .daemonSet }
+    var isWorkload: Bool { isScalable || self == .daemonSet || self == .job }
 
     /// Whether it is asked for a number of pods, and has a `scale` view.
     var isScalable: Bool { self == .deployment || self == .replicaSet || self == .statefulSet }
@@ -75,12 +75,13 @@ struct ResourceKind: Hashable, Sendable {
     static let daemonSet = ResourceKind(
         group: "apps", "DaemonSet", plural: "daemonsets", singular: "daemonset", shortNames: ["ds"],
         categories: ["all"])
+    static let job = ResourceKind(group: "batch", "Job", plural: "jobs", singular: "job", categories: ["all"])
     static let controllerRevision = ResourceKind(
         group: "apps", "ControllerRevision", plural: "controllerrevisions", singular: "controllerrevision")
 
     /// Every kind that is stored and served.
     static let served: [ResourceKind] = [
         .configMap, .event, .namespace, .node, .pod, .resourceQuota, .secret, .serviceAccount, .deployment,
-        .replicaSet, .statefulSet, .daemonSet, .controllerRevision,
+        .replicaSet, .statefulSet, .daemonSet, .controllerRevision, .job,
     ]
 }

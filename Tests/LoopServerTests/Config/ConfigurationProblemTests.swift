@@ -154,11 +154,19 @@ struct ConfigurationProblemTests {
         ),
         (
             service("\"workload\": \"cronjob/web\""),
-            "loop.json:1:35: $.services.web.workload: \"cronjob\" is not a kind that loopd syncs into (one of: deployment, statefulset, daemonset)"
+            "loop.json:1:35: $.services.web.workload: a CronJob makes a Job at each of its times: there is no pod to work with in between (\"selector\" takes the pods of its Jobs by label; or make a Job of it, `kubectl create job --from=cronjob/web web-dev`, and name \"job/web-dev\")"
         ),
         (
-            service("\"workload\": \"pod/web\""),
-            "loop.json:1:35: $.services.web.workload: workloads of kind pod are not supported yet (a \"selector\" takes pods by label)"
+            service("\"workload\": \"service/web\""),
+            "loop.json:1:35: $.services.web.workload: \"service\" is not a kind that loopd syncs into (one of: deployment, statefulset, daemonset, job, pod)"
+        ),
+        (
+            service("\"workload\": \"job/web\", \"dev\": true"),
+            "loop.json:1:53: $.services.web.dev: a Job cannot be in dev mode: what it runs cannot be changed while it is there (files are synced into it without; a Deployment of the same pod template can be in dev mode)"
+        ),
+        (
+            service("\"workload\": \"pod/web\", \"dev\": {}"),
+            "loop.json:1:53: $.services.web.dev: a pod of its own cannot be in dev mode: what it runs cannot be changed while it is there (files are synced into it without; a Deployment of the same pod template can be in dev mode)"
         ),
         (
             service("\"workload\": \"deployment/Web\""),

@@ -108,7 +108,10 @@ final class StoredDeployment: Sendable {
 
     private static func set(_ value: JSON?, _ path: ArraySlice<String>, in object: inout JSON) {
         guard let key = path.first else { return }
-        if path.count == 1 {
+        if let index = Int(key), var list = object.array, list.indices.contains(index) {
+            set(value, path.dropFirst(), in: &list[index])
+            object = .array(list)
+        } else if path.count == 1 {
             object[key] = value
         } else {
             var inner = object[key] ?? [:]

@@ -28,6 +28,16 @@ struct RendererTests {
             #""event":"deployed","service":"web","objects":[],"milliseconds":12.0"#
         ),
         (
+            .rollingOut(workload: "deployment/web", container: "app", image: "r/web:loopd-1", by: nil),
+            ["rolling out deployment/web: app gets r/web:loopd-1"],
+            #""event":"rollingOut","service":"web","workload":"deployment/web","container":"app","image":"r/web:loopd-1""#
+        ),
+        (
+            .rollingOut(workload: "deployment/web", container: "app", image: "r/web:loopd-1", by: "argocd"),
+            ["deployment/web: argocd has taken r/web:loopd-1 back; rolling it out again"],
+            #""event":"rollingOut","service":"web","workload":"deployment/web","container":"app","image":"r/web:loopd-1","by":"argocd""#
+        ),
+        (
             .connected(pods: ["web-1", "web-2"], container: "app", way: "helper by exec"),
             ["connected to web-1, web-2 (container app, helper by exec)"],
             #""event":"connected","service":"web","pods":["web-1","web-2"],"container":"app","way":"helper by exec""#

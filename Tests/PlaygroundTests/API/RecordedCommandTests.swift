@@ -141,10 +141,10 @@ struct RecordedCommandTests {
     @Test("a kind that the playground does not serve is refused by name")
     func refusal() async throws {
         try await RunningAPI.with { api in
-            let manifest = #"{"apiVersion":"batch/v1","kind":"Job","metadata":{"name":"db"},"spec":{}}"#
+            let manifest = #"{"apiVersion":"batch/v1","kind":"CronJob","metadata":{"name":"db"},"spec":{}}"#
             let output = try await api.kubectl("apply", "-f", "-", input: manifest)
             #expect(output.status == .exited(1))
-            #expect(output.errorText.contains("the playground does not serve Job objects yet"))
+            #expect(output.errorText.contains("the playground does not serve CronJob objects yet"))
             let claims = try await api.kubectl("get", "pvc")
             #expect(claims.errorText.contains("does not serve PersistentVolumeClaim objects yet"))
         }

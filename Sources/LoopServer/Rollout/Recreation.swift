@@ -1,0 +1,182 @@
+internal import JSON
+internal import Reactor
+
+/// Deletes a Job or a bare pod and makes it anew.
+///
+/// The object is kept in a Secret from before its deletion until it is there again; creating it is tried until it works
+/// or the task is cancelled, and what is left then is finished by `KeptObjects.finish`.
+struct Recreation: Sendable {
+    let client: KubeClient
+    let namespace: String
+    let kind: WorkloadKind
+    let name: String
+    let emit: @Sendable (LoopEvent.Kind) -> Void
+
+    private var workload: String { "\(kind.rawValue)/\(name)" }
+    private var kept: KeptObjects { KeptObjects(client: client, namespace: namespace) }
+
+    /// Why an object is not to be deleted at all; `nil` where it may be.
+    static func obstacle(to object: JSON, _ kind: WorkloadKind, mayRecreate: Bool) -> LoopEvent.Failure? {
+        let name = object.at("metadata", "name")?.string ?? ""
+        let workload = "\(kind.rawValue)/\(name)"
+        let owners = object.at("metadata", "ownerReferences")?.array ?? []
+        if kind == .pod, let owner = owners.first(where: { $0["controller"]?.bool == true }) {
+            let controller = "\(owner["kind"]?.string?.lowercased() ?? "")/\(owner["name"]?.string ?? "")"
+            return LoopEvent.Failure(
+                "\(workload) belongs to \(controller), which makes it as it likes: it gets no other image",
+                nextStep: "name the workload that makes it, for example \"deployment/NAME\"")
+        }
+        guard !mayRecreate else { return nil }
+        let reason = kind == .job ? "the template of a Job cannot be changed" : "a pod of its own is not rolled out"
+        return LoopEvent.Failure(
+            "\(workload) keeps its image: \(reason)",
+            nextStep: "set \"recreate\": true in its service, and loopd deletes it and makes it anew")
+    }
+
+    /// Replaces an object by one with another image, and returns what is there then: made by somebody else, perhaps.
+    ///
+    /// Throws `LoopFailure` where nothing was deleted because the cluster refuses the new one, and `KubeError`.
+    func replace(_ object: JSON, by changed: JSON) async throws -> JSON {
+        let uid = object.at("metadata", "uid")?.string ?? ""
+        let manifest = RecreatedObject.manifest(of: changed, kind)
+        try await tryOut(manifest, insteadOf: object)
+        try await kept.keep(manifest, kind, name, uid: uid)
+        do {
+            try await client.delete(
+                kind.resource, name, namespace: namespace, uid: uid, dependentsFirst: kind == .job)
+        } catch let error as KubeError where error.isNotFound {
+            // Somebody else has deleted it.
+        } catch let error as KubeError where (400..<500).contains(error.code) {
+            // Another one by now, or it may not be deleted: nothing was.
+            try? await kept.forget(KeptObjects.secretName(kind, name))
+            throw error
+        }
+        return try await make(manifest, after: uid)
+    }
+
+    /// Makes an object as soon as the one before is gone, however often that has to be tried; the Secret is deleted then.
+    func make(_ manifest: JSON, after uid: String) async throws -> JSON {
+        var backoff = Backoff(first: .milliseconds(50), limit: .seconds(10))
+        var isTold = false
+        while true {
+            try await untilGone(uid)
+            let error: KubeError
+            do {
+                let made = try await client.create(kind.resource, namespace: namespace, manifest)
+                try? await kept.forget(KeptObjects.secretName(kind, name))
+                return made
+            } catch let failure as KubeError {
+                error = failure
+            }
+            if error.isConflict, let there = try? await client.get(kind.resource, name, namespace: namespace),
+                there.at("metadata", "uid")?.string != uid
+            {
+                try? await kept.forget(KeptObjects.secretName(kind, name))
+                return there
+            }
+            if !error.isConflict, !isTold {
+                isTold = true
+                emit(
+                    .failed(
+                        LoopEvent.Failure(
+                            "\(workload) is deleted and cannot be made anew yet: \(error.message)",
+                            nextStep: "loopd goes on trying; secret/\(KeptObjects.secretName(kind, name)) has it,"
+                                + " and `loopd restore` makes it, too")))
+            }
+            try await Task.sleep(for: backoff.next())
+        }
+    }
+
+    /// Asks the cluster whether it would take the object and its pods.
+    ///
+    /// The name is taken, which the cluster says last: everything else has been found right then.
+    private func tryOut(_ manifest: JSON, insteadOf object: JSON) async throws {
+        do {
+            _ = try await client.create(kind.resource, namespace: namespace, manifest, dryRun: true)
+        } catch let error as KubeError where error.isConflict {
+            // It is as it should be.
+        } catch let error as KubeError where (400..<500).contains(error.code) && error.code != 401 && error.code != 429
+        {
+            // A quota that it uses up itself is free when it goes; and some webhooks take part in no trial.
+            let isOpen = PodTrial.Refusal(error)?.isQuota == true || error.message.contains("does not support dry run")
+            if isOpen { return }
+            throw refused(error.message)
+        }
+        guard kind == .job else { return }
+        let trial = PodTrial(client: client, namespace: namespace)
+        do {
+            try await trial.check(manifest, insteadOf: object)
+        } catch let failure as LoopFailure {
+            throw refused(failure.failure.details.first ?? failure.failure.summary)
+        }
+    }
+
+    private func refused(_ reason: String) -> LoopFailure {
+        LoopFailure(
+            failure: LoopEvent.Failure(
+                "\(workload) was not deleted: the cluster would not take it with its new image", details: [reason]))
+    }
+
+    /// Returns when the object of that uid is gone, for which its pods have the time that their spec gives them.
+    private func untilGone(_ uid: String) async throws {
+        let watch = ResourceWatch(
+            client, .init(kind.resource, namespace: namespace, fields: "metadata.name=\(name)"))
+        let (name, workload, emit) = (name, workload, emit)
+        await withTaskGroup(of: Void.self) { group in
+            group.addTask { await watch.run() }
+            group.addTask {
+                var objects = ObjectSet()
+                while let change = await watch.next() {
+                    objects.apply(change)
+                    guard objects.isSynced, objects.disconnection == nil else { continue }
+                    if objects.objects[name]?.at("metadata", "uid")?.string != uid { return }
+                }
+            }
+            group.addTask {
+                guard (try? await Task.sleep(for: .seconds(60))) != nil else { return }
+                emit(
+                    .notice(
+                        "\(workload) is still being deleted: its pods take their time, or a finalizer holds it;"
+                            + " it is made anew as soon as it is gone"))
+                // Not the end of it.
+                try? await Task.sleep(for: .seconds(86_400))
+            }
+            await group.next()
+            group.cancelAll()
+        }
+        try Task.checkCancellation()
+    }
+}
+
+extension KeptObjects {
+    /// Makes what an earlier loopd has deleted to make it anew, and was killed before it did; returns what is there again.
+    ///
+    /// What a loopd that runs has in hand is left to it. One after the other, in the order of their names.
+    func finish(
+        where isMeant: (Kept) -> Bool = { _ in true }, emit: @escaping @Sendable (LoopEvent.Kind) -> Void
+    ) async throws -> [Kept] {
+        var made: [Kept] = []
+        for kept in try await all() where isMeant(kept) {
+            if kept.lease?.isHeld(at: Timestamp.now().seconds) == true { continue }
+            let there: JSON?
+            do {
+                there = try await client.get(kept.kind.resource, kept.name, namespace: namespace)
+            } catch let error as KubeError where error.isNotFound {
+                there = nil
+            }
+            let isLeaving = there?.at("metadata", "deletionTimestamp") != nil
+            if let there, there.at("metadata", "uid")?.string != kept.uid || !isLeaving {
+                // Nothing was deleted, or somebody has made another one.
+                try await forget(kept.secret)
+                continue
+            }
+            let recreation = Recreation(
+                client: client, namespace: namespace, kind: kept.kind, name: kept.name, emit: emit)
+            _ = try await KubeClient.within(.seconds(90), "make \(kept.workload) anew") {
+                try await recreation.make(kept.manifest, after: kept.uid)
+            }
+            made.append(kept)
+        }
+        return made
+    }
+}
