@@ -54,7 +54,7 @@ let package = Package(
             name: "LoopServer", dependencies: ["Watcher", "Wire", "HTTP", "OCI", "JSON", "Reactor", "CHash"],
             swiftSettings: strict),
         .target(
-            name: "Playground", dependencies: ["HTTP", "JSON", "Reactor", "CHash", "CLinux"],
+            name: "Playground", dependencies: ["HTTP", "OCI", "JSON", "Reactor", "CLinux"],
             swiftSettings: strict),
         .executableTarget(
             name: "loopd", dependencies: ["LoopServer", "Playground", "JSON", "Reactor", "Wire"], swiftSettings: strict),
@@ -73,7 +73,7 @@ let package = Package(
             name: "LoopServerTests", dependencies: ["LoopServer", "HTTP", "OCI", "JSON", "Reactor", "Wire", "Watcher"],
             swiftSettings: strict),
         .testTarget(
-            name: "PlaygroundTests", dependencies: ["Playground", "HTTP", "JSON", "Reactor", "CLinux"],
+            name: "PlaygroundTests", dependencies: ["Playground", "HTTP", "OCI", "JSON", "Reactor", "CLinux"],
             swiftSettings: strict),
         .testTarget(
             name: "LoopdTests", dependencies: ["loopd", "LoopServer", "JSON", "Reactor"], swiftSettings: strict),
@@ -88,7 +88,7 @@ let package = Package(
             swiftSettings: strict),
         .executableTarget(name: "Bench", dependencies: ["TestCluster", "JSON", "Reactor"], swiftSettings: strict),
         .testTarget(
-            name: "EndToEndTests", dependencies: ["loopd", "TestCluster", "JSON", "Reactor", "HTTP"],
+            name: "EndToEndTests", dependencies: ["loopd", "LoopServer", "TestCluster", "JSON", "Reactor", "HTTP"],
             swiftSettings: strict),
     ]
 )

@@ -54,6 +54,31 @@ struct SampleTests {
             #expect(try await loopd.stop().status == .exited(130))
         }
     }
+
+    @Test("samples/image: a page lands in the same container, a changed server is a new image, an unchanged one is none")
+    func image() async throws {
+        try await Sample.run("image", namespace: "pages") { sample in
+            let loopd = try await sample.loopd("watch")
+            _ = try await sample.log("pages", "server 1: Good morning")
+            let pod = try await sample.pod("pages")
+            try sample.edit("pages/index.txt", "morning", "evening")
+            _ = try await sample.log("pages", "server 1: Good evening")
+            #expect(try await sample.pod("pages").containerID == pod.containerID)
+
+            let place = loopd.log.count
+            try sample.edit("server.c", "server 1", "server 2")
+            let built = try await loopd.event("imageBuilt", from: place, limit: .seconds(60))
+            #expect(built["unchanged"] == false)
+            _ = try await loopd.event("rolledOut", from: place, limit: .seconds(60))
+            _ = try await sample.log("pages", "server 2: Good evening")
+
+            let after = loopd.log.count
+            try sample.edit("server.c", "server 2", "server 2")
+            let again = try await loopd.event("imageBuilt", from: after, limit: .seconds(60))
+            #expect(again["unchanged"] == true)
+            #expect(try await loopd.stop().status == .exited(130))
+        }
+    }
 }
 
 /// A copy of a sample, on a playground of its own.

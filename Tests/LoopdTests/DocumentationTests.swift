@@ -11,8 +11,7 @@ struct DocumentationTests {
         "README.md", "CONTRIBUTING.md", "samples/hello/README.md", "docs/loop-json.md", "docs/sync.md",
         "docs/playground.md",
         "docs/events.md", "docs/troubleshooting.md", "docs/dev-mode.md", "samples/supervisor/README.md", "docs/nix.md",
-        "docs/deploy.md", "samples/deploy/README.md",
-        "samples/nix/README.md",
+        "docs/deploy.md", "samples/deploy/README.md", "samples/nix/README.md", "docs/images.md", "samples/image/README.md",
     ]
 
     private static func text(_ page: String) throws -> String {
@@ -49,7 +48,7 @@ struct DocumentationTests {
         "apt-get install runc", "kubectl create namespace strict",
         "kubectl label namespace strict pod-security.kubernetes.io/enforce=restricted",
         "kubectl create quota small --hard=pods=2,limits.memory=1Gi -n strict", "kubectl get quota -n strict",
-        "kubectl logs -f deployment/supervisor -n supervisor",
+        "kubectl logs -f deployment/supervisor -n supervisor", "kubectl logs -f deployment/pages -n pages",
         "cc -O2 -static -o supervisor supervisor.c", "eval \"$(loopd env --file distroless.json)\"",
         "buildah build --file distroless/Dockerfile --tag $LOOPD_REGISTRY/supervisor:distroless .",
         "buildah push --tls-verify=false $LOOPD_REGISTRY/supervisor:distroless",

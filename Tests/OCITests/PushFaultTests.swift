@@ -170,7 +170,7 @@ struct PushFaultTests {
                 var options = Registry.Options.brief
                 options.patience.recovery = .milliseconds(200)
                 let name = relay.name
-                // The registry goes away after the first pieces: what is connected stays, the next connection finds nobody.
+                // The registry goes away after the first pieces: connections are cut, and the next one finds nobody.
                 let pushed = await Task {
                     try await Registry(name, options: options).push(image, to: "app", tags: ["1"]) { progress in
                         if progress.bytesSent > 1 << 20 { relay.sever() }
@@ -253,10 +253,12 @@ struct PushFaultTests {
         }
     }
 
-    @Test("a cancelled push ends, and leaves no tag")
+    @Test("a cancelled push ends, leaves no tag, and gives its upload up")
     func cancelled() async throws {
         let reached = Gate()
+        let abandoned = Gate()
         try await PlaygroundRegistry.run(fault: { exchange, _ in
+            if exchange.request.method == "DELETE" { abandoned.signal() }
             guard exchange.request.method == "PUT" else { return false }
             reached.signal()
             try await Task.sleep(for: .seconds(3600))
@@ -268,6 +270,7 @@ struct PushFaultTests {
             await reached.pass()
             push.cancel()
             await #expect(throws: CancellationError.self) { try await push.value }
+            await abandoned.pass()
             #expect(try await registry.head("1", in: "app") == nil)
         }
     }

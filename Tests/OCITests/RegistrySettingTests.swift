@@ -102,7 +102,8 @@ struct RegistrySettingTests {
             ["htpasswd", "-nbB", "-C", "4", "user", password],
             [
                 "python3", "-c",
-                "import crypt; print('user:' + crypt.crypt('\(password)', crypt.mksalt(crypt.METHOD_BLOWFISH, rounds=16)))",
+                "import crypt; salt = crypt.mksalt(crypt.METHOD_BLOWFISH, rounds=16); "
+                    + "print('user:' + crypt.crypt('\(password)', salt))",
             ],
         ]
         for program in programs {

@@ -1,4 +1,5 @@
 import HTTP
+import Reactor
 import Testing
 
 @testable import OCI
@@ -71,6 +72,66 @@ struct TransportTests {
         #expect(lines.contains("cacert = \"/ca.pem\""))
         #expect(lines.contains("proto = \"=https\""))
         #expect(lines.count { $0.hasPrefix("url") } == 1)
+    }
+
+    /// A double of curl that takes notes.
+    private struct Notes: ProgramRunner {
+        let status: Int32
+        let said: String
+        let check: @Sendable ([String], String) -> Void
+
+        func run(_ arguments: [String], input: [UInt8], limit: Int) async throws -> Output {
+            check(arguments, String(decoding: input, as: UTF8.self))
+            let program = ["sh", "-c", "printf '%b' \"$1\"; echo 'curl: (7) refused' >&2; exit \(status)", "sh", said]
+            return try await DirectRunner().run(program, input: [], limit: limit)
+        }
+    }
+
+    @Test("a secret reaches curl by its input, never by an argument")
+    func secrets() async throws {
+        let url = try #require(RegistryURL("https://r.example/token"))
+        let said = "HTTP/1.1 200 OK\\r\\n\\r\\nok"
+        let programs = Notes(status: 0, said: said) { arguments, input in
+            #expect(arguments == ["curl", "--disable", "--config", "-"])
+            #expect(input.contains("Bearer hunter2"))
+            #expect(input.contains("refresh_token=hunter3"))
+        }
+        let transport = CurlTransport(programs: programs, patience: Patience(), temporaryFolder: "/tmp")
+        let call = Call("POST", url, headers: ["Authorization": "Bearer hunter2"], body: .form("refresh_token=hunter3"))
+        #expect(try await transport.send(call).body == Array("ok".utf8))
+    }
+
+    @Test(
+        "how curl ends says what went wrong",
+        arguments: [
+            (7, .unreachable("curl: (7) refused")), (6, .unreachable("curl: (7) refused")),
+            (60, .certificate("curl: (7) refused")), (28, .broken("curl: (7) refused")),
+            (56, .broken("curl: (7) refused")), (3, .unusable("curl: (7) refused")),
+        ] as [(Int32, TransportFailure)])
+    func codes(code: Int32, failure: TransportFailure) async throws {
+        let url = try #require(RegistryURL("https://r.example/v2/"))
+        let programs = Notes(status: code, said: "") { _, _ in }
+        let transport = CurlTransport(programs: programs, patience: Patience(), temporaryFolder: "/tmp")
+        await #expect(throws: failure) { try await transport.send(Call("GET", url)) }
+    }
+
+    @Test("without curl the program that is missing is named", arguments: [127, nil] as [Int32?])
+    func noCurl(status: Int32?) async throws {
+        struct Nobody: ProgramRunner {
+            let status: Int32?
+            func run(_ arguments: [String], input: [UInt8], limit: Int) async throws -> Output {
+                guard let status else { throw SystemError(code: 2, attempt: "start curl") }
+                return try await DirectRunner().run(["sh", "-c", "exit \(status)"], input: [], limit: limit)
+            }
+        }
+        var options = Registry.Options()
+        options.programs = Nobody(status: status)
+        let registry = Registry("registry.example.invalid", options: options)
+        await #expect {
+            try await registry.head("1", in: "app")
+        } throws: { error in
+            (error as? RegistryFailure)?.nextStep == "install curl"
+        }
     }
 
     @Test("what curl printed is taken apart, announcements left out")

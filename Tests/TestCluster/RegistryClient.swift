@@ -18,8 +18,8 @@ struct RegistryClient: Sendable {
         client = HTTPClient(endpoint: .tcp(host: String(host), port: port), headers: ["Host": registry])
     }
 
-    /// Pushes an image and returns its name in a pod; equal contents get equal names.
-    func push(_ repository: String, layer: [UInt8], config: JSON) async throws -> String {
+    /// Pushes an image and returns its name in a pod; equal contents get equal names, with a prefix of the tag.
+    func push(_ repository: String, layer: [UInt8], config: JSON, tagPrefix: String = "") async throws -> String {
         let layerDigest = Self.digest(layer)
         #if arch(arm64)
             let machine = "arm64"
@@ -45,7 +45,7 @@ struct RegistryClient: Sendable {
                 ]
             ],
         ]
-        let tag = String(Self.digest(manifest.bytes).dropFirst("sha256:".count).prefix(16))
+        let tag = tagPrefix + String(Self.digest(manifest.bytes).dropFirst("sha256:".count).prefix(16))
         try await send(
             "PUT", "/v2/\(repository)/manifests/\(tag)", manifest.bytes,
             type: "application/vnd.oci.image.manifest.v1+json", expecting: 201)

@@ -25,6 +25,15 @@ package enum TestImage: String, Sendable, CaseIterable {
         try await Self.pushed.name(self, on: cluster)
     }
 
+    /// Pushes the image with a word in it, `/word`, as loopd pushes what it has built, and returns its name in a pod.
+    package func built(_ word: String, on cluster: Cluster) async throws -> String {
+        var layer = try contents()
+        layer.file("word", Array(word.utf8))
+        layer.end()
+        return try await RegistryClient(cluster.registry).push(
+            "loopd-e2e/web", layer: layer.bytes, config: config, tagPrefix: "loopd-")
+    }
+
     private static let pushed = Pushed()
 
     private actor Pushed {
@@ -39,13 +48,19 @@ package enum TestImage: String, Sendable, CaseIterable {
     }
 
     private func push(to registry: String) async throws -> String {
-        var config: JSON = ["Entrypoint": ["/probe"], "Cmd": ["run"], "Env": ["PATH=/bin"]]
-        if self == .nonRoot { config["User"] = "1000:1000" }
+        var layer = try contents()
+        layer.end()
         return try await RegistryClient(registry).push(
-            "loopd-e2e/\(rawValue.lowercased())", layer: try await layer(), config: config)
+            "loopd-e2e/\(rawValue.lowercased())", layer: layer.bytes, config: config)
     }
 
-    private func layer() async throws -> [UInt8] {
+    private var config: JSON {
+        var config: JSON = ["Entrypoint": ["/probe"], "Cmd": ["run"], "Env": ["PATH=/bin"]]
+        if self == .nonRoot { config["User"] = "1000:1000" }
+        return config
+    }
+
+    private func contents() throws -> TarArchive {
         var layer = TarArchive()
         layer.file("probe", try Disk.read(Built.probe), mode: 0o755)
         switch self {
@@ -68,8 +83,7 @@ package enum TestImage: String, Sendable, CaseIterable {
             }
         }
         if self == .dev { try addDevMode(to: &layer) }
-        layer.end()
-        return layer.bytes
+        return layer
     }
 
     private func addDevMode(to layer: inout TarArchive) throws {

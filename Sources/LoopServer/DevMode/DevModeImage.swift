@@ -13,12 +13,24 @@ extension DevModeSession {
         } catch is DevTemplate.SupervisedByImage {
             return nil
         } catch is DevTemplate.CommandUnknown {
-            // Of an image that no container runs yet nobody may know the command: the one before is the best guess.
-            return nil
+            return try await carry(image, reference, in: object)
         } catch let failure as LoopFailure {
             giveUp(failure.failure)
             return nil
         }
+    }
+
+    /// Sets an image, and leaves dev mode as it is: what an image runs that no container has run yet nobody may know, and
+    /// the command of the one before is the best guess.
+    private func carry(_ image: RolledImage, _ reference: String, in object: JSON) async throws -> JSON? {
+        let target = try DevWorkload.withImage(image, reference, in: object)
+        guard let record = DevRecord(of: target), let patch = DevWorkload.patch(from: object, to: target) else {
+            return nil
+        }
+        let written = try await client.patch(kind.resource, name, namespace: namespace, as: .json, patch)
+        note(record, in: written)
+        emit(.detail("dev mode: nobody knows what \(reference) runs; it is started as the image before"))
+        return written
     }
 }
 

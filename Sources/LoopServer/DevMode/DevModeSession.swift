@@ -29,13 +29,13 @@ actor DevModeSession {
     }
 
     let purpose: Purpose
-    private nonisolated let kind: WorkloadKind
-    private nonisolated let name: String
-    private let client: KubeClient
-    private let namespace: String
+    nonisolated let kind: WorkloadKind
+    nonisolated let name: String
+    let client: KubeClient
+    let namespace: String
     private let session: String
     private let holder: String
-    private let emit: @Sendable (LoopEvent.Kind) -> Void
+    let emit: @Sendable (LoopEvent.Kind) -> Void
     private var state = State.outside
     private var rollout: Rollout?
     private var isCleared = false
@@ -219,11 +219,16 @@ actor DevModeSession {
         try await configMap.ensure(step.program)
         programs.formUnion([DevRecord(of: object)?.program, step.record.program].compactMap { $0 })
         let wasOutside = if case .outside = state { true } else { false }
-        state = .inside(
-            step.record, uid: written.at("metadata", "uid")?.string ?? "", version: DevModeSession.version(of: written))
+        note(step.record, in: written)
         // The rollout of an image is told by whoever brings it.
         if image == nil || wasOutside { await tellEntered(step, from: object, to: written, isFirst: wasOutside) }
         return written
+    }
+
+    /// Takes what was written as what is there.
+    func note(_ record: DevRecord, in written: JSON) {
+        state = .inside(
+            record, uid: written.at("metadata", "uid")?.string ?? "", version: DevModeSession.version(of: written))
     }
 
     /// Whether the workload is this session's to bring into dev mode, or to change there.
@@ -396,12 +401,5 @@ actor DevModeSession {
             // What stays does no harm, and goes with the next workload that leaves dev mode.
             try? await KubeClient.within(.seconds(3), "clean up") { try await configMap.removeUnused(names) }
         }.value
-    }
-}
-
-extension Result where Failure == any Error {
-    /// What an asynchronous call returns or throws.
-    fileprivate init(_ body: () async throws -> Success) async {
-        do { self = .success(try await body()) } catch { self = .failure(error) }
     }
 }

@@ -17,16 +17,25 @@ enum FieldManagers {
         return newest(owners.isEmpty ? others : owners)?["manager"]?.string
     }
 
+    /// Who has set a field, and how.
+    struct Owner: Equatable {
+        let manager: String
+        /// By a server-side apply.
+        let isApply: Bool
+    }
+
     /// Who has set a field of a pod spec: who owns it and wrote last, else whoever wrote last.
     ///
     /// - Parameter place: where the spec is in the object.
-    static func owner(of path: TemplatePath, below place: [String], in object: JSON) -> String? {
+    static func owner(of path: TemplatePath, below place: [String], in object: JSON) -> Owner? {
         let entries = (object.at("metadata", "managedFields")?.array ?? []).filter { $0["subresource"]?.string == nil }
         let owners = entries.filter { entry in
             let fields = place.reduce(entry["fieldsV1"]) { $0?["f:\($1)"] }
             return owns(path, fields)
         }
-        return newest(owners.isEmpty ? entries : owners)?["manager"]?.string
+        return newest(owners.isEmpty ? entries : owners).map {
+            Owner(manager: $0["manager"]?.string ?? "somebody", isApply: $0["operation"]?.string == "Apply")
+        }
     }
 
     private static func newest(_ entries: [JSON]) -> JSON? {

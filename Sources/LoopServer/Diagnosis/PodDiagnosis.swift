@@ -30,6 +30,7 @@ enum PodDiagnosis {
     static func reason(workload: JSON) -> String? {
         let name = workload.at("metadata", "name")?.string ?? ""
         if workload.at("spec", "replicas")?.integer == 0 { return "\(name) is scaled to 0 replicas" }
+        if workload.at("spec", "suspend")?.bool == true { return "\(name) is suspended" }
         if workload.at("spec", "paused")?.bool == true { return "\(name) is paused" }
         let failure = (workload["status"] ?? .null).condition("ReplicaFailure")
         guard failure?["status"]?.string == "True" else { return nil }

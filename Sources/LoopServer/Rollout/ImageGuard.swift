@@ -55,7 +55,7 @@ struct ImageGuard: Sendable {
 
 extension FieldManagers {
     /// Who has set the image of a container, as far as the managed fields tell.
-    static func owner(ofImageIn place: RolledImage.Place, _ kind: WorkloadKind, of object: JSON) -> String? {
+    static func owner(ofImageIn place: RolledImage.Place, _ kind: WorkloadKind, of object: JSON) -> Owner? {
         let path = TemplatePath().key(place.list).element("name", place.container).key("image")
         return owner(of: path, below: kind.podSpec, in: object)
     }

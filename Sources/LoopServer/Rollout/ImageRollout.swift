@@ -242,6 +242,7 @@ actor ImageRollout {
     private func bringUp(_ setting: Setting) async {
         let progress = RolloutProgress(
             image: image, client: client, namespace: namespace, registry: registry, emit: emit)
+        if RolloutProgress.isPaused(setting.object) { end(isRolledOut: false) }
         guard let ready = await progress.untilReady(setting) else {
             if !Task.isCancelled { end(isRolledOut: false) }
             return
@@ -265,7 +266,16 @@ actor ImageRollout {
             return
         }
         let isSame = object.at("metadata", "uid")?.string == old.uid
-        let manager = isSame ? FieldManagers.owner(ofImageIn: place, image.kind, of: object) : nil
+        let owner = isSame ? FieldManagers.owner(ofImageIn: place, image.kind, of: object) : nil
+        let manager = owner?.manager
+        if let owner, owner.manager == FieldManagers.own, !owner.isApply {
+            // Somebody wants that: a rollback, for one. What this session applies carries its own images.
+            wanted = nil
+            end(isRolledOut: false)
+            return emit(
+                .notice(
+                    "\(image.workload): another loopd has set \(place.reference), which stays until the next change"))
+        }
         if isSame || !image.kind.rollsOut { reverts += 1 }
         guard reverts <= 2, image.kind.rollsOut else {
             wanted = nil
@@ -331,6 +341,11 @@ actor ImageRollout {
         guard case .failure(let error) = result else { return }
         // What was not deleted is as it was.
         if let failure = error as? LoopFailure { return emit(.failed(failure.failure)) }
+        let kept = KeptObjects(client: client, namespace: namespace)
+        let secret = KeptObjects.secretName(image.kind, image.name)
+        await Task {
+            try? await KubeClient.within(.seconds(1), "leave it to others") { try await kept.leave(secret) }
+        }.value
         emit(
             .failed(
                 LoopEvent.Failure(

@@ -82,6 +82,12 @@ struct KeptObjects: Sendable {
             uid: metadata.strings("annotations")[uid] ?? "", manifest: manifest, lease: Lease(of: secret))
     }
 
+    /// Leaves an object to whoever comes next.
+    func leave(_ secret: String) async throws {
+        _ = try await client.patch(
+            .secrets, secret, namespace: namespace, as: .merge, ["metadata": ["annotations": [Lease.annotation: nil]]])
+    }
+
     /// Forgets an object that is there again.
     func forget(_ secret: String) async throws {
         do {

@@ -15,6 +15,11 @@ struct RolloutProgress: Sendable {
     /// when a Job or a pod has failed for good.
     func untilReady(_ setting: ImageRollout.Setting) async -> UInt64? {
         let target = Target.workload(image.kind, name: image.name)
+        // Why nothing happens was said; it goes on when somebody resumes it.
+        if RolloutProgress.isPaused(setting.object) {
+            guard case .ready(let time) = await untilDone() else { return nil }
+            return time
+        }
         let isOnDelete = OutdatedPods.isOnDelete(setting.object)
         let emit = emit
         return await withTaskGroup(of: Ending.self) { group in
@@ -120,6 +125,9 @@ struct RolloutProgress: Sendable {
             return await group.next() ?? .open
         }
     }
+
+    /// Whether its controller leaves the pods as they are until it is resumed.
+    static func isPaused(_ workload: JSON) -> Bool { workload.at("spec", "paused")?.bool == true }
 
     /// Whether nothing will become of it.
     static func hasFailed(_ kind: WorkloadKind, _ workload: JSON) -> Bool {

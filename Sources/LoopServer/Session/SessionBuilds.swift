@@ -127,18 +127,13 @@ final class SessionBuilds: Sendable {
 
     /// Returns once nothing is to be built; false when a build has failed.
     func untilIdle() async -> Bool {
-        var isWhole = await nix.untilIdle()
-        let isDeployed = await deployments.untilIdle()
-        isWhole = isWhole && isDeployed
-        for lane in lanes {
-            await lane.untilIdle()
-            let hasSucceeded = lane.hasSucceeded
-            isWhole = isWhole && hasSucceeded
-        }
-        // A build asks for its images before it is idle.
-        let areBuilt = await images.untilIdle()
-        let areRolledOut = await images.untilRolledOut()
-        return isWhole && areBuilt && areRolledOut
+        // Each asks for what follows it before it is idle: builds for images, images for what is deployed with them.
+        for lane in lanes { await lane.untilIdle() }
+        let results = [
+            lanes.allSatisfy(\.hasSucceeded), await images.untilIdle(), await nix.untilIdle(),
+            await deployments.untilIdle(), await images.untilRolledOut(),
+        ]
+        return results.allSatisfy(\.self)
     }
 
     /// Returns once what needs no build is deployed: before that, a workload may not be there.

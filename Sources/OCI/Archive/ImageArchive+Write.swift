@@ -3,8 +3,8 @@ internal import JSON
 internal import Reactor
 
 extension ImageArchive {
-    /// Writes an image as a docker archive, which `k3d image import`, `kind load image-archive`, `minikube image load` and
-    /// `ctr images import` take.
+    /// Writes an image as a docker archive, which `k3d image import`, `kind load image-archive`, `minikube image load`
+    /// and `ctr images import` take.
     ///
     /// The file appears when it is complete. Layers of a registry are downloaded.
     ///
@@ -55,7 +55,7 @@ extension ImageArchive {
                 try await write(piece)
                 offset += Int64(piece.count)
             }
-            if reader.isOther { throw LayerProblem.changed("a file of the layer") }
+            if reader.isOther { throw reader.problem }
             try await write(TarHeader.padding(after: size))
         }
 

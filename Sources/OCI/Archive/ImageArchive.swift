@@ -5,7 +5,8 @@ internal import Reactor
 public enum ImageArchive {
     private static let documentLimit: Int64 = 8 << 20
 
-    /// Reads an image: a docker archive or an OCI layout as a tar file, perhaps through gzip, or an OCI layout as a folder.
+    /// Reads an image: a docker archive or an OCI layout as a tar file, perhaps through gzip, or an OCI layout as a
+    /// folder.
     ///
     /// The layers stay in the file, which is held open. Of a docker archive with several images the first one is read.
     /// Garbage throws `ContentProblem`, a file that cannot be read `SystemError`.

@@ -75,7 +75,7 @@ extension ImageName {
             }
             if !isPart(part) {
                 return ImageNameProblem(
-                    "\"\(shown(text))\": \"\(part)\" is not made of lower-case letters and digits with single . or _ or "
+                    "\"\(shown(text))\": \"\(part)\" is not made of lower-case letters and digits with single . _ or "
                         + "dashes between them")
             }
         }
@@ -88,7 +88,7 @@ extension ImageName {
         if tag.utf8.count > 128 { return ImageNameProblem("\"\(shown(text))\": a tag has at most 128 characters") }
         if isAllowed, let first = tag.utf8.first, first != 0x2E, first != 0x2D { return nil }
         return ImageNameProblem(
-            "\"\(shown(text))\": the tag \"\(tag)\" is not made of letters, digits, _ . - beginning with a letter, digit or _"
+            "\"\(shown(text))\": the tag \"\(tag)\" is not made of letters, digits, _ . - (these two not first)"
         )
     }
 

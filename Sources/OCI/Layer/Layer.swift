@@ -21,10 +21,10 @@ public struct Layer: Sendable {
 
     /// Makes a layer of files: the same files give the same bytes, in whatever order and of whatever age they are.
     ///
-    /// Entries are sorted; of two with one path the last one holds. Folders above an entry that are not listed are put in
-    /// with mode 0755 (`tmp` and `var/tmp`: 1777, `root`: 0700). Every time is 0. The result is an uncompressed tar: a
-    /// registry nearby wants speed, not small size. Reads blocks off the cooperative pool; ends when the task is cancelled.
-    /// Throws `LayerProblem`.
+    /// Entries are sorted; of two with one path the last one holds. Folders above an entry that are not listed are put
+    /// in with mode 0755 (`tmp` and `var/tmp`: 1777, `root`: 0700). Every time is 0. The result is an uncompressed tar:
+    /// a registry nearby wants speed, not small size. Reads blocks off the cooperative pool; ends when the task is
+    /// cancelled. Throws `LayerProblem`.
     ///
     /// - Parameter family: the base image's, whose names for layers are used.
     public static func pack(_ entries: [LayerEntry], family: MediaType.Family = .oci) async throws -> Layer {

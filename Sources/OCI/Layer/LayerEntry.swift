@@ -19,8 +19,8 @@ public struct LayerEntry: Equatable, Sendable {
     public var content: Content
     /// The permission bits.
     ///
-    /// `nil` is 0755 for folders and for files that their owner may run on disk, else 0644: what somebody's umask says is
-    /// not a difference.
+    /// `nil` is 0755 for folders and for files that their owner may run on disk, else 0644: what somebody's umask says
+    /// is not a difference.
     public var mode: UInt16?
     /// The owner's number.
     public var user: UInt32

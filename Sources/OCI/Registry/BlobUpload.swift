@@ -84,8 +84,22 @@ struct BlobUpload: Sendable {
     }
 
     private func send(_ blob: Blob, _ begun: Session?) async throws {
-        let reader = UploadReader(blob)
         var session = begun
+        do {
+            try await send(UploadReader(blob), &session)
+        } catch {
+            if let session, error is CancellationError || error is LayerProblem { abandon(session) }
+            throw error
+        }
+    }
+
+    /// Tells the registry, in the background, that nobody comes back for an upload: it would keep it for a week.
+    private func abandon(_ session: Session) {
+        let request = upload("DELETE", session.place)
+        Task.detached { [registry] in _ = try? await registry.attempt(request) }
+    }
+
+    private func send(_ reader: UploadReader, _ session: inout Session?) async throws {
         var recovery = Recovery(registry.options.patience)
         var farthest: Int64 = 0
         var restarts = 0
@@ -152,7 +166,7 @@ struct BlobUpload: Sendable {
 
     /// Sends what is left and the digest.
     private func finish(_ session: Session, _ reader: UploadReader, from offset: Int64) async throws -> Bool {
-        if reader.isOther { throw LayerProblem.changed("a file of the layer") }
+        if reader.isOther { throw reader.problem }
         let count = blob.descriptor.size - offset
         var request = upload("PUT", session.place.adding("digest", "\(digest)"))
         if count > 0 {
@@ -196,7 +210,7 @@ struct BlobUpload: Sendable {
         {
             return .lost
         }
-        if codes.contains("DIGEST_INVALID"), reader.isOther { throw LayerProblem.changed("a file of the layer") }
+        if codes.contains("DIGEST_INVALID"), reader.isOther { throw reader.problem }
         if answer.status == 405 { throw registry.readOnly(answer, what, repository) }
         throw registry.failure(answer, what, repository)
     }

@@ -1,10 +1,11 @@
 internal import HTTP
+internal import Synchronization
 
 /// A client of an image registry (OCI distribution specification).
 ///
 /// It speaks plain HTTP to this machine, and HTTPS, through `curl`, to everything else. Every call is bounded by
-/// `Patience` and ends when its task is cancelled. Everything throws `RegistryFailure`, or `LayerProblem` where a file to
-/// upload is not what it was.
+/// `Patience` and ends when its task is cancelled. Everything throws `RegistryFailure`, or `LayerProblem` where a file
+/// to upload is not what it was.
 public final class Registry: Sendable {
     /// What a client may be given.
     public struct Options: Sendable {
@@ -42,6 +43,8 @@ public final class Registry: Sendable {
     let options: Options
     let link: Link
     let authenticator: Authenticator
+    /// What never answered is not there; what did is waited for.
+    private let hasAnswered = Atomic(false)
 
     /// A client of a registry by host and port, as image names begin with it; an empty name is the Hub.
     public init(_ host: String, options: Options = Options()) {
@@ -100,9 +103,9 @@ public final class Registry: Sendable {
                 let answer = try await attempt(request)
                 guard let passing = Recovery.Trouble(answer) else { return answer }
                 trouble = passing
+            } catch TransportFailure.unreachable(let why) where !hasAnswered.load(ordering: .relaxed) {
+                throw failure(TransportFailure.unreachable(why), request.what, request.repository)
             } catch let error as TransportFailure where error.mayPass {
-                // What never answered is not there; what did is waited for.
-                guard await link.isKnown else { throw failure(error, request.what, request.repository) }
                 trouble = Recovery.Trouble(error)
             } catch let error as TransportFailure {
                 throw failure(error, request.what, request.repository)
@@ -129,6 +132,7 @@ public final class Registry: Sendable {
         let header = await authenticator.header(for: scope)
         call.headers["Authorization"] = header
         let answer = try await way.transport.send(call)
+        hasAnswered.store(true, ordering: .relaxed)
         guard answer.status == 401 else { return answer }
         do {
             call.headers["Authorization"] = try await authenticator.answer(

@@ -41,6 +41,12 @@ final class UploadReader: Sendable {
         }
     }
 
+    /// Who is to blame where it is not what its digest says.
+    var problem: LayerProblem {
+        if case .file(let file, _) = blob.source { return .changed(file.path) }
+        return .changed("a file of the layer")
+    }
+
     /// Whether all was read, and is not what the digest says.
     var isOther: Bool {
         isChecked

@@ -1,4 +1,5 @@
 internal import HTTP
+internal import Reactor
 
 /// How a registry is reached: found out once, by asking it.
 actor Link {
@@ -18,9 +19,6 @@ actor Link {
         self.options = options
     }
 
-    /// Whether it has answered before.
-    var isKnown: Bool { way != nil }
-
     /// The way to the registry.
     ///
     /// On this machine plain HTTP is the custom: HTTPS is what a registry gets that answers as one does which wants it.
@@ -32,7 +30,7 @@ actor Link {
         let addresses = await Loopback.addresses(of: plain.host)
         try Task.checkCancellation()
         guard let addresses else {
-            let found = Way(origin: secure, transport: curl(secure, addresses: []))
+            let found = Way(origin: secure, transport: await curl(secure, addresses: []))
             way = found
             return found
         }
@@ -42,14 +40,14 @@ actor Link {
             do {
                 let answer = try await transport.send(Call("GET", RegistryURL(plain, "/v2/")))
                 if answer.status == 400, String(decoding: answer.body, as: UTF8.self).contains("HTTPS") {
-                    return useHTTPS(secure, address)
+                    return await useHTTPS(secure, address)
                 }
                 let found = Way(origin: plain, transport: transport)
                 way = found
                 return found
             } catch TransportFailure.unusable {
                 // What answers with something else than HTTP speaks TLS, most probably.
-                return useHTTPS(secure, address)
+                return await useHTTPS(secure, address)
             } catch let error as TransportFailure {
                 first = first ?? error
             }
@@ -59,22 +57,26 @@ actor Link {
 
     /// The way to another server that the registry refers to.
     func elsewhere(_ origin: Origin) async -> any Transport {
-        curl(origin, addresses: await Loopback.addresses(of: origin.host) ?? [])
+        await curl(origin, addresses: await Loopback.addresses(of: origin.host) ?? [])
     }
 
-    private func useHTTPS(_ origin: Origin, _ address: String) -> Way {
-        let found = Way(origin: origin, transport: curl(origin, addresses: [address]))
+    private func useHTTPS(_ origin: Origin, _ address: String) async -> Way {
+        let found = Way(origin: origin, transport: await curl(origin, addresses: [address]))
         way = found
         return found
     }
 
-    private func curl(_ origin: Origin, addresses: [String]) -> CurlTransport {
+    private func curl(_ origin: Origin, addresses: [String]) async -> CurlTransport {
         let home = options.environment["HOME"]
         var transport = CurlTransport(
             programs: options.programs, patience: options.patience, temporaryFolder: options.temporaryFolder)
-        transport.certificates =
-            options.certificates ?? Certificates.file(for: origin.authority, home: home)
-            ?? Certificates.file(for: "\(origin.host):\(origin.port)", home: home)
+        transport.certificates = options.certificates
+        if transport.certificates == nil {
+            let names = [origin.authority, "\(origin.host):\(origin.port)"]
+            transport.certificates = try? await offPool {
+                names.lazy.compactMap { Certificates.file(for: $0, home: home) }.first
+            }
+        }
         if !Loopback.isAddress(origin.host) {
             transport.resolutions = addresses.map {
                 "\(origin.host):\(origin.port):\($0.contains(":") ? "[\($0)]" : $0)"

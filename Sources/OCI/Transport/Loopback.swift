@@ -6,8 +6,8 @@ internal import Synchronization
 enum Loopback {
     /// The addresses to try for a host on this machine; `nil` for a host elsewhere.
     ///
-    /// `localhost` and every name below it are this machine whatever a resolver says; other names are asked for, and are
-    /// this machine where every one of their addresses is. A resolver that takes longer than `limit` does not know.
+    /// `localhost` and every name below it are this machine whatever a resolver says; other names are asked for, and
+    /// are this machine where every one of their addresses is. A resolver that takes longer than `limit` does not know.
     static func addresses(of host: String, limit: Duration = .seconds(3)) async -> [String]? {
         let host = host.lowercased()
         if host == "localhost" || host.hasSuffix(".localhost") { return ["127.0.0.1", "::1"] }

@@ -6,8 +6,8 @@ public import Reactor
 public protocol ProgramRunner: Sendable {
     /// Runs a program to its end and collects at most `limit` bytes of each output.
     ///
-    /// A cancelled task ends it. Throws `SystemError` with `ENOENT` where the program does not exist; one that a launcher
-    /// does not find ends with code 127.
+    /// A cancelled task ends it. Throws `SystemError` with `ENOENT` where the program does not exist; one that a
+    /// launcher does not find ends with code 127.
     func run(_ arguments: [String], input: [UInt8], limit: Int) async throws -> Output
 }
 

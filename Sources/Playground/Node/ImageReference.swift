@@ -1,3 +1,5 @@
+internal import OCI
+
 /// An image's name in a pod: `localhost:5000/team/app:1`, perhaps with `@sha256:…`, or `host`.
 struct ImageReference: Equatable, Sendable {
     /// `localhost:5000`; empty where the name has none.

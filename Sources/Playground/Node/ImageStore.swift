@@ -1,5 +1,6 @@
 internal import Glibc
 internal import JSON
+internal import OCI
 internal import Reactor
 
 /// Why an image cannot be had, in the kubelet's words.

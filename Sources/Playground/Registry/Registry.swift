@@ -1,6 +1,7 @@
 internal import Glibc
 public import HTTP
 internal import JSON
+internal import OCI
 internal import Reactor
 internal import Synchronization
 

@@ -1,5 +1,6 @@
 internal import Glibc
 internal import JSON
+internal import OCI
 internal import Reactor
 
 /// The registry's content on disk: blobs by digest, and per repository which manifests and tags it has.

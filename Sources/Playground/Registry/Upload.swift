@@ -1,4 +1,5 @@
 internal import Glibc
+internal import OCI
 internal import Reactor
 internal import Synchronization
 

@@ -165,6 +165,26 @@ struct ImageRolloutTests {
         }
     }
 
+    @Test("of an image that nobody can look into, the command is that of the image before, and dev mode stays")
+    func unknownCommand() async throws {
+        var object = DevFixture.deployment(command: nil)
+        object.podSpec.change("app", in: "containers") { $0["args"] = ["x"] }
+        let inside = try DevFixture.enter(object, DevFixture.inputs())
+        try await withScene(StoredDeployment(inside), keepsDevMode: true) { scene in
+            // As an earlier step has left it, when the image could still be asked.
+            let record = try #require(DevRecord(of: inside))
+            await scene.dev.note(record, in: inside)
+            let nowhere = "registry.invalid/web:loopd-1111111111111111"
+            #expect(await scene.rollout.roll(to: nowhere))
+            #expect(scene.image() == nowhere)
+            let now = try #require(DevRecord(of: scene.stored.object))
+            #expect(now.changes == record.changes)
+            try await scene.dev.hold(scene.stored.object)
+            #expect(scene.stored.now.patches == 1)
+            #expect(scene.failures.isEmpty)
+        }
+    }
+
     @Test("another container's image leaves dev mode as it is")
     func sidecar() async throws {
         var object = DevFixture.deployment()
@@ -226,6 +246,6 @@ struct ImageRolloutTests {
             entry("kube-controller-manager", "2031-01-01T00:00:00Z", image, subresource: "status"),
         ]
         let place = try RolledImage(kind: .deployment, name: "app", image: "web").place(in: object)
-        #expect(FieldManagers.owner(ofImageIn: place, .deployment, of: object) == "argocd-controller")
+        #expect(FieldManagers.owner(ofImageIn: place, .deployment, of: object)?.manager == "argocd-controller")
     }
 }

@@ -167,6 +167,18 @@ struct JobTests {
         }
     }
 
+    @Test("applied by the server it is applied again without a change")
+    func serverSide() async throws {
+        try await RunningAPI.with { api in
+            for _ in 1...2 {
+                let output = try await api.kubectl("apply", "--server-side", "-f", "-", input: Self.manifest())
+                #expect(output.text == "job.batch/once serverside-applied\n", "\(output.errorText)")
+            }
+            #expect(job(api)?.at("metadata", "generation") == 1)
+            _ = try await active(api, 1)
+        }
+    }
+
     @Test("suspended it has no pods, and goes on when it is resumed")
     func suspend() async throws {
         try await RunningAPI.with { api in

@@ -1,6 +1,7 @@
 import Glibc
 import HTTP
 import JSON
+import struct OCI.Digest
 import Reactor
 import Testing
 

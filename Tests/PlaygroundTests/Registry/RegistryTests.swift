@@ -1,5 +1,6 @@
 import HTTP
 import JSON
+import struct OCI.Digest
 import Reactor
 import Testing
 
