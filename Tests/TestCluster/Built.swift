@@ -6,6 +6,8 @@ package enum Built {
     package static let loopd = variable("LOOPD_E2E_LOOPD") ?? "\(folder)/loopd"
     /// What loopd brings into containers.
     package static let helper = "\(folder)/LoopAgent"
+    /// What ends programs with their parent.
+    package static let leash = "\(folder)/Leash"
     /// What runs in test containers.
     package static let probe = "\(folder)/Probe"
 
