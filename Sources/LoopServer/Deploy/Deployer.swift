@@ -39,7 +39,8 @@ actor Deployer {
         self.apply = apply
         self.emit = emit
         history = ReleaseHistory(connection.client, service: apply.service, namespace: apply.namespace)
-        rollouts = RolloutFollower(connection.client, registry: registry, emit: emit)
+        rollouts = RolloutFollower(
+            connection.client, registry: registry, ledger: connection.told, emit: emit)
     }
 
     /// Brings the cluster to what was built at a store path; failures are reported.

@@ -34,7 +34,8 @@ actor HelmDeployment: Deploying {
         self.inputs = inputs
         self.folder = folder
         self.emit = emit
-        rollouts = RolloutFollower(inputs.connection.client, registry: inputs.registry, emit: emit)
+        rollouts = RolloutFollower(
+            inputs.connection.client, registry: inputs.registry, ledger: inputs.connection.told, emit: emit)
     }
 
     private var connection: ClusterConnection { inputs.connection }

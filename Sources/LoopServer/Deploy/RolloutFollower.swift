@@ -5,15 +5,18 @@ internal import Reactor
 actor RolloutFollower {
     private let client: KubeClient
     private let registry: RegistryNames?
+    private let ledger: CauseLedger?
     private let emit: @Sendable (LoopEvent.Kind) -> Void
     private var tasks: [Task<Bool, Never>] = []
 
     /// Nothing is followed before the first call.
     init(
-        _ client: KubeClient, registry: RegistryNames? = nil, emit: @escaping @Sendable (LoopEvent.Kind) -> Void
+        _ client: KubeClient, registry: RegistryNames? = nil, ledger: CauseLedger? = nil,
+        emit: @escaping @Sendable (LoopEvent.Kind) -> Void
     ) {
         self.client = client
         self.registry = registry
+        self.ledger = ledger
         self.emit = emit
     }
 
@@ -25,22 +28,23 @@ actor RolloutFollower {
 
     /// Follows workloads until they run; what keeps them back is told.
     func follow(_ workloads: [ObjectReference], since started: UInt64) {
-        add { [client, registry, emit] in
-            await RolloutFollower.follow(workloads, since: started, client, registry, emit)
+        add { [client, registry, ledger, emit] in
+            await RolloutFollower.follow(workloads, since: started, client, registry, ledger: ledger, emit)
         }
     }
 
     /// Follows workloads until they run, and tells it; false where one does not, of which every cause was told.
     static func follow(
         _ workloads: [ObjectReference], since started: UInt64, _ client: KubeClient, _ registry: RegistryNames?,
-        _ emit: @escaping @Sendable (LoopEvent.Kind) -> Void
+        ledger: CauseLedger? = nil, _ emit: @escaping @Sendable (LoopEvent.Kind) -> Void
     ) async -> Bool {
         let endings = await withTaskGroup(of: RolloutWatch.Ending.self) { group in
             for workload in workloads {
                 guard let kind = workload.workload, let namespace = workload.namespace else { continue }
                 group.addTask {
                     await RolloutWatch.run(
-                        .workload(kind, name: workload.name), client: client, namespace: namespace, registry: registry
+                        .workload(kind, name: workload.name), client: client, namespace: namespace, registry: registry,
+                        ledger: ledger
                     ) { emit(.failed($0)) }
                 }
             }

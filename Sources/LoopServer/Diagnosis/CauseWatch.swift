@@ -22,20 +22,25 @@ final class CauseWatch: Sendable {
     private let namespace: String
     private let container: String?
     private let registry: RegistryNames?
+    private let ledger: CauseLedger?
     private let report: @Sendable (LoopEvent.Failure) -> Void
     private let known = Mutex(Known())
     private let news = Gate()
 
-    /// - Parameter report: called in order, from the task that runs it.
+    /// - Parameters:
+    ///   - ledger: what others tell about the same target, which is not told again.
+    ///   - report: called in order, from the task that runs it.
     init(
         _ client: KubeClient, _ target: Target, namespace: String, container: String? = nil,
-        registry: RegistryNames? = nil, report: @escaping @Sendable (LoopEvent.Failure) -> Void
+        registry: RegistryNames? = nil, ledger: CauseLedger? = nil,
+        report: @escaping @Sendable (LoopEvent.Failure) -> Void
     ) {
         self.client = client
         self.target = target
         self.namespace = namespace
         self.container = container
         self.registry = registry
+        self.ledger = ledger
         self.report = report
     }
 
@@ -68,6 +73,7 @@ final class CauseWatch: Sendable {
             guard let state = now.state else {
                 await stop(&events)
                 known.withLock { $0.present = [] }
+                ledger?.forget(target)
                 (told, answers) = ([], [:])
                 continue
             }
@@ -102,7 +108,9 @@ final class CauseWatch: Sendable {
     }
 
     private func tell(_ diagnoses: [Diagnosis], _ told: inout Set<[String]>) {
-        for diagnosis in diagnoses where told.insert(diagnosis.key).inserted { report(diagnosis.failure) }
+        for diagnosis in diagnoses where told.insert(diagnosis.key).inserted {
+            if ledger?.claim(diagnosis.key, of: target) ?? true { report(diagnosis.failure) }
+        }
     }
 
     // MARK: Warnings

@@ -21,17 +21,20 @@ enum RolloutWatch {
     ///
     /// - Parameters:
     ///   - registry: the names of loopd's registry, by which a wrong one is recognised in a pod.
+    ///   - ledger: what others of the session tell about the same target, which is not told again.
     ///   - settling: how long containers without a readiness probe must run before they count as ready: they are called
     ///     ready before they have had the time to crash. Thrice as long where one has crashed.
     ///   - byHand: somebody deletes the pods of a workload whose controller leaves that to others (`OnDelete`).
     ///   - report: called in order, one call at a time.
     static func run(
         _ target: Target, client: KubeClient, namespace: String, registry: RegistryNames? = nil,
-        limit: Duration = .seconds(120), settling: Duration = .seconds(1), byHand: Bool = false,
+        ledger: CauseLedger? = nil, limit: Duration = .seconds(120), settling: Duration = .seconds(1),
+        byHand: Bool = false,
         report: @escaping @Sendable (LoopEvent.Failure) -> Void
     ) async -> Ending {
         let watch = WorkloadWatch(client, target, namespace: namespace)
-        let causes = CauseWatch(client, target, namespace: namespace, registry: registry, report: report)
+        let causes = CauseWatch(
+            client, target, namespace: namespace, registry: registry, ledger: ledger, report: report)
         let last = LastState()
         let ready = await withTaskGroup(of: UInt64?.self) { group in
             group.addTask {
@@ -63,7 +66,10 @@ enum RolloutWatch {
             defer { group.cancelAll() }
             return await group.next() ?? nil
         }
-        if let ready { return .ready(at: ready) }
+        if let ready {
+            ledger?.forget(target)
+            return .ready(at: ready)
+        }
         if Task.isCancelled { return .cancelled }
         report(shortage(target, namespace, await last.state, causes.present, limit))
         return .behind
@@ -72,12 +78,13 @@ enum RolloutWatch {
     /// Follows a target as `run` does; whether it has become ready.
     static func follow(
         _ target: Target, client: KubeClient, namespace: String, registry: RegistryNames? = nil,
+        ledger: CauseLedger? = nil,
         limit: Duration = .seconds(120), settling: Duration = .seconds(1),
         report: @escaping @Sendable (LoopEvent.Failure) -> Void
     ) async -> Bool {
         let ending = await run(
-            target, client: client, namespace: namespace, registry: registry, limit: limit, settling: settling,
-            report: report)
+            target, client: client, namespace: namespace, registry: registry, ledger: ledger, limit: limit,
+            settling: settling, report: report)
         if case .ready = ending { return true }
         return false
     }

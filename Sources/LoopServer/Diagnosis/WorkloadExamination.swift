@@ -113,7 +113,7 @@ struct PodRefusal {
         return (shortened, [], "`kubectl get events -n \(namespace)` tells more")
     }
 
-    /// `violates PodSecurity "restricted:latest": allowPrivilegeEscalation != false (container "app" must set …), …`
+    /// A policy's list: `violates PodSecurity "restricted:latest": allowPrivilegeEscalation != false (container "app" must set …), …`.
     private var violation: (cause: String, details: [String], advice: String)? {
         guard let found = words.firstRange(of: "violates PodSecurity \"") else { return nil }
         let level = words[found.upperBound...].prefix { $0 != "\"" }
@@ -137,7 +137,7 @@ struct PodRefusal {
         )
     }
 
-    /// `exceeded quota: q, requested: pods=1, used: pods=0, limited: pods=0`
+    /// A quota's figures: `exceeded quota: q, requested: pods=1, used: pods=0, limited: pods=0`.
     private func quota(_ namespace: String) -> (cause: String, details: [String], advice: String)? {
         func name(after marker: String, until end: Character) -> Substring? {
             words.firstRange(of: marker).map { words[$0.upperBound...].prefix { $0 != end } }

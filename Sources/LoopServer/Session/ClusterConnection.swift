@@ -7,6 +7,8 @@ struct ClusterConnection: Sendable {
     let proxy: KubectlProxy
     let client: KubeClient
     let leash: String
+    /// Why workloads do not get ready, as far as it has been told.
+    let told = CauseLedger()
 
     /// Resolves the context, checks that it is allowed, starts the proxy and asks the cluster for its version.
     ///

@@ -69,8 +69,8 @@ extension SessionRun {
         return ServiceRun(
             service, target: target, containers: containers, nodes: nodes,
             images: ServiceImages(rollouts), dev: dev, client: connection.client,
-            namespace: configuration.namespace, registry: configuration.registry, session: name,
-            takeOver: options.takeOver,
+            namespace: configuration.namespace, registry: configuration.registry, ledger: connection.told,
+            session: name, takeOver: options.takeOver,
             emit: emit)
     }
 
