@@ -148,7 +148,9 @@ enum NixImage: Equatable, Sendable {
     /// A program that prints a tar.
     case stream(String)
 
-    /// Looks at what is at a path on this disk; `nil` for anything else. Blocks for as long as the disk does.
+    /// Looks at what is at a path on this disk; `nil` for anything else.
+    ///
+    /// Blocks for as long as the disk does.
     init?(at path: String) {
         var status = stat()
         guard stat(path, &status) == 0 else { return nil }

@@ -33,7 +33,10 @@ struct RolloutWatchTests {
 
         mutating func setContainer(_ now: JSON, last: JSON = [:], isReady: Bool = false) {
             pod["status"]?["containerStatuses"] = [
-                ["name": "crash", "containerID": "containerd://next", "state": now, "lastState": last, "ready": .bool(isReady)]
+                [
+                    "name": "crash", "containerID": "containerd://next", "state": now, "lastState": last,
+                    "ready": .bool(isReady),
+                ]
             ]
             pod["status"]?["conditions"] = [["type": "Ready", "status": isReady ? "True" : "False"]]
             cluster.put("pods", pod)
@@ -42,7 +45,8 @@ struct RolloutWatchTests {
         mutating func finish() {
             setContainer(["running": ["startedAt": "2026-11-21T00:50:00Z"]], isReady: true)
             deployment["status"] = [
-                "observedGeneration": 1, "replicas": 1, "updatedReplicas": 1, "readyReplicas": 1, "availableReplicas": 1,
+                "observedGeneration": 1, "replicas": 1, "updatedReplicas": 1, "readyReplicas": 1,
+                "availableReplicas": 1,
             ]
             cluster.put("deployments", deployment)
         }
@@ -85,7 +89,9 @@ struct RolloutWatchTests {
                 ["waiting": ["reason": "CrashLoopBackOff"]],
                 last: ["terminated": ["exitCode": 3, "containerID": "containerd://second"]])
             while crash.cluster.askedLogs.count < 2 { try await Task.sleep(for: .milliseconds(5)) }
-            crash.setContainer(["waiting": ["reason": "CreateContainerConfigError", "message": "secret \"s\" not found"]])
+            crash.setContainer([
+                "waiting": ["reason": "CreateContainerConfigError", "message": "secret \"s\" not found"]
+            ])
             let next = try #require(await failures.next())
             #expect(next.summary.contains("there is no Secret \"s\""))
             crash.finish()
