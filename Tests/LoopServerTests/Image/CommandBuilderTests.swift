@@ -23,7 +23,7 @@ import Testing
 
     private func builder(
         _ fixture: EngineFixture, _ script: String, alias: String? = nil, engine: ContainerEngine? = nil,
-        access: ImageAccess = ImageAccess.live(Registries())
+        access: ImageAccess = ImageAccess.live()
     ) -> CommandBuilder {
         let environment = fixture.engine.environment.merging(["API_TOKEN": "t0ken-value"]) { $1 }
         let recipe = ImageCommand(
@@ -77,7 +77,7 @@ import Testing
             let missing = try await fixture.failure(
                 CommandBuilder(
                     image: Image("acme/web", .command(recipe)), command: recipe, engine: nil,
-                    access: ImageAccess.live(Registries()), leash: EngineFixture.leash))
+                    access: ImageAccess.live(), leash: EngineFixture.leash))
             #expect(missing.summary == "image acme/web: there is no program loopd-no-such-program")
         }
     }
@@ -87,7 +87,7 @@ import Testing
         try await EngineFixture.run(.buildah) { fixture in
             try fixture.write("COPY page /page\n", ["page": "one"])
             let loaded = Mutex<[String]>([])
-            var access = ImageAccess.live(Registries())
+            var access = ImageAccess.live()
             access.load = { reference, _, _ in
                 loaded.withLock { $0.append(reference) }
                 return false

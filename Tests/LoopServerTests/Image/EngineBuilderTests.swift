@@ -154,7 +154,7 @@ import Testing
         // A program that would do something is not started.
         let builder = EngineBuilder(
             image: Image("web", .engine(recipe)), build: recipe, engine: ContainerEngine(.docker),
-            access: ImageAccess.live(Registries()), leash: "/no/such/leash")
+            access: ImageAccess.live(), leash: "/no/such/leash")
         let thrown = await #expect(throws: LoopFailure.self) {
             try await builder.build(to: .nodes(.k3s)) { _ in }
         }
@@ -187,7 +187,7 @@ import Testing
     func restarted(engine: TestEngine) async throws {
         try await EngineFixture.run(engine) { fixture in
             try fixture.write("CMD [\"/bin/busybox\"]\n")
-            let live = ImageAccess.live(Registries())
+            let live = ImageAccess.live()
             let resumed = Mutex<Task<DockerRegistry, any Error>?>(nil)
             var access = live
             access.digest = { reference in
@@ -214,7 +214,7 @@ import Testing
     func unreachable(engine: TestEngine) async throws {
         try await EngineFixture.run(engine) { fixture in
             try fixture.write("CMD [\"/bin/busybox\"]\n")
-            var access = ImageAccess.live(Registries())
+            var access = ImageAccess.live()
             access.digest = { _ in nil }
             await fixture.registry.pause()
             let failure = try await fixture.failure(fixture.builder(access: access))
@@ -245,7 +245,7 @@ import Testing
         try await EngineFixture.run(engine) { fixture in
             try fixture.write("CMD [\"/bin/busybox\"]\n")
             let loaded = Mutex<[String]>([])
-            var access = ImageAccess.live(Registries())
+            var access = ImageAccess.live()
             access.load = { reference, _, _ in
                 loaded.withLock { $0.append(reference) }
                 return false

@@ -111,7 +111,7 @@ final class EngineFixture: Sendable {
         change(&recipe)
         return EngineBuilder(
             image: Image("acme/web", .engine(recipe), alias: alias), build: recipe, engine: engine,
-            access: access ?? ImageAccess.live(Registries()), leash: EngineFixture.leash,
+            access: access ?? ImageAccess.live(), leash: EngineFixture.leash,
             inherited: inherited ?? ProcessEnvironment.inherited)
     }
 
@@ -129,7 +129,7 @@ final class EngineFixture: Sendable {
     }
 
     func digest(_ tag: String) async throws -> String? {
-        try await ImageAccess.live(Registries()).digest("\(registry.name)/acme/web:\(tag)")
+        try await ImageAccess.live().digest("\(registry.name)/acme/web:\(tag)")
     }
 
     /// The names that the engine has of loopd's tags.
@@ -159,4 +159,9 @@ final class ScratchPath: Sendable {
     func write(_ name: String, _ bytes: [UInt8], mode: mode_t = 0o644) throws {
         try Disk.write(Array("\(path)/\(name)".utf8), bytes, mode: mode)
     }
+}
+
+extension ImageAccess {
+    /// Registries without logins of this machine's user, and nodes that nobody asks for.
+    static func live() -> ImageAccess { live(Registries(), NodeImages(leash: EngineFixture.leash)) }
 }

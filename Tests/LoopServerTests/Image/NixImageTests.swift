@@ -63,7 +63,7 @@ import Testing
         let inherited = ProcessEnvironment.inherited.merging(store.environment) { _, own in own }
         let builder = NixImageBuilder(
             image: Image("web", .nix(installable), alias: alias), installable: installable,
-            access: ImageAccess.live(Registries()), leash: EngineFixture.leash, inherited: inherited)
+            access: ImageAccess.live(), leash: EngineFixture.leash, inherited: inherited)
         return try await builder.build(to: .registry(RegistryNames(push: registry.name))) { _ in }
     }
 
