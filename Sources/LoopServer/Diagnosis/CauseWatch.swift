@@ -10,11 +10,13 @@ internal import Synchronization
 final class CauseWatch: Sendable {
     private struct Known {
         var state: WorkloadState?
-        var events: [ObjectEvent] = []
+        var events: [String: ObjectEvent] = [:]
         /// Whether the warnings are there, or known not to come.
         var hasEvents = false
         var isChanged = false
         var present: [Diagnosis] = []
+
+        mutating func note(_ event: JSON) { events[ObjectEvent.name(event)] = ObjectEvent(event) }
     }
 
     private let client: KubeClient
@@ -81,13 +83,16 @@ final class CauseWatch: Sendable {
             if events == nil, needsEvents(state) { events = Task { await self.followEvents() } }
             if isChanged { answers = answers.filter { $0.key.isLasting } }
             guard now.hasEvents || events == nil else { continue }
-            var picture = RolloutPicture(target: target, namespace: namespace, state: state, events: now.events)
+            let warnings = Array(now.events.values)
+            var picture = RolloutPicture(target: target, namespace: namespace, state: state, events: warnings)
+            // An hour of warnings is kept: those about a workload itself do not say which revision they are about.
+            picture.forgottenBefore = Timestamp(seconds: Timestamp.now().seconds - 60).rfc3339
             (picture.container, picture.registry, picture.ages) = (container, registry, watches.ages)
             picture.answers = answers
             var found = picture.examine()
             tell(found.diagnoses, &told)
             if !found.questions.isEmpty {
-                for (question, answer) in await ask(found.questions, now.events) { answers[question] = answer }
+                for (question, answer) in await ask(found.questions, warnings) { answers[question] = answer }
                 picture.answers = answers
                 found = picture.examine()
                 tell(found.diagnoses, &told)
@@ -123,11 +128,24 @@ final class CauseWatch: Sendable {
         let watch = ResourceWatch(client, .init(.events, namespace: namespace, fields: "type=Warning"))
         await withTaskGroup(of: Void.self) { group in
             group.addTask { await watch.run() }
-            var events = ObjectSet()
+            group.addTask {
+                // What the pods themselves say is not held back by a cluster that is slow to list its warnings.
+                try? await Task.sleep(for: .seconds(1))
+                self.known.withLock { $0.hasEvents = true }
+                self.news.signal()
+            }
             while let change = await watch.next() {
-                events.apply(change)
-                let now = events.values.map { ObjectEvent($0) }
-                known.withLock { ($0.events, $0.hasEvents) = (now, true) }
+                known.withLock { known in
+                    known.hasEvents = true
+                    switch change {
+                    case .synced(let events):
+                        known.events = [:]
+                        for event in events { known.note(event) }
+                    case .changed(let event): known.note(event)
+                    case .removed(let event): known.events[ObjectEvent.name(event)] = nil
+                    case .disconnected: break
+                    }
+                }
                 news.signal()
             }
             group.cancelAll()
@@ -139,7 +157,7 @@ final class CauseWatch: Sendable {
         events = nil
         task.cancel()
         await task.value
-        known.withLock { ($0.events, $0.hasEvents) = ([], false) }
+        known.withLock { ($0.events, $0.hasEvents) = ([:], false) }
     }
 
     // MARK: Questions
@@ -187,7 +205,7 @@ final class CauseWatch: Sendable {
 
 extension Question {
     /// Whether its answer stays true.
-    fileprivate var isLasting: Bool { if case .log = self { true } else { false } }
+    fileprivate var isLasting: Bool { if case .claim = self { false } else { true } }
 }
 
 extension VolumeClaim {

@@ -67,7 +67,9 @@ struct PodExamination {
         case "PostStartHookError", "PreStopHookError":
             add(
                 ["hook", container.name, reason], "\(title(container)): its \(reason.dropLast(5)) fails",
-                [message], next: "\(read("the hook"))")
+                // The words before are the whole command, which may hold a password.
+                [message.firstRange(of: "' exited").map { "exited" + message[$0.upperBound...] } ?? reason],
+                next: "the hook is in the pod's spec: \(describe("pod", pod.name))")
         case "ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull", "InvalidImageName", "ImageInspectError",
             "RegistryUnavailable", "SignatureValidationFailed":
             cannotPull(container, reason, message)
@@ -127,8 +129,6 @@ struct PodExamination {
     func describe(_ kind: String, _ name: String) -> String {
         "`kubectl describe \(kind) \(name)\(kind == "node" ? "" : " -n \(picture.namespace)")`"
     }
-
-    private func read(_ what: String) -> String { "\(what) is in the pod's spec: \(describe("pod", pod.name))" }
 
     /// A text without the pod's own name and numbers.
     func material(_ text: String) -> String {

@@ -28,9 +28,18 @@ struct ProbeFailure: Equatable {
             rest = rest[cause.upperBound...]
             words = ""
         }
-        output = rest.isEmpty && !words.hasPrefix("failed") ? String(words) : String(rest)
+        let text = rest.isEmpty && !words.hasPrefix("failed") ? String(words) : String(rest)
+        output = ProbeFailure.withoutCommand(text)
         count = event.count
         last = event.last
+    }
+
+    /// What a probe says that took too long names the whole command, which may hold a password.
+    private static func withoutCommand(_ text: String) -> String {
+        guard text.trimmed.hasPrefix("command"), text.contains("timed out"), let start = text.firstIndex(of: "\""),
+            let end = text.lastIndex(of: "\""), start < end
+        else { return text }
+        return "the command" + text[text.index(after: end)...]
     }
 
     /// Nobody listens yet, as while a program starts.
@@ -108,7 +117,8 @@ extension PodExamination {
 
     private mutating func unready(_ container: ContainerState, _ settings: JSON, _ probe: ProbeFailure?) {
         // Its own words help where the probe only says that something is wrong.
-        guard let log = log(of: container, run: container.id ?? "", isPrevious: false) else { return }
+        // Not the log of the run's end, should it come to that.
+        guard let log = log(of: container, run: "present \(container.id ?? "")", isPrevious: false) else { return }
         let more = log.isTelling ? log.lines.prefix(1).map { "its log: \($0)" } : []
         add(
             ["readiness", container.name, DecisiveLines.material(probe?.output ?? "")],

@@ -9,6 +9,8 @@ struct RolloutPicture: Sendable {
     var state: WorkloadState
     /// The warnings of the namespace.
     var events: [ObjectEvent] = []
+    /// Warnings about the workload itself count from here on, in the API's form.
+    var forgottenBefore = ""
     /// What was asked for.
     var answers: [Question: Answer] = [:]
     /// Whether questions can be asked; without, what needs an answer is told without it.
@@ -42,6 +44,7 @@ struct RolloutPicture: Sendable {
 
     /// Whether the controller has seen the workload as it is: until then, its pods and conditions are of the old revision.
     private var isObserved: Bool {
+        if state.awaitsRevision { return false }
         guard let workload = state.workload, let seen = workload.at("status", "observedGeneration")?.integer else {
             // Jobs and pods have no revisions.
             return state.workload?.at("metadata", "generation") == nil || state.workload?["status"] != nil
@@ -73,6 +76,9 @@ struct ObjectEvent: Equatable, Sendable {
     let count: Int
     /// When it last happened, in the API's form, whose text order is the order of time.
     let last: String
+
+    /// The name of the event itself.
+    static func name(_ event: JSON) -> String { event.at("metadata", "name")?.string ?? "" }
 
     init(_ event: JSON) {
         uid = event.at("involvedObject", "uid")?.string ?? ""

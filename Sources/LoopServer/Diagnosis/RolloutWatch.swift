@@ -120,7 +120,7 @@ enum RolloutWatch {
         let wanted = state.wantedPods ?? state.pods.count
         let details = causes.isEmpty ? [state.reason(container: nil)].compactMap(\.self) : causes.map(\.failure.summary)
         return LoopEvent.Failure(
-            "\(title): \(ready) of \(Figures.count(wanted, "pod")) of the new revision are ready", details: details,
+            "\(title): \(ready) of \(wanted) new pods are ready", details: details,
             nextStep: causes.first?.failure.nextStep ?? "`kubectl describe \(target) -n \(namespace)` tells more")
     }
 

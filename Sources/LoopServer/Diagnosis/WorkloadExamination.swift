@@ -37,8 +37,10 @@ struct WorkloadExamination {
         if let wanted = picture.state.wantedPods, live.count >= wanted { return nil }
         let revision = picture.state.revision
         // The condition keeps its first message, whatever the next pod is refused for: the events know better.
-        let uids = [workload.at("metadata", "uid")?.string, revision?.uid].compactMap(\.self)
-        let events = uids.flatMap { picture.events(about: $0, "FailedCreate") }.sorted { $0.last > $1.last }
+        let own = picture.events(about: workload.at("metadata", "uid")?.string ?? "", "FailedCreate")
+            .filter { $0.last > picture.forgottenBefore }
+        let set = revision.map { picture.events(about: $0.uid, "FailedCreate") } ?? []
+        let events = (own + set).sorted { $0.last > $1.last }
         if let newest = events.first {
             // A pod that came later tells that it has healed.
             return live.contains { $0.created > newest.last } ? nil : newest.message

@@ -12,6 +12,8 @@ struct WorkloadState: Equatable, Sendable {
     var revision: WorkloadRevision?
     /// The workload's pods of other revisions.
     var outdated: [PodState] = []
+    /// The Deployment's present revision is not there yet: its pods are the ones before.
+    var awaitsRevision = false
     /// The workload is not there.
     var isMissing = false
     /// Why the cluster does not answer; what else is here may be old then.
@@ -244,6 +246,7 @@ final class WorkloadWatch: Sendable {
             state.workload = workload
             if kind == .deployment {
                 state.revision = WorkloadPods.revision(workload, Array(model.revisions.values))
+                state.awaitsRevision = state.revision == nil && !model.hidesRevisions
             }
             let revisions = model.hidesRevisions ? nil : Array(model.revisions.values)
             state.pods = WorkloadPods.current(

@@ -9,6 +9,7 @@ struct RolloutProgress: Sendable {
     let client: KubeClient
     let namespace: String
     let registry: RegistryNames?
+    let ledger: CauseLedger?
     let emit: @Sendable (LoopEvent.Kind) -> Void
 
     /// Returns when every pod of the new revision is ready, with the time of that; `nil` when the task is cancelled, and
@@ -25,7 +26,8 @@ struct RolloutProgress: Sendable {
         return await withTaskGroup(of: Ending.self) { group in
             group.addTask {
                 let ending = await RolloutWatch.run(
-                    target, client: client, namespace: namespace, registry: registry, byHand: true
+                    target, client: client, namespace: namespace, registry: registry, ledger: ledger,
+                    byHand: true
                 ) { emit(.failed($0)) }
                 switch ending {
                 case .ready(let time): return .ready(time)

@@ -67,7 +67,8 @@ extension SessionRun {
             guard let user = entry.users.first(where: { $0.service.name == service.name }) else { continue }
             let image = Image(entry.name, nil, container: user.container)
             rollouts[entry.name] = ImageRollout(
-                image, of: service, dev: holder, client: connection.client, namespace: namespace
+                image, of: service, dev: holder, client: connection.client, namespace: namespace,
+                registry: configuration.registry, ledger: connection.told
             ) { emit(LoopEvent($0, service: service.name)) }
         }
         return ServiceRun(

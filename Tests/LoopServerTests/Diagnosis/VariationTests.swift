@@ -125,7 +125,6 @@ struct VariationTests {
             ("HTTP probe failed with statuscode: 404", "is /healthz the right path?"),
             ("HTTP probe failed with statuscode: 401", "the probe has no login"),
             ("HTTP probe failed with statuscode: 503", "its log: `kubectl logs"),
-            ("command timed out: \"sh\" timed out after 1s", "within timeoutSeconds"),
             ("exec: \"curl\": executable file not found in $PATH", "the probe's program is not in the image"),
         ])
     func probes(answer: String, advice: String) throws {
@@ -136,6 +135,42 @@ struct VariationTests {
         let cause = try #require(recorded.cause())
         #expect(cause.contains("\n\(answer)\n"))
         #expect(cause.contains(advice))
+    }
+
+    @Test("a probe or hook that names its whole command in its answer does not get the arguments told")
+    func commands() throws {
+        var recorded = try RecordedPicture("notready")
+        recorded.picture.events = []
+        recorded.warn(
+            "Unhealthy", "Readiness probe failed: command timed out: \"check --password=hunter2\" timed out after 1s",
+            container: "notready")
+        let cause = try #require(recorded.cause())
+        #expect(!cause.contains("hunter2"))
+        #expect(cause.contains("the command timed out after 1s") && cause.contains("within timeoutSeconds"))
+        recorded.setContainer([
+            "waiting": [
+                "reason": "PostStartHookError", "message": "command 'register --token=hunter2' exited with 7: refused",
+            ]
+        ])
+        let hook = try #require(recorded.cause())
+        #expect(!hook.contains("hunter2") && hook.contains("exited with 7: refused"))
+    }
+
+    @Test("the log of a run that was read while it ran is not the log of its end")
+    func logOfTheEnd() throws {
+        var recorded = try RecordedPicture("notready")
+        let early = try #require(recorded.picture.examine().questions.first)
+        recorded.picture.answers[early] = .lines(["error: of the beginning"])
+        #expect(recorded.picture.examine().questions.isEmpty)
+        recorded.setContainer(["terminated": ["exitCode": 3, "containerID": "containerd://present"]])
+        #expect(recorded.picture.examine().questions.count == 1)
+    }
+
+    @Test("a workload whose revision is still to come has no cause: its pods are the ones before")
+    func awaitedRevision() throws {
+        var recorded = try RecordedPicture("crash")
+        recorded.picture.state.awaitsRevision = true
+        #expect(recorded.cause() == nil)
     }
 
     @Test("another container's probe is not this one's")
@@ -317,6 +352,9 @@ struct VariationTests {
         let found = picture.examine().diagnoses
         #expect(
             found.first?.failure.summary == "no pod of statefulset/db can be created: ResourceQuota \"q\" is used up")
+        picture.forgottenBefore = "2026-11-21T00:01:05Z"
+        #expect(picture.examine().diagnoses.isEmpty)
+        picture.forgottenBefore = ""
         picture.state.pods = [PodState(["metadata": ["creationTimestamp": "2026-11-21T00:00:09Z"]])]
         #expect(picture.examine().diagnoses.isEmpty)
     }
