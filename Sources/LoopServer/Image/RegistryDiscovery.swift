@@ -143,7 +143,7 @@ struct RegistryDiscovery: Sendable {
     }
 
     private func notice(_ names: RegistryNames, _ source: String) -> String {
-        let pull = names.pull == names.push ? "" : ", and nodes pull them from \(names.pull)"
+        let pull = names.pull == names.push ? "" : ", which the nodes call \(names.pull)"
         return "images go to \(names.push)\(pull) (\(source))"
     }
 

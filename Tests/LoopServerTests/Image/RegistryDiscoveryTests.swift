@@ -36,7 +36,7 @@ import Testing
             testDescription: "what loop.json says", context: "prod",
             change: { $0.configured = RegistryNames(push: "a:1", pull: "b:2") },
             home: .registry(RegistryNames(push: "a:1", pull: "b:2")),
-            notice: "images go to a:1, and nodes pull them from b:2 (as loop.json says)"),
+            notice: "images go to a:1, which the nodes call b:2 (as loop.json says)"),
         Case(
             testDescription: "the playground pulls from its own registry only", context: "loopd-p",
             change: {
@@ -53,7 +53,7 @@ import Testing
                 $0.hasProgram = { _ in true }
             }, home: .registry(RegistryNames(push: "localhost:5000", pull: "registry:5000")),
             notice:
-                "images go to localhost:5000, and nodes pull them from registry:5000 (as the cluster says: local-registry-hosting)"
+                "images go to localhost:5000, which the nodes call registry:5000 (as the cluster says: local-registry-hosting)"
         ),
         Case(
             testDescription: "KEP-1755, the host alone is for both", context: "kind-dev",
@@ -67,19 +67,19 @@ import Testing
                 $0.hosting = { hosting("host: localhost:5000\nhostFromClusterNetwork: registry.kube:80\n") }
             }, home: .registry(RegistryNames(push: "registry.kube:80", pull: "localhost:5000")),
             notice:
-                "images go to registry.kube:80, and nodes pull them from localhost:5000 (as the cluster says: local-registry-hosting)"
+                "images go to registry.kube:80, which the nodes call localhost:5000 (as the cluster says: local-registry-hosting)"
         ),
         Case(
             testDescription: "k3d's registry, as k3d lists it", context: "k3d-dev",
             change: { $0.output = { $0[0] == "k3d" ? k3dList : nil } },
             home: .registry(RegistryNames(push: "localhost:5001", pull: "k3d-registry.localhost:5000")),
-            notice: "images go to localhost:5001, and nodes pull them from k3d-registry.localhost:5000 (k3d's registry)"
+            notice: "images go to localhost:5001, which the nodes call k3d-registry.localhost:5000 (k3d's registry)"
         ),
         Case(
             testDescription: "k3d's registry, as docker lists it: the one in the cluster's network", context: "k3d-dev",
             change: { $0.output = { $0[0] == "docker" ? dockerLines : nil } },
             home: .registry(RegistryNames(push: "localhost:5001", pull: "k3d-dev-registry:5000")),
-            notice: "images go to localhost:5001, and nodes pull them from k3d-dev-registry:5000 (k3d's registry)"),
+            notice: "images go to localhost:5001, which the nodes call k3d-dev-registry:5000 (k3d's registry)"),
         Case(
             testDescription: "k3d without a registry of its own", context: "k3d-dev",
             change: {
