@@ -31,6 +31,7 @@ actor ImageRollout {
     private let recreate: Bool
     private let dev: DevModeSession?
     private let registry: RegistryNames?
+    private let explains: Bool
     private var progress = Progress.nothing
     private var waiters: [Int: AsyncStream<Void>.Continuation] = [:]
     private var serial = 0
@@ -46,9 +47,11 @@ actor ImageRollout {
     ///   - recreate: whether what cannot be changed (a Job, a bare pod) may be deleted and made anew.
     ///   - dev: the session's dev mode of the workload, whichever service it belongs to.
     ///   - registry: the names of loopd's registry, by which a wrong one is recognised in a pod.
+    ///   - explains: whether it says why pods do not get ready, as soon as that is known; not where the service's pods are
+    ///     watched for that anyhow.
     init(
         _ image: RolledImage, recreate: Bool, dev: DevModeSession?, client: KubeClient, namespace: String,
-        registry: RegistryNames? = nil, emit: @escaping @Sendable (LoopEvent.Kind) -> Void
+        registry: RegistryNames? = nil, explains: Bool = true, emit: @escaping @Sendable (LoopEvent.Kind) -> Void
     ) {
         self.image = image
         self.recreate = recreate
@@ -56,6 +59,7 @@ actor ImageRollout {
         self.client = client
         self.namespace = namespace
         self.registry = registry
+        self.explains = explains
         self.emit = emit
     }
 
@@ -63,12 +67,13 @@ actor ImageRollout {
     /// image themselves.
     init?(
         _ image: Image, of service: Service, dev: DevModeSession?, client: KubeClient, namespace: String,
-        registry: RegistryNames? = nil, emit: @escaping @Sendable (LoopEvent.Kind) -> Void
+        registry: RegistryNames? = nil, explains: Bool = true, emit: @escaping @Sendable (LoopEvent.Kind) -> Void
     ) {
         guard case .workload(let kind, let name) = service.target else { return nil }
         self.init(
             RolledImage(kind: kind, name: name, image: image.name, container: image.container ?? service.container),
-            recreate: service.recreate, dev: dev, client: client, namespace: namespace, registry: registry, emit: emit)
+            recreate: service.recreate, dev: dev, client: client, namespace: namespace, registry: registry, explains: explains,
+            emit: emit)
     }
 
     // MARK: - Setting the image
@@ -241,7 +246,7 @@ actor ImageRollout {
 
     private func bringUp(_ setting: Setting) async {
         let progress = RolloutProgress(
-            image: image, client: client, namespace: namespace, registry: registry, emit: emit)
+            image: image, client: client, namespace: namespace, registry: registry, explains: explains, emit: emit)
         if RolloutProgress.isPaused(setting.object) { end(isRolledOut: false) }
         guard let ready = await progress.untilReady(setting) else {
             if !Task.isCancelled { end(isRolledOut: false) }

@@ -9,6 +9,8 @@ struct RolloutProgress: Sendable {
     let client: KubeClient
     let namespace: String
     let registry: RegistryNames?
+    /// Whether causes are told as they appear; what is short at the limit always is.
+    let explains: Bool
     let emit: @Sendable (LoopEvent.Kind) -> Void
 
     /// Returns when every pod of the new revision is ready, with the time of that; `nil` when the task is cancelled, and
@@ -21,17 +23,22 @@ struct RolloutProgress: Sendable {
             return time
         }
         let isOnDelete = OutdatedPods.isOnDelete(setting.object)
-        let emit = emit
+        let (emit, explains) = (emit, explains)
         return await withTaskGroup(of: Ending.self) { group in
             group.addTask {
+                let last = Mutex<LoopEvent.Failure?>(nil)
                 let ending = await RolloutWatch.run(
                     target, client: client, namespace: namespace, registry: registry, byHand: true
-                ) { emit(.failed($0)) }
+                ) { failure in
+                    if explains { emit(.failed(failure)) } else { last.withLock { $0 = failure } }
+                }
                 switch ending {
                 case .ready(let time): return .ready(time)
                 case .cancelled: return .open
                 // It was said what is missing: it may come all the same.
-                case .behind: return await untilDone()
+                case .behind:
+                    if let shortage = last.withLock({ $0 }) { emit(.failed(shortage)) }
+                    return await untilDone()
                 }
             }
             if isOnDelete {

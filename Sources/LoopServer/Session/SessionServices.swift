@@ -67,7 +67,7 @@ extension SessionRun {
             guard let user = entry.users.first(where: { $0.service.name == service.name }) else { continue }
             let image = Image(entry.name, nil, container: user.container)
             rollouts[entry.name] = ImageRollout(
-                image, of: service, dev: holder, client: connection.client, namespace: namespace
+                image, of: service, dev: holder, client: connection.client, namespace: namespace, explains: false
             ) { emit(LoopEvent($0, service: service.name)) }
         }
         return ServiceRun(
