@@ -55,7 +55,8 @@ struct SampleTests {
         }
     }
 
-    @Test("samples/image: a page lands in the same container, a changed server is a new image, an unchanged one is none")
+    @Test(
+        "samples/image: a page lands in the same container, a changed server is a new image, an unchanged one is none")
     func image() async throws {
         try await Sample.run("image", namespace: "pages") { sample in
             let loopd = try await sample.loopd("watch")

@@ -11,7 +11,8 @@ struct DocumentationTests {
         "README.md", "CONTRIBUTING.md", "samples/hello/README.md", "docs/loop-json.md", "docs/sync.md",
         "docs/playground.md",
         "docs/events.md", "docs/troubleshooting.md", "docs/dev-mode.md", "samples/supervisor/README.md", "docs/nix.md",
-        "docs/deploy.md", "samples/deploy/README.md", "samples/nix/README.md", "docs/images.md", "samples/image/README.md",
+        "docs/deploy.md", "samples/deploy/README.md", "samples/nix/README.md", "docs/images.md",
+        "samples/image/README.md",
     ]
 
     private static func text(_ page: String) throws -> String {

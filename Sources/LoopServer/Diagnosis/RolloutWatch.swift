@@ -28,7 +28,8 @@ enum RolloutWatch {
     ///   - report: called in order, one call at a time.
     static func run(
         _ target: Target, client: KubeClient, namespace: String, registry: RegistryNames? = nil,
-        ledger: CauseLedger? = nil, limit: Duration = .seconds(120), settling: Duration = .seconds(1), byHand: Bool = false,
+        ledger: CauseLedger? = nil, limit: Duration = .seconds(120), settling: Duration = .seconds(1),
+        byHand: Bool = false,
         report: @escaping @Sendable (LoopEvent.Failure) -> Void
     ) async -> Ending {
         let watch = WorkloadWatch(client, target, namespace: namespace)
