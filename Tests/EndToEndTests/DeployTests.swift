@@ -173,6 +173,10 @@ import Testing
             try await write(scene, replicas: 1)
             let loopd = try await scene.loopd("watch", "--cleanup")
             _ = try await loopd.event("connected", limit: .seconds(90))
+            let other = try await scene.loopd("undeploy", "--yes")
+            #expect(try await other.end() == .exited(1))
+            let held = try await other.event("failed")["summary"]?.string ?? ""
+            #expect(held.hasPrefix("deployment/web is synced by "), "\(held)")
             let stopped = try await loopd.stop()
             #expect(stopped.status == .exited(130))
             let removed = loopd.log.events().filter { $0["event"] == "removed" }
@@ -182,6 +186,27 @@ import Testing
                 ], "\(loopd.transcript)")
             let space = try await scene.kubectl(["get", "namespace", scene.namespace], codes: [1], scoped: false)
             #expect(space.errorText.contains("NotFound"))
+        }
+    }
+
+    @Test("the namespace that loopd has made stays as long as something of others is in it")
+    func namespace() async throws {
+        try await Scene.run { scene in
+            try configure(scene, ["manifests": "k8s"])
+            try scene.project.write("web/k8s/map.yaml", map("one"))
+            let deploy = try await scene.loopd("deploy", "--yes")
+            #expect(try await deploy.end(limit: .seconds(60)) == .exited(0), "\(deploy.transcript)")
+            try await scene.kubectl(["create", "configmap", "theirs"])
+            let first = try await scene.loopd("undeploy", "--yes")
+            #expect(try await first.end(limit: .seconds(60)) == .exited(0), "\(first.transcript)")
+            let words = "namespace/\(scene.namespace) stays: configmap/theirs is not loopd's"
+            _ = try await first.event("notice") { $0["text"]?.string == words }
+            #expect(try await first.event("removed")["objects"]?.array == ["configmap/one"])
+            #expect(try await names("configmap", scene).contains("theirs"))
+            try await scene.kubectl(["delete", "configmap", "theirs"])
+            let second = try await scene.loopd("undeploy", "--yes")
+            #expect(try await second.end(limit: .seconds(60)) == .exited(0), "\(second.transcript)")
+            try await scene.kubectl(["get", "namespace", scene.namespace], codes: [1], scoped: false)
         }
     }
 

@@ -136,8 +136,9 @@ final class SessionBuilds: Sendable {
         return results.allSatisfy(\.self)
     }
 
-    /// Returns once what needs no build is deployed: before that, a workload may not be there. Pods that are there do not
-    /// wait long for a chart that takes its time.
+    /// Returns once what needs no build is deployed: before that, a workload may not be there.
+    ///
+    /// Pods that are there do not wait long for a chart that takes its time.
     func untilApplied() async { await deployments.untilApplied(limit: .seconds(10)) }
 
     /// Deploys what has one of these images in it: it has another reference now.
