@@ -70,7 +70,8 @@ let package = Package(
             name: "OCITests", dependencies: ["OCI", "Playground", "HTTP", "JSON", "Reactor", "TestCluster"],
             swiftSettings: strict),
         .testTarget(
-            name: "LoopServerTests", dependencies: ["LoopServer", "HTTP", "OCI", "JSON", "Reactor", "Wire", "Watcher"],
+            name: "LoopServerTests",
+            dependencies: ["LoopServer", "HTTP", "OCI", "JSON", "Reactor", "Wire", "Watcher", "TestCluster"],
             swiftSettings: strict),
         .testTarget(
             name: "PlaygroundTests", dependencies: ["Playground", "HTTP", "OCI", "JSON", "Reactor", "CLinux"],

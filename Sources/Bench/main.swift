@@ -6,7 +6,8 @@ internal import TestCluster
 let measurements: [(name: String, measure: () async throws -> [Row])] = [
     ("save", SaveRows.save), ("many", SaveRows.many), ("big", SaveRows.big), ("replicas", SaveRows.replicas),
     ("sideload", SideloadRows.program), ("bigsideload", SideloadRows.bigProgram),
-    ("diagnosis", DiagnosisRows.told), ("idle", RestRows.idle), ("startup", RestRows.startup),
+    ("image", ImageRows.push), ("diagnosis", DiagnosisRows.told), ("idle", RestRows.idle),
+    ("startup", RestRows.startup),
 ]
 let names = CommandLine.arguments.dropFirst()
 let unknown = names.filter { name in !measurements.contains { $0.name == name } }

@@ -173,11 +173,40 @@ struct ProgramTests {
             let output = try await Built.run(["env"], in: folder)
             #expect(output.status == .exited(0))
             let path = try await Child.run(Launch(["realpath", folder])).text.split(separator: "\n").first ?? ""
+            // What builds images is this machine's.
+            let cluster = output.text.split(separator: "\n").filter {
+                !$0.contains("LOOPD_ENGINE") && !$0.contains("DOCKER_HOST")
+            }
             #expect(
-                output.text
+                cluster.joined(separator: "\n") + "\n"
                     == "export KUBECONFIG='\(path)/my config'\nexport LOOPD_CONTEXT=kind-a\nexport LOOPD_NAMESPACE=p\n")
             let json = try await Built.run(["env", "-o", "json", "-n", "other"], in: folder)
             #expect(try JSON(parsing: json.standardOutput)["LOOPD_NAMESPACE"] == "other")
+        }
+    }
+
+    @Test("env leads docker to Podman's images where podman builds them, and not where docker finds them itself")
+    func engine() async throws {
+        let text = "{cluster: {context: 'kind-a', kubeconfig: 'k'}, services: {web: {manifests: ['x']}}, project: 'p'}"
+        try await withFolder(text) { folder in
+            for path in ["bin", "run", "run/podman"] { try #require(mkdir("\(folder)/\(path)", 0o755) == 0) }
+            defer { for path in ["run/podman", "run", "bin"] { rmdir("\(folder)/\(path)") } }
+            // Stands for podman and docker, which are not started.
+            try #require(symlink("/bin/true", "\(folder)/bin/podman") == 0)
+            defer { unlink("\(folder)/bin/podman") }
+            let socket = try Listening(at: "\(folder)/run/podman/podman.sock")
+            defer { socket.close() }
+            var launch = Launch([Built.loopd, "env"], directory: folder)
+            launch.environment = ["PATH": "\(folder)/bin", "HOME": folder, "XDG_RUNTIME_DIR": "\(folder)/run"]
+            let host = "unix://\(folder)/run/podman/podman.sock"
+            let podman = try await Child.run(launch)
+            #expect(podman.text.hasSuffix("export LOOPD_ENGINE=podman\nexport DOCKER_HOST=\(host)\n"), "\(podman.text)")
+
+            try #require(rename("\(folder)/bin/podman", "\(folder)/bin/docker") == 0)
+            defer { unlink("\(folder)/bin/docker") }
+            launch.environment?["DOCKER_HOST"] = host
+            let docker = try await Child.run(launch)
+            #expect(docker.text.hasSuffix("export LOOPD_ENGINE=docker\n"), "\(docker.text)")
         }
     }
 
@@ -249,5 +278,30 @@ struct ProgramTests {
             let output = try await Child.run(Launch(["bash", "-c", script], directory: folder))
             #expect(output.text == "watch\nweb\n--no-deploy --no-color\njson\n", "\(output.errorText)")
         }
+    }
+}
+
+/// A Unix socket that something accepts on.
+private struct Listening {
+    private let descriptor: Int32
+    private let path: String
+
+    init(at path: String) throws {
+        self.path = path
+        var address = sockaddr_un()
+        address.sun_family = sa_family_t(AF_UNIX)
+        withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: path.utf8) }
+        descriptor = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0)
+        let bound = withUnsafePointer(to: &address) { pointer in
+            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                bind(descriptor, $0, socklen_t(MemoryLayout<sockaddr_un>.size))
+            }
+        }
+        try #require(bound == 0 && listen(descriptor, 8) == 0)
+    }
+
+    func close() {
+        Glibc.close(descriptor)
+        unlink(path)
     }
 }

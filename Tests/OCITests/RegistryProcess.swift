@@ -55,7 +55,10 @@ final class RegistryProcess: Sendable {
         // It says where it listens at this level only.
         text = text.replacing("level: warn", with: "level: info")
         try Disk.write(Array("\(folder)/config.yml".utf8), Array(text.utf8))
-        var launch = Launch(["docker-registry", "serve", "\(folder)/config.yml"])
+        // It ends with this process, whatever that dies of: its end of the pipe is closed then.
+        let script = "docker-registry serve \"$1\" & read -r line; kill -9 $!"
+        var launch = Launch(["sh", "-c", script, "sh", "\(folder)/config.yml"])
+        launch.standardInput = .pipe
         launch.standardOutput = .null
         launch.standardError = .pipe
         let child = try await Child.spawn(launch)
@@ -73,7 +76,7 @@ final class RegistryProcess: Sendable {
 
     /// Ends it, as a power cut would.
     func kill() async {
-        child.signal(SIGKILL)
+        child.signal(SIGKILL, toGroup: true)
         _ = await child.wait()
         log.cancel()
     }

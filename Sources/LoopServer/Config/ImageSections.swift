@@ -239,6 +239,7 @@ extension ConfigurationReader {
                 image, "neither \"to\" nor \"files\": nothing is in the layer",
                 hint: "\"to\" for the watched files themselves, \"files\" for what a build makes")
         }
+        warnOfLinks(layer, parts, image)
         guard let node = parts["config"], let keys = section(node, .config) else { return layer }
         layer.config.entrypoint = keys["entrypoint"].flatMap { words($0) }
         layer.config.command = keys["cmd"].flatMap { words($0) }
@@ -246,6 +247,19 @@ extension ConfigurationReader {
         layer.config.user = string(keys["user"])
         layer.config.workingDirectory = keys["workingDir"].flatMap { destination($0) }
         return layer
+    }
+
+    /// Names folders that are links in most images: a folder in a layer takes the link's place, and hides what is behind it.
+    private mutating func warnOfLinks(_ layer: AppendedLayer, _ parts: [String: Node], _ image: Node) {
+        guard let base = layer.base, base != "scratch" else { return }
+        let links = ["/bin", "/sbin", "/lib", "/lib32", "/lib64"]
+        for path in [layer.to].compactMap(\.self) + layer.files.map(\.to) {
+            guard let link = links.first(where: { path == $0 || path.hasPrefix("\($0)/") }) else { continue }
+            warning(
+                parts["to"] ?? parts["files"] ?? image,
+                "\(link) is a link to /usr\(link) in many images, which this layer would replace",
+                hint: "\"/usr\(path)\", unless it is a folder in \(base)")
+        }
     }
 
     /// One object, or an array of them.

@@ -36,8 +36,8 @@ public struct ContainerEngine: Equatable, Sendable {
 
     /// The engine that images are built by here; `nil` where there is none.
     ///
-    /// Looks at the environment and at sockets each time; nothing is started.
-    public static func find() async -> ContainerEngine? { try? await find(nil) }
+    /// Looks at the environment and at sockets, which takes no longer than the disk does; nothing is started.
+    public static func found() -> ContainerEngine? { try? EngineSearch.here().find() }
 
     /// The engine that images are built by here, or the given program where that is the one.
     ///

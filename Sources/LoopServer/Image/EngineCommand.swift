@@ -22,12 +22,9 @@ struct EngineCommand: Equatable, Sendable {
     ///   - platform: what to build for; `nil` is the engine's own.
     ///   - isPlainHTTP: whether the base images are in registries on this machine.
     func build(_ recipe: EngineBuild, platform: String?, idFile: String, isPlainHTTP: Bool = false) -> [String] {
-        var words = program + ["build", "--iidfile", idFile, "--file", recipe.dockerfile]
-        switch engine.program {
-        case .docker:
-            // Classic docker keeps the container of a step that failed.
-            words.append("--force-rm")
-        case .podman, .buildah:
+        // Classic docker and buildah keep the container of a step that failed.
+        var words = program + ["build", "--iidfile", idFile, "--file", recipe.dockerfile, "--force-rm"]
+        if engine.program != .docker {
             // Without its cache the same content becomes another image.
             words.append("--layers")
             if isPlainHTTP { words.append("--tls-verify=false") }
@@ -116,7 +113,8 @@ struct EngineCommand: Equatable, Sendable {
         }
     }
 
-    /// Prints the names that a repository's tags by loopd have, the newest image first.
+    /// Prints the names of a repository's images that loopd has tagged, the newest image first, and perhaps other names of
+    /// theirs.
     func ownTags(of repository: String) -> [String] {
         let filter = ["--filter", "reference=\(repository):\(ImageHome.tagPrefix)*"]
         switch engine.program {

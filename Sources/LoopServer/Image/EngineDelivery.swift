@@ -102,11 +102,22 @@ struct EngineDelivery: Sendable {
     private func removeOld(_ repository: String, but newest: String) async {
         guard let output = try? await run(command.ownTags(of: repository), "list") else { return }
         let tag = newest.split(separator: ":").last ?? ""
-        let old = output.text.split(whereSeparator: \.isNewline).map(String.init).filter { !$0.hasSuffix(":\(tag)") }
+        let old = EngineDelivery.ownNames(output.text, repository).filter { !$0.hasSuffix(":\(tag)") }
         guard output.status.isSuccess, old.count > EngineDelivery.kept else { return }
         // One by one: the first that is in use would keep the others.
         for reference in old[EngineDelivery.kept...] {
             _ = try? await run(command.remove([reference]), "remove")
+        }
+    }
+
+    /// The names among a list's lines that loopd has given to a repository: podman and buildah list every name of an image
+    /// that has a matching one.
+    static func ownNames(_ list: String, _ repository: String) -> [String] {
+        let familiar = ["docker.io/library/", "docker.io/"].lazy.filter(repository.hasPrefix).first
+            .map { String(repository.dropFirst($0.count)) }
+        let prefixes = ([repository] + (familiar.map { [$0] } ?? [])).map { "\($0):\(ImageHome.tagPrefix)" }
+        return list.split(whereSeparator: \.isNewline).map(String.init).filter { line in
+            prefixes.contains { line.hasPrefix($0) }
         }
     }
 

@@ -2,6 +2,8 @@
 struct ImagePruning: Sendable {
     /// How many of the newest tags stay, whoever uses them.
     static let kept = 5
+    /// How many older ones there have to be before it is worth to ask what is in use.
+    static let batch = 5
 
     /// What this project has had, the newest last.
     var known: [PushedTags.Entry]

@@ -15,12 +15,16 @@ extension ImageAccess {
                 let place = ImageName(reference)
                 let registry = registries.client(place.registry)
                 try await Registries.attempt(reference) {
-                    let image = try await registry.image(place.reference, in: place.repository, platform: .host)
-                    _ = try await registry.push(image, to: place.repository, tags: [tag])
+                    try await registry.tag(place.reference, as: tag, in: place.repository)
                 }
             },
-            // To forget a manifest would take every tag of it away, the one by content among them.
-            untag: { _ in },
+            untag: { reference in
+                let place = ImageName(reference)
+                let registry = registries.client(place.registry)
+                try await Registries.attempt(reference) {
+                    try await registry.untag(place.reference, in: place.repository)
+                }
+            },
             pushArchive: { path, repository in
                 let place = ImageName(repository)
                 return try await Registries.attempt(repository) {

@@ -11,11 +11,13 @@ struct NixImageBuilder: ImageBuilder {
     let root: String?
     let access: ImageAccess
     let leash: String
+    /// loopd's own environment.
+    let inherited: [String: String]
 
     /// A builder of one image.
     init(
         image: Image, installable: Installable, system: String? = nil, root: String? = nil, access: ImageAccess,
-        leash: String
+        leash: String, inherited: [String: String] = ProcessEnvironment.inherited
     ) {
         self.image = image
         self.installable = installable
@@ -23,11 +25,12 @@ struct NixImageBuilder: ImageBuilder {
         self.root = root
         self.access = access
         self.leash = leash
+        self.inherited = inherited
     }
 
     func build(to home: ImageHome, output: @escaping @Sendable (String) -> Void) async throws -> BuiltImage {
         let path = try await build(output)
-        let place = NixStore().place(of: path)
+        let place = NixStore(environment: inherited).place(of: path)
         switch try await offPool({ NixImage(at: place) }) {
         case .archive, .layout: return try await deliver(place, to: home)
         case .stream(let program):
@@ -51,7 +54,7 @@ struct NixImageBuilder: ImageBuilder {
         var tail: [String] = []
         var answer: [UInt8] = []
         let status = try await Leashed.follow(
-            words, in: installable.directory, leash: leash, hasAnswer: true, isGroupOnly: true
+            words, in: installable.directory, environment: inherited, leash: leash, hasAnswer: true, isGroupOnly: true
         ) { piece in
             switch piece {
             case .answer(let bytes): answer += bytes
@@ -145,7 +148,9 @@ enum NixImage: Equatable, Sendable {
     /// A program that prints a tar.
     case stream(String)
 
-    /// Looks at what is at a path on this disk; `nil` for anything else. Blocks for as long as the disk does.
+    /// Looks at what is at a path on this disk; `nil` for anything else.
+    ///
+    /// Blocks for as long as the disk does.
     init?(at path: String) {
         var status = stat()
         guard stat(path, &status) == 0 else { return nil }

@@ -10,7 +10,7 @@ struct ScratchFolder: Sendable {
         let parent = getenv("TMPDIR").map { String(cString: $0) } ?? "/tmp"
         var template = Array("\(parent)/loopd-build-XXXXXX".utf8CString)
         guard mkdtemp(&template) != nil else { throw SystemError.last("make a folder in \(parent)") }
-        path = template.withUnsafeBufferPointer { String(cString: $0.baseAddress!) }
+        path = String(decoding: template.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
     }
 
     /// Removes the folder and the files in it.

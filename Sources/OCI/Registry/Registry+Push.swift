@@ -68,7 +68,7 @@ extension Registry {
     }
 
     /// Puts a manifest; `false` where the registry misses a blob of it.
-    private func put(
+    func put(
         _ manifest: StoredManifest, _ reference: String, _ repository: String, isLast: Bool
     ) async throws -> Bool {
         let what = "push \(repository)\(Digest(reference) == nil ? ":" : "@")\(reference)"

@@ -2,7 +2,7 @@ internal import Glibc
 internal import JSON
 internal import LoopServer
 
-/// `loopd env`: the variables that lead `kubectl` to the same cluster.
+/// `loopd env`: the variables that lead `kubectl` to the same cluster, and docker to the same images.
 enum EnvCommand {
     private struct Place {
         var kubeconfig: String?
@@ -14,9 +14,12 @@ enum EnvCommand {
     static func run(_ invocation: Invocation, _ console: Console) -> Outcome {
         do throws(Target.Stop) {
             let place = try place(invocation, console)
+            let engine = ContainerEngine.found()
             let named = [
                 ("KUBECONFIG", place.kubeconfig), ("LOOPD_CONTEXT", place.context),
                 ("LOOPD_NAMESPACE", place.namespace), ("LOOPD_REGISTRY", place.registry),
+                // Only where docker would not come there by itself.
+                ("LOOPD_ENGINE", engine?.program.rawValue), ("DOCKER_HOST", engine?.dockerHost),
             ]
             let variables = named.compactMap { name, value in value.map { (name, $0) } }
             if invocation.isJSON {

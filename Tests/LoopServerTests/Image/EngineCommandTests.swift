@@ -21,9 +21,9 @@ import Testing
 
     @Test("a build has everything that loop.json says, and no value of an argument")
     func build() {
-        let start = ["build", "--iidfile", "/tmp/id", "--file", "/shop/Dockerfile.dev"]
+        let start = ["build", "--iidfile", "/tmp/id", "--file", "/shop/Dockerfile.dev", "--force-rm"]
         for (engine, words) in [
-            (ContainerEngine(.docker), ["docker"] + start + ["--force-rm"]),
+            (ContainerEngine(.docker), ["docker"] + start),
             (ContainerEngine(.podman), ["podman"] + start + ["--layers"]),
             (ContainerEngine(.buildah), ["buildah"] + start + ["--layers"]),
             (
@@ -71,6 +71,15 @@ import Testing
         #expect(podman.push(reference, isLoopback: false) == ["podman", "push", reference, "docker://\(reference)"])
         #expect(
             EngineCommand(ContainerEngine(.docker)).push(reference, isLoopback: true) == ["docker", "push", reference])
+    }
+
+    @Test("only names that loopd has given are its own to take away")
+    func ownNames() {
+        let list =
+            "web:loopd-1\ndocker.io/library/web:loopd-2\nweb:dev\nweb2:loopd-3\nlocalhost:5000/web:loopd-4\nweb:1.2\n"
+        #expect(
+            EngineDelivery.ownNames(list, "docker.io/library/web") == ["web:loopd-1", "docker.io/library/web:loopd-2"])
+        #expect(EngineDelivery.ownNames(list, "localhost:5000/web") == ["localhost:5000/web:loopd-4"])
     }
 
     @Test("names in a registry take the place of names in manifests")
