@@ -173,6 +173,10 @@ import Testing
             try await write(scene, replicas: 1)
             let loopd = try await scene.loopd("watch", "--cleanup")
             _ = try await loopd.event("connected", limit: .seconds(90))
+            let other = try await scene.loopd("undeploy", "--yes")
+            #expect(try await other.end() == .exited(1))
+            let held = try await other.event("failed")["summary"]?.string ?? ""
+            #expect(held.hasPrefix("deployment/web is synced by "), "\(held)")
             let stopped = try await loopd.stop()
             #expect(stopped.status == .exited(130))
             let removed = loopd.log.events().filter { $0["event"] == "removed" }
@@ -182,6 +186,66 @@ import Testing
                 ], "\(loopd.transcript)")
             let space = try await scene.kubectl(["get", "namespace", scene.namespace], codes: [1], scoped: false)
             #expect(space.errorText.contains("NotFound"))
+        }
+    }
+
+    @Test("the namespace that loopd has made stays as long as something of others is in it")
+    func namespace() async throws {
+        try await Scene.run { scene in
+            try configure(scene, ["manifests": "k8s"])
+            try scene.project.write("web/k8s/map.yaml", map("one"))
+            let deploy = try await scene.loopd("deploy", "--yes")
+            #expect(try await deploy.end(limit: .seconds(60)) == .exited(0), "\(deploy.transcript)")
+            try await scene.kubectl(["create", "configmap", "theirs"])
+            let first = try await scene.loopd("undeploy", "--yes")
+            #expect(try await first.end(limit: .seconds(60)) == .exited(0), "\(first.transcript)")
+            let words = "namespace/\(scene.namespace) stays: configmap/theirs is not loopd's"
+            _ = try await first.event("notice") { $0["text"]?.string == words }
+            #expect(try await first.event("removed")["objects"]?.array == ["configmap/one"])
+            #expect(try await names("configmap", scene).contains("theirs"))
+            try await scene.kubectl(["delete", "configmap", "theirs"])
+            let second = try await scene.loopd("undeploy", "--yes")
+            #expect(try await second.end(limit: .seconds(60)) == .exited(0), "\(second.transcript)")
+            try await scene.kubectl(["get", "namespace", scene.namespace], codes: [1], scoped: false)
+        }
+    }
+
+    @Test("what waits for an image that cannot be built is applied when it can, and a text in it names the image")
+    func waits() async throws {
+        try await Scene.run { scene in
+            let base = try await TestImage.shell.name(on: scene.cluster)
+            let files: JSON = ["from": "out", "to": "/srv/out"]
+            let image: JSON = [
+                "watch": ["src/**"], "build": ["cp", "src/in", "out"],
+                "image": ["name": "web", "base": .string(base), "files": files],
+            ]
+            try scene.project.configure(
+                scene.configuration(
+                    ["web": ["root": "web", "rules": [image, ["deploy": ["manifests": "k8s"]]]]],
+                    merging: ["registry": .string(scene.cluster.registry)]))
+            try scene.project.folder("web/src")
+            var manifest = try await Workload("web").manifest(on: scene.cluster)
+            var own = manifest.at("spec", "template", "spec", "containers")?[0] ?? [:]
+            (own["image"], own["imagePullPolicy"]) = ("web:dev", "Always")
+            own["env"] = [["name": "RUNNER", "value": "${image:web}"]]
+            manifest["spec"]?["template"]?["spec"]?["containers"] = [own]
+            try scene.project.write("web/k8s/web.json", manifest.text)
+            try scene.project.write("web/k8s/map.yaml", map("one"))
+            let loopd = try await scene.loopd("watch")
+            let words = "deployment/web waits for image web, which has not been built yet"
+            _ = try await loopd.event("notice", limit: .seconds(60)) { $0["text"]?.string == words }
+            #expect(try await loopd.event("deployed") { $0["service"] == "web" }["objects"]?.array == ["configmap/one"])
+
+            let place = loopd.log.count
+            try scene.project.write("web/src/in", "1")
+            let reference = try await loopd.event("imageBuilt", from: place, limit: .seconds(60))["reference"]
+            let applied = try await loopd.event("deployed", from: place, limit: .seconds(60))
+            #expect(applied["objects"]?.array == ["deployment/web"])
+            _ = try await loopd.event("rolledOut", from: place, limit: .seconds(60))
+            let now = try await container(scene)
+            #expect(now["image"] == reference && now["imagePullPolicy"] == "IfNotPresent")
+            #expect(now["env"]?[0]?["value"] == reference)
+            try await loopd.stop()
         }
     }
 }

@@ -84,7 +84,7 @@ final class HelmDouble: Sendable {
             printf '%s\n' "$text"
         }
         apply() {
-            # Only what has left the manifest is deleted.
+            # Unlike the real one it deletes nothing that has left the manifest.
             next=$(($(newest) + 1))
             kubectl $cluster -n "$namespace" apply -f "$1" >&2
             cp "$1" "$state/release.$next"

@@ -19,6 +19,18 @@ struct Deployments: Sendable {
         /// A private folder of the session.
         let scratch: String
 
+        /// The images that this session, or another one, rolls out into an object by itself.
+        func rolled(_ object: ObjectReference) -> Set<String> {
+            guard let kind = WorkloadKind(rawValue: object.kind.lowercased()),
+                object.namespace ?? configuration.namespace == configuration.namespace
+            else { return [] }
+            let services = configuration.services.filter { $0.target == .workload(kind, name: object.name) }
+            return Set(
+                services.flatMap(\.rules).compactMap { rule in
+                    if case .image(let image) = rule.action { image.name } else { nil }
+                })
+        }
+
         /// What an object becomes before it is applied, by who applies it: the same in dev mode, where it is meant to be.
         func carry(_ object: JSON, _ applier: DevModeSession.Applier) async -> JSON {
             let session = devModes.first { $0.isAbout(object, namespace: configuration.namespace) }
@@ -65,6 +77,7 @@ struct Deployments: Sendable {
         var apply = ManifestApply(inputs.connection.client, namespace: namespace, service: entry.service)
         apply.prepare = { await inputs.carry($0, .server) }
         apply.images = inputs.images
+        apply.rolled = { inputs.rolled($0) }
         return ManifestDeployment(
             ManifestSources(entry.deployments, project: inputs.configuration.directory),
             kluctl: entry.deployments.lazy.compactMap(\.kluctl).first, inputs.connection, apply,
@@ -100,9 +113,16 @@ struct Deployments: Sendable {
         for lane in lanes where await !lane.images.isDisjoint(with: images) { await lane.trigger(firstEvent: now) }
     }
 
-    /// Returns once nothing is to be deployed, whatever has become of it; or when the task is cancelled.
-    func untilApplied() async {
-        for lane in lanes { await lane.untilApplied() }
+    /// Returns once nothing is to be deployed, whatever has become of it; after `limit`; or when the task is cancelled.
+    func untilApplied(limit: Duration) async {
+        await withTaskGroup(of: Void.self) { group in
+            group.addTask {
+                for lane in lanes { await lane.untilApplied() }
+            }
+            group.addTask { try? await Task.sleep(for: limit) }
+            await group.next()
+            group.cancelAll()
+        }
     }
 
     /// Returns once nothing is to be deployed and everything that was applied runs; false when something has failed.

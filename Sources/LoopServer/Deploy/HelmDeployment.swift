@@ -160,7 +160,8 @@ actor HelmDeployment: Deploying {
                     resource, reference.name, namespace: reference.namespace ?? namespace)
                 replaced = try known.replaced(in: object, running: live)
             }
-            images.formUnion(replaced.used.union(replaced.missing))
+            let rolled = ObjectReference(object).map { inputs.rolled($0) } ?? []
+            images.formUnion(replaced.used.subtracting(rolled).union(replaced.named).union(replaced.missing))
             missing.formUnion(replaced.missing)
             objects.append(replaced.value)
         }

@@ -17,6 +17,8 @@ struct ManifestApply: Sendable {
     var prepare: @Sendable (JSON) async -> JSON? = { $0 }
     /// The images that go into the manifests.
     var images: @Sendable () async -> ManifestImages = { ManifestImages() }
+    /// The images that come into an object's containers by themselves when they are built anew.
+    var rolled: @Sendable (ObjectReference) -> Set<String> = { _ in [] }
     /// Where an object comes from, for people: a file.
     var origin: @Sendable (ObjectReference) -> String? = { _ in nil }
     /// The ConfigMap that says what was applied; `nil` where nobody is to remember, and nothing is ever deleted.
@@ -65,7 +67,7 @@ struct ManifestApply: Sendable {
         var inventory = Inventory([])
         /// The set with its images, as it is kept to go back to; `nil` while some of it waits.
         var rendered: [JSON]? = []
-        /// The images that are in it.
+        /// The images for whose sake it has to be applied again when they are others.
         var images: Set<String> = []
         /// What waits for images that have not been built yet, in lines for people.
         var waiting: [String] = []
@@ -159,8 +161,8 @@ struct ManifestApply: Sendable {
             }
             replaced = try images.replaced(in: object, running: try await live(place, resource))
         }
-        plan.images.formUnion(replaced.used)
-        plan.images.formUnion(replaced.missing)
+        plan.images.formUnion(replaced.used.subtracting(rolled(reference)))
+        plan.images.formUnion(replaced.named.union(replaced.missing))
         guard replaced.missing.isEmpty else {
             plan.waiting.append(ManifestImages.words(reference, waitsFor: replaced.missing))
             plan.rendered = nil

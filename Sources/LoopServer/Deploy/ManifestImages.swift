@@ -22,6 +22,8 @@ struct ManifestImages: Equatable, Sendable {
         var value: Value
         /// The images that are in it.
         var used: Set<String> = []
+        /// Those of them that a text names.
+        var named: Set<String> = []
         /// Images that belong in it and have not been built yet.
         var missing: Set<String> = []
     }
@@ -40,7 +42,8 @@ struct ManifestImages: Equatable, Sendable {
             }
         }
         let words = ObjectReference(object).map { "\($0)" } ?? object["kind"]?.string ?? "a manifest"
-        result.value = try expanded(result.value, in: words, &result.used, &result.missing)
+        result.value = try expanded(result.value, in: words, &result.named, &result.missing)
+        result.used.formUnion(result.named)
         return result
     }
 

@@ -137,7 +137,9 @@ final class SessionBuilds: Sendable {
     }
 
     /// Returns once what needs no build is deployed: before that, a workload may not be there.
-    func untilApplied() async { await deployments.untilApplied() }
+    ///
+    /// Pods that are there do not wait long for a chart that takes its time.
+    func untilApplied() async { await deployments.untilApplied(limit: .seconds(10)) }
 
     /// Deploys what has one of these images in it: it has another reference now.
     func settle(images: Set<String>) async {

@@ -31,12 +31,26 @@ extension SessionRun {
             report(.notice("nothing was removed"))
             return true
         }
+        if !options.takeOver, let held = await holder(connection) { throw held }
         for problem in await leaveDevMode(connection) {
             report(.failed(LoopEvent.Failure(problem, nextStep: "nothing was removed")))
             return false
         }
         try await found.carryOut(limit: .seconds(120), emit)
         return true
+    }
+
+    /// Another loopd that syncs into one of the workloads: it would bring back what goes.
+    private func holder(_ connection: ClusterConnection) async -> LeaseHeld? {
+        let now = Timestamp.now().seconds
+        for service in services {
+            guard case .workload(let kind, let name) = service.target,
+                let live = try? await connection.client.get(kind.resource, name, namespace: configuration.namespace),
+                let lease = Lease(of: live), lease.isHeld(at: now)
+            else { continue }
+            return LeaseHeld(workload: "\(kind.rawValue)/\(name)", lease: lease, now: now)
+        }
+        return nil
     }
 
     private func undeployment(_ connection: ClusterConnection) async throws -> Undeployment {

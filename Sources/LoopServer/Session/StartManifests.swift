@@ -90,7 +90,7 @@ actor StartManifests {
             tell(prepared.waiting)
             images[service.name]?.formUnion(prepared.images)
             if prepared.isEmpty { continue }
-            await remember(prepared.objects.compactMap(ObjectReference.init), of: service.name)
+            await remember(prepared.objects, of: service.name)
             changed += try await connection.apply(manifest, as: prepared.file, namespace: namespace)
         }
         return changed
@@ -104,13 +104,7 @@ actor StartManifests {
 
     private func prepare(_ manifest: String) async throws -> Prepared {
         var prepared = Prepared()
-        let kubectl = connection.context.kubectl
-        let arguments =
-            ["create", "--dry-run=client", "-o", "json", "-n", namespace] + ClusterConnection.source(manifest)
-        // What is wrong with the manifest, kubectl says when it applies it.
-        guard let output = try? await kubectl.run(arguments, leash: connection.leash), output.status.isSuccess,
-            let objects = try? Manifests.documents(in: output.text).flatMap(Manifests.flat)
-        else { return prepared }
+        guard let objects = await objects(of: manifest) else { return prepared }
         let known = await inputs.images()
         let resources = APIResources(connection.client)
         for object in objects {
@@ -121,7 +115,9 @@ actor StartManifests {
                 let live = try? await connection.client.get(resource, reference.name, namespace: reference.namespace)
                 replaced = try known.replaced(in: object, running: live)
             }
-            prepared.images.formUnion(replaced.used.union(replaced.missing))
+            let rolled = ObjectReference(object).map { inputs.rolled($0) } ?? []
+            prepared.images.formUnion(
+                replaced.used.subtracting(rolled).union(replaced.named).union(replaced.missing))
             if !replaced.missing.isEmpty, let reference = ObjectReference(object) {
                 prepared.waiting.append(ManifestImages.words(reference, waitsFor: replaced.missing))
             } else {
@@ -134,12 +130,28 @@ actor StartManifests {
         return prepared
     }
 
+    /// The objects of a manifest; `nil` where it cannot be read: what is wrong with it, kubectl says when it applies it.
+    private func objects(of manifest: String) async -> [JSON]? {
+        let source = ClusterConnection.source(manifest)
+        // With their namespaces; a kind whose definition is yet to come is known without the cluster only.
+        let ways = [
+            ["create", "--dry-run=client", "-o", "json", "-n", namespace] + source, Manifests.printing + source,
+        ]
+        for arguments in ways {
+            let output = try? await connection.context.kubectl.run(arguments, leash: connection.leash)
+            guard let output, output.status.isSuccess else { continue }
+            return try? Manifests.documents(in: output.text).flatMap(Manifests.flat)
+        }
+        return nil
+    }
+
     // MARK: Remembering
 
     /// Keeps what a service's manifests make, so that it can be taken away again; what leaves them stays in the list.
-    private func remember(_ objects: [ObjectReference], of service: String) async {
+    private func remember(_ manifests: [JSON], of service: String) async {
         let name = Inventory.name(of: service, .manifests)
         do {
+            let objects = try await placed(manifests)
             var known = Inventory([])
             do {
                 known = Inventory(configMap: try await connection.client.get(.configMaps, name, namespace: namespace))
@@ -165,6 +177,22 @@ actor StartManifests {
                         "configmap/\(name) cannot be written, so that `loopd undeploy` knows nothing of it: \(error)"))
             }
         }
+    }
+}
+
+extension StartManifests {
+    /// What manifests are about, each with the namespace that it goes to.
+    private func placed(_ manifests: [JSON]) async throws -> [ObjectReference] {
+        let resources = APIResources(connection.client)
+        var references: [ObjectReference] = []
+        for reference in manifests.compactMap(ObjectReference.init) {
+            let isNamespaced = try await resources.resource(of: reference)?.isNamespaced ?? true
+            references.append(
+                ObjectReference(
+                    apiVersion: reference.apiVersion, kind: reference.kind,
+                    namespace: isNamespaced ? reference.namespace ?? namespace : nil, name: reference.name))
+        }
+        return references
     }
 }
 

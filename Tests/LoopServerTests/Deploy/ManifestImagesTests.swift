@@ -70,7 +70,7 @@ import Testing
         let result = try Self.built.replaced(in: widget)
         #expect(result.value.at("spec", "image") == "web")
         #expect(result.value.at("spec", "other")?[0] == "at reg:5000/web:loopd-1 and reg:5000/app:loopd-3")
-        #expect(result.used == ["web", "team/app"])
+        #expect(result.used == ["web", "team/app"] && result.named == result.used)
     }
 
     @Test("a container whose image has not been built keeps the one that it runs; without one the object waits")
