@@ -8,7 +8,7 @@ package final class ContainerStorage: Sendable {
     /// `nil` where a program can build, else why it cannot.
     package static func obstacle(_ program: String) -> String? {
         if getuid() != 0 { return "\(program) is tried as root only: as a user it needs subordinate ids" }
-        return Programs.find(program) == nil ? "\(program) is not installed (apt-get install \(program))" : nil
+        return Installed.program(program) == nil ? "\(program) is not installed (apt-get install \(program))" : nil
     }
 
     /// What the programs need in their environment.

@@ -11,7 +11,7 @@ package final class DockerDaemon: Sendable {
     package static let obstacle: String? =
         if getuid() != 0 {
             "dockerd needs root"
-        } else if Programs.find("dockerd") == nil || Programs.find("docker") == nil {
+        } else if Installed.program("dockerd") == nil || Installed.program("docker") == nil {
             "docker is not installed (apt-get install docker.io)"
         } else {
             nil
@@ -32,7 +32,7 @@ package final class DockerDaemon: Sendable {
     package static func start() async throws -> DockerDaemon {
         let folder = try temporaryFolder("loopd-docker")
         let arguments = [
-            Programs.find("dockerd") ?? "dockerd", "--iptables=false", "--ip6tables=false", "--bridge=none",
+            Installed.program("dockerd") ?? "dockerd", "--iptables=false", "--ip6tables=false", "--bridge=none",
             "--host", "unix://\(folder)/docker.sock", "--data-root", "\(folder)/data", "--exec-root", "\(folder)/exec",
             "--pidfile", "\(folder)/pid",
         ]

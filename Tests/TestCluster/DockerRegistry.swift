@@ -5,7 +5,7 @@ internal import Reactor
 package final class DockerRegistry: Sendable {
     /// `nil` where it is installed, else why not.
     package static let obstacle: String? =
-        Programs.find("docker-registry") == nil
+        Installed.program("docker-registry") == nil
         ? "docker-registry is not installed (apt-get install docker-registry)" : nil
 
     /// Host and port, as image names begin with it.
@@ -33,7 +33,7 @@ package final class DockerRegistry: Sendable {
 
             """
         try Disk.write(Array("\(folder)/config.yml".utf8), Array(configuration.utf8))
-        let arguments = [Programs.find("docker-registry") ?? "docker-registry", "serve", "\(folder)/config.yml"]
+        let arguments = [Installed.program("docker-registry") ?? "docker-registry", "serve", "\(folder)/config.yml"]
         let (service, found) = try await Service.start(arguments) { printed -> UInt16? in
             guard let mark = printed.firstRange(of: "listening on 127.0.0.1:") else { return nil }
             let rest = printed[mark.upperBound...]
