@@ -10,6 +10,8 @@ struct DevInputs: Sendable {
     let programs: Programs
     /// Where the nodes find images whose name has no registry.
     var registry: String?
+    /// The names of the registry that loopd pushes to.
+    var names: @Sendable () async -> RegistryNames? = { nil }
     /// The images that its variables may name.
     var images: @Sendable () async -> ManifestImages = { ManifestImages() }
 
@@ -41,8 +43,9 @@ struct DevInputs: Sendable {
         let decidesUser = SeededVolumes.canWriteImage(
             target, pod: template["spec"] ?? .null, image: ImageConfiguration(user: "unknown"))
         guard isNeeded || !decidesUser else { return (inputs, program) }
-        inputs.image = await ImageLookup(leash: pods.leash, architecture: architecture, registry: registry)
-            .configuration(of: image, isNeeded: isNeeded)
+        let lookup = ImageLookup(
+            leash: pods.leash, architecture: architecture, registry: registry, names: await names())
+        inputs.image = await lookup.configuration(of: image, isNeeded: isNeeded)
         if inputs.image == nil, isRunning {
             let running = RunningContainer(pods: pods, programs: programs)
             inputs.image = await running.configuration(

@@ -10,6 +10,8 @@ struct ImageLookup: Sendable {
     let architecture: String
     /// Where the nodes find images whose name has no registry, as host and port; `nil` where that is nowhere near.
     var registry: String?
+    /// The names of a registry that is called otherwise here than by the nodes.
+    var names: RegistryNames?
     /// Programs that know the images of this machine.
     var engines = ["docker", "podman"]
 
@@ -17,7 +19,7 @@ struct ImageLookup: Sendable {
     ///
     /// - Parameter isNeeded: whether it is worth to ask a registry elsewhere.
     func configuration(of image: String, isNeeded: Bool) async -> ImageConfiguration? {
-        let name = ImageName(registry.map { ImageName(image).registry.isEmpty ? "\($0)/\(image)" : image } ?? image)
+        let name = ImageName(nameHere(image))
         let isNearby = await Registry.isNearby(name.location.registry)
         if isNearby, let found = try? await fromRegistry(name) { return found }
         for program in engines {
@@ -28,6 +30,15 @@ struct ImageLookup: Sendable {
         if !isNearby, let found = try? await fromRegistry(name) { return found }
         let config = try? await run(["skopeo", "inspect", "--config", "docker://\(image)"])
         return config?["config"].map { ImageConfiguration($0) }
+    }
+
+    /// An image of a pod as this machine names it.
+    private func nameHere(_ image: String) -> String {
+        if let names, !names.pull.isEmpty, image.hasPrefix("\(names.pull)/") {
+            return names.push + image.dropFirst(names.pull.count)
+        }
+        guard let registry, ImageName(image).registry.isEmpty else { return image }
+        return "\(registry)/\(image)"
     }
 
     private func run(_ arguments: [String]) async throws -> JSON {

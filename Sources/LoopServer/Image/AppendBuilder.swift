@@ -1,4 +1,3 @@
-internal import Glibc
 internal import OCI
 internal import Reactor
 
@@ -27,8 +26,6 @@ actor AppendBuilder: ImageBuilder {
     private let platform: @Sendable () async -> Platform
     private let registries: Registries
     private let access: ImageAccess
-    /// A private folder for archives.
-    private let scratch: String
     private let progress: @Sendable (PushProgress) -> Void
     /// The base as it was read last.
     private var base: (name: Base, content: ImageContent)?
@@ -36,13 +33,12 @@ actor AppendBuilder: ImageBuilder {
 
     init(
         _ recipe: Recipe, platform: @escaping @Sendable () async -> Platform, registries: Registries,
-        access: ImageAccess, scratch: String, progress: @escaping @Sendable (PushProgress) -> Void = { _ in }
+        access: ImageAccess, progress: @escaping @Sendable (PushProgress) -> Void = { _ in }
     ) {
         self.recipe = recipe
         self.platform = platform
         self.registries = registries
         self.access = access
-        self.scratch = scratch
         self.progress = progress
     }
 
@@ -72,11 +68,12 @@ actor AppendBuilder: ImageBuilder {
                 reference: "\(names.pullRepository(of: name)):\(tag)", bytesSent: report.bytesSent,
                 isUnchanged: report.isUnchanged)
         case .nodes(let loader):
-            let archive = "\(scratch)/\(image.digest.hex).tar"
+            let folder = try await offPool { try ScratchFolder() }
+            defer { folder.remove() }
+            let archive = "\(folder.path)/image.tar"
             try await Registries.attempt("image \(name)") { [image] in
                 try await ImageArchive.write(image, names: ["\(name):\(tag)"], to: archive)
             }
-            defer { unlink(archive) }
             let delivered = try await access.loadArchive(archive, name, loader)
             return BuiltImage(
                 reference: "\(name):\(delivered.tag)", bytesSent: delivered.bytesSent,

@@ -88,7 +88,7 @@ final class ImageRecipes: Sendable {
             image: entry.image, base: base(of: entry), layers: layers, configs: entry.layers.map(\.layer.config))
         let pace = Pace()
         return AppendBuilder(
-            recipe, platform: { await nodes.platform }, registries: registries, access: access, scratch: scratch
+            recipe, platform: { await nodes.platform }, registries: registries, access: access
         ) { progress in
             guard pace.isDue else { return }
             emit(.progress(done: progress.bytesSent, total: progress.bytesToSend, path: "image \(name)"))

@@ -3,6 +3,12 @@ actor ImageSet {
     /// As pods name them.
     private(set) var references: [String: String] = [:]
 
+    /// The names of the registry that they are in; `nil` before there is one.
+    private(set) var registry: RegistryNames?
+
     /// Takes the newest image of a name.
-    func set(_ name: String, to reference: String) { references[name] = reference }
+    func set(_ name: String, to reference: String, in home: ImageHome? = nil) {
+        references[name] = reference
+        if case .registry(let names) = home { registry = names }
+    }
 }

@@ -7,8 +7,11 @@ actor ServiceImages {
     /// What is not in the workload yet.
     private var wanted: [String: String] = [:]
     private var mayWrite = false
-    private var isRolling = false
-    private var isWhole = true
+    /// What was begun last of each image, and whether that has failed.
+    private var newest: [String: String] = [:]
+    private var failed: [String: Bool] = [:]
+    /// How many are on their way into the workload.
+    private var rolling = 0
     private let gate = Gate()
     private var waiters: [CheckedContinuation<Void, Never>] = []
 
@@ -31,21 +34,29 @@ actor ServiceImages {
 
     /// Brings images into the workload until the task is cancelled; then nothing is followed any more.
     func run() async {
-        while !Task.isCancelled {
-            await gate.pass()
-            while mayWrite, !wanted.isEmpty, !Task.isCancelled {
+        await withDiscardingTaskGroup { group in
+            while !Task.isCancelled {
+                await gate.pass()
+                guard mayWrite, !wanted.isEmpty, !Task.isCancelled else { continue }
                 let due = wanted
-                (wanted, isRolling, isWhole) = ([:], true, true)
-                for (image, reference) in due.sorted(by: { $0.key < $1.key }) {
-                    let isSet = await rollouts[image]?.roll(to: reference) ?? true
-                    // What a newer one has superseded is no failure.
-                    isWhole = isWhole && (isSet || wanted[image] != nil)
+                wanted = [:]
+                // A newer one of an image need not wait for the one before: it supersedes that.
+                for (image, reference) in due {
+                    rolling += 1
+                    group.addTask { await self.roll(image, reference) }
                 }
-                isRolling = false
             }
-            wake()
+            group.cancelAll()
         }
         for rollout in rollouts.values { await rollout.end() }
+        wake()
+    }
+
+    private func roll(_ image: String, _ reference: String) async {
+        newest[image] = reference
+        let isSet = await rollouts[image]?.roll(to: reference) ?? true
+        if newest[image] == reference { failed[image] = !isSet }
+        rolling -= 1
         wake()
     }
 
@@ -53,14 +64,14 @@ actor ServiceImages {
     ///
     /// False where something does not run.
     func untilRolledOut() async -> Bool {
-        while isRolling || !wanted.isEmpty, !Task.isCancelled {
+        while rolling > 0 || !wanted.isEmpty, !Task.isCancelled {
             await withTaskCancellationHandler {
                 await withCheckedContinuation { waiters.append($0) }
             } onCancel: {
                 Task { await self.wake() }
             }
         }
-        var isWhole = isWhole
+        var isWhole = !failed.values.contains(true)
         for rollout in rollouts.values {
             let isRolledOut = await rollout.untilRolledOut()
             isWhole = isWhole && isRolledOut

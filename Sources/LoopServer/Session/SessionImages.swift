@@ -35,16 +35,15 @@ struct SessionImages: Sendable {
             } emit: {
                 tell($0)
             } onBuilt: { built in
-                await set.set(entry.name, to: built.reference)
+                let home = try? await home.find(for: entry.name)
+                await set.set(entry.name, to: built.reference, in: home)
                 for run in runs.all where entry.users.contains(where: { $0.service.name == run.service.name }) {
                     await run.images.take(entry.name, built.reference)
                 }
                 for other in plan.images(on: number) { await later.trigger(other) }
                 await runs.tell(entry.name)
                 // Before the next build, which may come to the same content as an old one.
-                if let home = try? await home.find(for: entry.name) {
-                    await pruner.prune(after: built, of: entry.name, in: home)
-                }
+                if let home { await pruner.prune(after: built, of: entry.name, in: home) }
             }
         }
         self.plan = plan

@@ -29,6 +29,7 @@ extension SessionRun {
                     DevInputs(
                         service: service, dev: dev, plan: ServicePlan(service, project: configuration.directory),
                         pods: pods(connection), programs: options.programs, registry: options.registry,
+                        names: { [configured = configuration.registry] in await images?.registry ?? configured },
                         images: { ManifestImages(await images?.references ?? [:], known: known) }))
             }
         }

@@ -10,7 +10,8 @@ import Testing
 /// stood in for by derivations that copy an archive, or write the program that prints one.
 @Suite(
     "Images by Nix", .serialized, .timeLimit(.minutes(3)),
-    .enabled(if: Installed.program("nix") != nil && DockerRegistry.obstacle == nil, "nix and docker-registry are needed")
+    .enabled(
+        if: Installed.program("nix") != nil && DockerRegistry.obstacle == nil, "nix and docker-registry are needed")
 ) struct NixImageTests {
     /// An archive, a compressed one, a program that streams it, a layout, and something that is none of them.
     private static func expression(_ archive: String) -> String {
