@@ -124,8 +124,66 @@ import Testing
             try await scene.untilEqual("app", "/srv/app", in: running.name)
             #expect(try await scene.text("/srv/image/a", in: running.name) == "two")
             #expect(loopd.log.events()[place...].count { $0["event"] == "imageBuilt" } == 1)
-            // Somebody goes back to the image before: its pod is brought up to date all the same.
-            try await scene.kubectl(["rollout", "undo", "deployment/app"])
+            // A pod that comes up from an image older than the files here is brought up to date.
+            try scene.project.write("app/b", "three")
+            try await scene.untilEqual("app", "/srv/app", in: running.name)
+            let later = loopd.log.count
+            try await scene.kubectl(["delete", "pod", running.name, "--wait=false"])
+            let next = try await scene.pods().until("another pod", limit: .seconds(60)) { pods in
+                pods.contains { $0.isRunning && $0.name != running.name }
+            }.first { $0.isRunning && $0.name != running.name }
+            let name = try #require(next?.name)
+            try await loopd.connected(to: name, from: later)
+            try await scene.untilEqual("app", "/srv/app", in: name)
+            try await loopd.stop()
+        }
+    }
+
+    @Test("of five saves during a build at most two builds and images come to their end, and the last content runs")
+    func saves() async throws {
+        try await Scene.run { scene in
+            let base = try await TestImage.shell.name(on: scene.cluster)
+            try await configure(scene)
+            var configuration = scene.configuration([:], merging: registry(scene))
+            configuration["services"] = [
+                "app": [
+                    "workload": "deployment/app", "manifests": ["app.json"],
+                    "rules": [
+                        [
+                            "watch": ["src/**"], "build": ["sh", "-c", "cat src/a >out.new; sleep 1; mv out.new out"],
+                            "image": [
+                                "name": "app", "base": .string(base), "files": ["from": "out", "to": "/srv/out"],
+                            ],
+                        ]
+                    ],
+                ]
+            ]
+            try scene.project.configure(configuration)
+            try scene.project.write("src/a", "0")
+            let loopd = try await scene.loopd("watch")
+            let first = try await loopd.event("imageBuilt", limit: .seconds(60))
+            _ = try await pod(scene, image: first["reference"]?.string ?? "")
+            let place = loopd.log.count
+            try scene.project.write("src/a", "1")
+            _ = try await loopd.event("building", from: place)
+            for number in 2...5 { try scene.project.write("src/a", "\(number)") }
+            let last = try await within(.seconds(60), "the last image", state: { loopd.transcript }) {
+                while true {
+                    let since = loopd.log.events(from: place)
+                    let names = since.map { $0["event"]?.string ?? "" }
+                    // What began last has come to its end: all saves are made before the first build can be done.
+                    if let image = names.lastIndex(of: "imageBuilt"), image > names.lastIndex(of: "building") ?? -1 {
+                        return since[image]
+                    }
+                    _ = await loopd.log.first(from: place + since.count) { _ in true }
+                    try Task.checkCancellation()
+                }
+            }
+            let running = try await pod(scene, image: last["reference"]?.string ?? "")
+            #expect(try await scene.text("/srv/out", in: running.name) == "5")
+            let since = loopd.log.events(from: place)
+            #expect(since.count { $0["event"] == "built" } <= 2, "\(loopd.transcript)")
+            #expect(since.count { $0["event"] == "imageBuilt" } <= 2, "\(loopd.transcript)")
             try await loopd.stop()
         }
     }

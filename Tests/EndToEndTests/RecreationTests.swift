@@ -122,8 +122,7 @@ import Testing
     }
 
     @Test(
-        "a session that ends while the old pod still goes leaves a Secret, by which the next one makes it",
-        .timeLimit(.minutes(3)))
+        "a session that ends while the old pod still goes leaves a Secret, by which the next one makes it")
     func ended() async throws {
         try await RollingScene.run { rolling in
             let scene = rolling.scene

@@ -24,6 +24,8 @@ final class CauseWatch: Sendable {
     private let namespace: String
     private let container: String?
     private let registry: RegistryNames?
+    /// How long a cause may wait for what makes it clearer, a log for example.
+    private let patience: Duration
     private let ledger: CauseLedger?
     private let report: @Sendable (LoopEvent.Failure) -> Void
     private let known = Mutex(Known())
@@ -34,7 +36,7 @@ final class CauseWatch: Sendable {
     ///   - report: called in order, from the task that runs it.
     init(
         _ client: KubeClient, _ target: Target, namespace: String, container: String? = nil,
-        registry: RegistryNames? = nil, ledger: CauseLedger? = nil,
+        registry: RegistryNames? = nil, ledger: CauseLedger? = nil, patience: Duration = .seconds(1),
         report: @escaping @Sendable (LoopEvent.Failure) -> Void
     ) {
         self.client = client
@@ -43,6 +45,7 @@ final class CauseWatch: Sendable {
         self.container = container
         self.registry = registry
         self.ledger = ledger
+        self.patience = patience
         self.report = report
     }
 
@@ -167,7 +170,7 @@ final class CauseWatch: Sendable {
             for question in questions {
                 group.addTask {
                     // A diagnosis without its log is worth more than one that comes late.
-                    let answer = try? await KubeClient.within(.seconds(1), "ask for a cause") {
+                    let answer = try? await KubeClient.within(patience, "ask for a cause") {
                         try await self.answer(question, events)
                     }
                     return (question, answer ?? .unknown)

@@ -6,6 +6,8 @@ enum DecisiveLines {
         var lines: [String]
         /// Whether the first one is an error in the program's own words.
         var isTelling: Bool
+        /// Whether the log was read.
+        var isRead = true
     }
 
     /// How many of a log's last lines are worth reading.

@@ -18,7 +18,9 @@ extension PodExamination {
         guard let log = log(of: container, run: end.id, isPrevious: isPrevious) else { return }
         var details = log.lines
         if !log.isTelling, !end.message.isEmpty { details.append(contentsOf: end.message.lines.suffix(3)) }
-        if details.isEmpty, picture.asks { details = ["it wrote nothing to its log"] }
+        if details.isEmpty, picture.asks {
+            details = [log.isRead ? "it wrote nothing to its log" : "its log does not come in time"]
+        }
         let (meaning, advice) = EndExamination.meaning(of: end.exitCode, log.lines)
         let how =
             switch end.exitCode {

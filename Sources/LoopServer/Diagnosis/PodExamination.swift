@@ -156,7 +156,7 @@ struct PodExamination {
             return nil
         }
         if case .lines(let lines) = answer { return DecisiveLines.choose(lines) }
-        return DecisiveLines.Choice(lines: [], isTelling: false)
+        return DecisiveLines.Choice(lines: [], isTelling: false, isRead: false)
     }
 }
 

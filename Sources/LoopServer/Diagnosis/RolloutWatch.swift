@@ -25,16 +25,18 @@ enum RolloutWatch {
     ///   - settling: how long containers without a readiness probe must run before they count as ready: they are called
     ///     ready before they have had the time to crash. Thrice as long where one has crashed.
     ///   - byHand: somebody deletes the pods of a workload whose controller leaves that to others (`OnDelete`).
+    ///   - patience: how long a cause may wait for what makes it clearer, a log for example.
     ///   - report: called in order, one call at a time.
     static func run(
         _ target: Target, client: KubeClient, namespace: String, registry: RegistryNames? = nil,
         ledger: CauseLedger? = nil, limit: Duration = .seconds(120), settling: Duration = .seconds(1),
-        byHand: Bool = false,
+        byHand: Bool = false, patience: Duration = .seconds(1),
         report: @escaping @Sendable (LoopEvent.Failure) -> Void
     ) async -> Ending {
         let watch = WorkloadWatch(client, target, namespace: namespace)
         let causes = CauseWatch(
-            client, target, namespace: namespace, registry: registry, ledger: ledger, report: report)
+            client, target, namespace: namespace, registry: registry, ledger: ledger, patience: patience,
+            report: report)
         let last = LastState()
         let ready = await withTaskGroup(of: UInt64?.self) { group in
             group.addTask {

@@ -29,8 +29,9 @@ enum Disk {
 
     /// Writes beside the target and renames, so that a reader sees the old or the new content, never a part.
     static func write(_ bytes: [UInt8], to path: String, mode: mode_t = 0o644) throws(SystemError) {
-        let draft = path + ".new"
-        let raw = open(draft, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, mode)
+        // Two writers of one path, such as pushes of the same content, have drafts of their own.
+        let draft = "\(path).\(Identifier.random(bytes: 4)).new"
+        let raw = open(draft, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode)
         guard raw >= 0 else { throw .last("create \(draft)") }
         do {
             let file = OwnedDescriptor(raw)

@@ -58,7 +58,7 @@ private final class DefinitionServer: Sendable {
     }
 }
 
-@Suite("A set with a definition and objects of its kind", .timeLimit(.minutes(1))) struct CustomDefinitionTests {
+@Suite("A set with a definition and objects of its kind", .timeLimit(.minutes(3))) struct CustomDefinitionTests {
     private static func definition(_ fields: JSON) -> JSON {
         [
             "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",

@@ -4,7 +4,7 @@ import Reactor
 import Synchronization
 import Testing
 
-@Suite("Following a rollout", .timeLimit(.minutes(1)))
+@Suite("Following a rollout", .timeLimit(.minutes(3)))
 struct RolloutWatchTests {
     /// The recorded crash as a cluster's only workload.
     private struct Crash {
@@ -63,7 +63,7 @@ struct RolloutWatchTests {
                 let run = Task {
                     await RolloutWatch.run(
                         .workload(.deployment, name: "crash"), client: client, namespace: "broken", ledger: ledger,
-                        limit: limit, settling: .zero
+                        limit: limit, settling: .zero, patience: .seconds(30)
                     ) { heard.add($0) }
                 }
                 defer { run.cancel() }
