@@ -9,7 +9,6 @@ struct EngineDelivery: Sendable {
     let leash: String
     /// How many of loopd's own tags of an image stay in the engine, beside the newest.
     static let kept = 3
-    private static let attempts = 4
 
     private var command: EngineCommand { EngineCommand(engine) }
 
@@ -68,7 +67,7 @@ struct EngineDelivery: Sendable {
             if output.status.isSuccess { return }
             let lines = (output.text + "\n" + output.errorText).split(whereSeparator: \.isNewline).map(String.init)
             let failure = PushFailure(image: image.name, reference: reference, engine: engine)
-            guard failure.isPassing(lines), attempt < EngineDelivery.attempts else {
+            guard attempt < failure.attempts(lines) else {
                 throw LoopFailure(failure: failure.explain(output.status, lines))
             }
             // What breaks off once, such as a registry that is being restarted, is back in a moment.

@@ -8,8 +8,13 @@ struct PushFailure {
     let reference: String
     let engine: ContainerEngine
 
-    /// Whether the same once more may work.
-    func isPassing(_ printed: [String]) -> Bool { RegistryTrouble(complaint(printed))?.isPassing ?? false }
+    /// How often it is worth being tried, from what one attempt has printed.
+    func attempts(_ printed: [String]) -> Int {
+        guard let trouble = RegistryTrouble(complaint(printed)), trouble.isPassing else { return 1 }
+        if engine.program == .docker { return 4 }
+        // The others have tried to connect for some seconds already.
+        return trouble == .brokenOff ? 3 : 1
+    }
 
     /// One line with the cause, and what to do.
     func explain(_ status: ExitStatus, _ printed: [String]) -> LoopEvent.Failure {
