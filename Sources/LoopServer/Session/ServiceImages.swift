@@ -49,6 +49,9 @@ actor ServiceImages {
             group.cancelAll()
         }
         for rollout in rollouts.values { await rollout.end() }
+        // Nothing gets there any more.
+        for image in wanted.keys { failed[image] = true }
+        wanted = [:]
         wake()
     }
 
@@ -60,10 +63,8 @@ actor ServiceImages {
         wake()
     }
 
-    /// Returns once everything that was taken runs, or has been reported not to; or when the task is cancelled.
-    ///
-    /// False where something does not run.
-    func untilRolledOut() async -> Bool {
+    /// Returns once everything that was taken is in the workload, or could not be put there; or when the task is cancelled.
+    func untilEntered() async {
         while rolling > 0 || !wanted.isEmpty, !Task.isCancelled {
             await withTaskCancellationHandler {
                 await withCheckedContinuation { waiters.append($0) }
@@ -71,6 +72,13 @@ actor ServiceImages {
                 Task { await self.wake() }
             }
         }
+    }
+
+    /// Returns once everything that is in the workload runs, or has been reported not to; or when the task is cancelled.
+    ///
+    /// False where something does not run.
+    func untilRolledOut() async -> Bool {
+        await untilEntered()
         var isWhole = !failed.values.contains(true)
         for rollout in rollouts.values {
             let isRolledOut = await rollout.untilRolledOut()

@@ -226,6 +226,25 @@ final class ServiceRun: Sendable {
         hasLease.withLock { $0 = true }
     }
 
+    /// Returns once the images that were built run in the workload; false where one does not, which was reported.
+    func untilImagesRun(limit: Duration = .seconds(60)) async -> Bool {
+        let haveEntered = try? await KubeClient.within(limit, "images of \(target)") { [images] in
+            await images.untilEntered()
+            return true
+        }
+        guard haveEntered == true else {
+            if !Task.isCancelled {
+                report(
+                    .failed(
+                        LoopEvent.Failure(
+                            "\(target) has not got its images within \(limit.components.seconds) s",
+                            nextStep: "the lines above say why; `loopd status` shows the pods")))
+            }
+            return false
+        }
+        return await images.untilRolledOut()
+    }
+
     /// Leaves the places that files were brought to.
     func leave() async {
         await withDiscardingTaskGroup { group in

@@ -11,6 +11,7 @@ final class SessionBuilds: Sendable {
     private let images: SessionImages
     private let project: String
     private let ignored: [String]
+    private let running = Mutex<Task<Void, Never>?>(nil)
     /// What images were made from first; `nil` where there are none.
     private let inputs = Mutex<[RelativePath: LocalEntry]?>(nil)
 
@@ -45,16 +46,39 @@ final class SessionBuilds: Sendable {
         }
     }
 
+    /// Starts to run builds as they are asked for; further calls do nothing.
+    func begin() {
+        running.withLock { running in
+            guard running == nil else { return }
+            running = Task {
+                await withDiscardingTaskGroup { group in
+                    for lane in lanes { group.addTask { await lane.run() } }
+                    group.addTask { await self.nix.run() }
+                    group.addTask { await self.images.run() }
+                    group.addTask { await self.deployments.run() }
+                    // Without builds, too, only the end of the session is an end.
+                    await Gate().pass()
+                }
+            }
+        }
+    }
+
     /// Runs builds as they are asked for, until the task is cancelled.
     func run() async {
-        await withDiscardingTaskGroup { group in
-            for lane in lanes { group.addTask { await lane.run() } }
-            group.addTask { await self.nix.run() }
-            group.addTask { await self.images.run() }
-            group.addTask { await self.deployments.run() }
-            // Without builds, too, only the end of the session is an end.
-            await Gate().pass()
+        begin()
+        let task = running.withLock { $0 }
+        await withTaskCancellationHandler {
+            await task?.value
+        } onCancel: {
+            task?.cancel()
         }
+    }
+
+    /// Ends what runs.
+    func end() async {
+        let task = running.withLock { $0 }
+        task?.cancel()
+        await task?.value
     }
 
     /// Builds everything once, as at the start: nobody knows what the outputs that lie there were made from.
@@ -90,24 +114,31 @@ final class SessionBuilds: Sendable {
 
     /// Builds every image, and what goes into it, before anything is applied: manifests name them.
     ///
-    /// False when one could not be built. Returns early when the task is cancelled.
-    func buildImages() async -> Bool {
+    /// False when one could not be built, `nil` when it takes longer than `limit`: then it goes on. Returns early when the
+    /// task is cancelled.
+    func buildImages(limit: Duration? = nil) async -> Bool? {
         guard !images.isEmpty else { return true }
         let before = await readInputs()
         inputs.withLock { $0 = before }
-        let building = Task { await run() }
-        return await withTaskCancellationHandler {
-            let now = monotonicNow()
-            let needed = lanes.filter { images.plan.uses(build: $0.build.name) }
-            for lane in needed { await lane.trigger(firstEvent: now) }
-            await images.trigger(images.plan.first, firstEvent: now)
-            for lane in needed { await lane.untilIdle() }
-            let areBuilt = await images.untilIdle()
-            building.cancel()
-            await building.value
-            return areBuilt && needed.allSatisfy(\.hasSucceeded)
-        } onCancel: {
-            building.cancel()
+        begin()
+        let now = monotonicNow()
+        let needed = lanes.filter { images.plan.uses(build: $0.build.name) }
+        for lane in needed { await lane.trigger(firstEvent: now) }
+        await images.trigger(images.plan.first, firstEvent: now)
+        return await withTaskGroup(of: Bool?.self) { group in
+            group.addTask {
+                for lane in needed { await lane.untilIdle() }
+                let areBuilt = await self.images.untilIdle()
+                return areBuilt && needed.allSatisfy(\.hasSucceeded)
+            }
+            if let limit {
+                group.addTask {
+                    try? await Task.sleep(for: limit)
+                    return nil
+                }
+            }
+            defer { group.cancelAll() }
+            return await group.next() ?? nil
         }
     }
 

@@ -75,7 +75,9 @@ extension SessionRun {
             [], configuration, nix: NixBuilds([], [], configuration, connection, deploys: false, emit: emit),
             images: images, deployments: Deployments([], inputs, start, emit: emit), leash: connection.leash, emit: emit
         )
-        return await builds.buildImages()
+        let areBuilt = await builds.buildImages()
+        await builds.end()
+        return areBuilt ?? false
     }
 
     /// What the rules of the services deploy.

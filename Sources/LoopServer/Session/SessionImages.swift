@@ -55,10 +55,14 @@ struct SessionImages: Sendable {
 
     /// The services whose workloads get images that are built from now on; they get those that there are at once.
     ///
-    /// `onBuilt` is called with the names of what was built after this.
-    func attach(_ services: [ServiceRun], onBuilt: @escaping @Sendable (Set<String>) async -> Void) async {
+    /// `onBuilt` is called with the names of what was built after this; of what there is already, too, where that was still
+    /// being built when manifests were applied.
+    func attach(
+        _ services: [ServiceRun], isLate: Bool, onBuilt: @escaping @Sendable (Set<String>) async -> Void
+    ) async {
         runs.set(services, onBuilt)
         let references = await set.references
+        if isLate, !references.isEmpty { await onBuilt(Set(references.keys)) }
         for entry in plan.entries {
             guard let reference = references[entry.name] else { continue }
             for run in services where entry.users.contains(where: { $0.service.name == run.service.name }) {
@@ -90,7 +94,7 @@ struct SessionImages: Sendable {
     func untilRolledOut() async -> Bool {
         var isWhole = true
         for run in runs.all {
-            let isRolledOut = await run.images.untilRolledOut()
+            let isRolledOut = await run.untilImagesRun()
             isWhole = isWhole && isRolledOut
         }
         return isWhole

@@ -40,6 +40,9 @@ struct SessionRun: Sendable {
         return result
     }
 
+    /// How long the start waits for images, so that manifests have them from the beginning.
+    private static let imagePatience = Duration.seconds(10)
+
     private func run(on connection: ClusterConnection, once: Bool) async -> Outcome {
         var devModes: [String: DevModeSession] = [:]
         do {
@@ -70,13 +73,15 @@ struct SessionRun: Sendable {
             let builds = SessionBuilds(
                 runs.flatMap(\.lanes), configuration, nix: nix, images: images, deployments: deployments,
                 leash: connection.leash, emit: emit)
-            let areBuilt = await builds.buildImages()
+            let areBuilt = await builds.buildImages(limit: once ? nil : SessionRun.imagePatience)
+            if areBuilt == nil { report(.notice("images are still being built: everything else goes on meanwhile")) }
             await finishRecreations(connection.client)
             let isApplied = await deploy(start, connection)
-            let isDeployed = isApplied && areBuilt
-            await images.attach(runs) { await builds.settle(images: $0) }
+            let isDeployed = isApplied && areBuilt != false
+            await images.attach(runs, isLate: areBuilt == nil) { await builds.settle(images: $0) }
             let isIdle = runs.isEmpty && nix.isEmpty && images.isEmpty && deployments.isEmpty
             var outcome = await work(runs, builds, isIdle: isIdle, once: once)
+            await builds.end()
             if once, outcome == .done, !isDeployed { outcome = .failed }
             await withTaskGroup { group in
                 for run in runs {
