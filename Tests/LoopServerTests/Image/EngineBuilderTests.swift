@@ -167,11 +167,14 @@ import Testing
             let mark = "\(Int.random(in: 100_000...999_999))"
             try fixture.write("RUN [\"/bin/busybox\", \"sleep\", \"\(mark)\"]\n")
             let building = Task { try await fixture.build(fixture.builder()) }
+            defer { building.cancel() }
             let sleeper = try await within(.seconds(60), "the step runs", state: { fixture.printed }) {
                 while true {
-                    let found = ProcessTable.now().entries.values.first { $0.command.contains("sleep \(mark)") }
-                    // The builder names the step in its own arguments, too.
-                    if let found, found.command.hasPrefix("/bin/busybox sleep") { return found }
+                    // The builder and its helpers have the step in their own arguments, too.
+                    let found = ProcessTable.now().entries.values.first {
+                        $0.command.hasPrefix("/bin/busybox sleep \(mark)")
+                    }
+                    if let found { return found }
                     try await Task.sleep(for: .milliseconds(20))
                 }
             }
