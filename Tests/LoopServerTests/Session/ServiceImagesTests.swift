@@ -1,0 +1,43 @@
+import HTTP
+import JSON
+import Reactor
+import Synchronization
+import Testing
+
+@testable import LoopServer
+
+@Suite("The images of a service", .timeLimit(.minutes(3)))
+struct ServiceImagesTests {
+    /// The images of a Deployment that is not there.
+    private func withImages(_ body: (ServiceImages) async throws -> Void) async throws {
+        try await withAPI({ exchange in
+            try await exchange.respond(HTTPResponse(404), body: Array("{}".utf8))
+        }) { client, _ in
+            let rollout = ImageRollout(
+                RolledImage(kind: .deployment, name: "app", image: "web"), recreate: false, dev: nil, client: client,
+                namespace: "d"
+            ) { _ in }
+            try await body(ServiceImages(["web": rollout]))
+        }
+    }
+
+    @Test("what was never let into the workload has failed when the session ends, and nobody waits for it any more")
+    func ends() async throws {
+        try await withImages { images in
+            let run = Task { await images.run() }
+            await images.take("web", "localhost:5000/web:loopd-1111111111111111")
+            let waiting = Task { await images.untilRolledOut() }
+            run.cancel()
+            await run.value
+            #expect(await waiting.value == false)
+        }
+    }
+
+    @Test("an image of another name is not its business")
+    func others() async throws {
+        try await withImages { images in
+            await images.take("other", "localhost:5000/other:loopd-1111111111111111")
+            #expect(await images.untilRolledOut())
+        }
+    }
+}
