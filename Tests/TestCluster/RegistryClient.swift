@@ -29,6 +29,7 @@ struct RegistryClient: Sendable {
         let image: JSON = [
             "architecture": .string(machine), "os": "linux", "config": config,
             "rootfs": ["type": "layers", "diff_ids": [.string(layerDigest)]],
+            "history": [["created": "1970-01-01T00:00:00Z", "created_by": "a test"]],
         ]
         let imageDigest = try await blob(image.bytes, in: repository)
         try await blob(layer, in: repository)

@@ -100,10 +100,15 @@ public struct ImageConfig: Equatable, Sendable {
         var root = json["rootfs"] ?? ["type": "layers"]
         root["diff_ids"] = .array((root["diff_ids"]?.array ?? []) + [.string("\(diffID)")])
         json["rootfs"] = root
-        json["history"] = .array(
-            (json["history"]?.array ?? []) + [
-                ["created": "1970-01-01T00:00:00Z", "created_by": .string(history)]
-            ])
+        var lines = json["history"]?.array ?? []
+        let known = lines.count { $0["empty_layer"]?.bool != true }
+        // podman and buildah do not build on an image whose history lacks a line for one of its layers.
+        for _ in 0..<max(0, diffIDs.count - 1 - known) { lines.append(line("")) }
+        json["history"] = .array(lines + [line(history)])
+    }
+
+    private func line(_ text: String) -> JSON {
+        ["created": "1970-01-01T00:00:00Z", "created_by": .string(text)]
     }
 
     private func words(_ name: String) -> [String] { (setting(name)?.array ?? []).compactMap(\.string) }
