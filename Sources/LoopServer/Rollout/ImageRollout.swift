@@ -160,9 +160,9 @@ actor ImageRollout {
         // What was deleted is made first, whatever image it gets.
         if let recreating { _ = try? await finish(recreating) }
         try Task.checkCancellation()
-        let object = try await client.get(image.kind.resource, image.name, namespace: namespace)
+        let (object, made) = try await present()
         guard let patch = try image.patch(object, to: reference) else {
-            return Setting(reference: reference, object: object)
+            return Setting(reference: reference, object: object, started: made)
         }
         let place = try image.place(in: object)
         if !image.kind.rollsOut {
@@ -181,6 +181,26 @@ actor ImageRollout {
         let changed = try await client.patch(
             image.kind.resource, image.name, namespace: namespace, as: .json, whole)
         return try await patched(changed, place, reference, by: manager)
+    }
+
+    /// The workload, and since when it is made anew where it was found deleted for that: by a session that was killed, or
+    /// by a request that came through when nobody waited for it any more.
+    private func present() async throws -> (JSON, made: UInt64?) {
+        do {
+            return (try await client.get(image.kind.resource, image.name, namespace: namespace), nil)
+        } catch let error as KubeError where error.isNotFound && !image.kind.rollsOut {
+            let objects = KeptObjects(client: client, namespace: namespace)
+            guard let kept = try await objects.find(image.kind, image.name) else { throw error }
+            let started = monotonicNow()
+            let recreation = recreation
+            let task = Task { () async throws -> JSON in try await recreation.make(kept.manifest, after: kept.uid) }
+            recreating = task
+            return (try await finish(task), started)
+        }
+    }
+
+    private var recreation: Recreation {
+        Recreation(client: client, namespace: namespace, kind: image.kind, name: image.name, emit: emit)
     }
 
     private func patched(
@@ -202,8 +222,7 @@ actor ImageRollout {
 
     private func recreate(_ object: JSON, _ reference: String) async throws -> Setting {
         let started = monotonicNow()
-        let recreation = Recreation(
-            client: client, namespace: namespace, kind: image.kind, name: image.name, emit: emit)
+        let recreation = recreation
         let changed = try image.set(reference, in: object)
         // A task of its own: what is deleted is made anew, whatever else is wanted by then.
         let task = Task { try await recreation.replace(object, by: changed) }
@@ -343,8 +362,9 @@ actor ImageRollout {
         let result = await recreating.result
         deadline.cancel()
         guard case .failure(let error) = result else { return }
-        // What was not deleted is as it was.
         if let failure = error as? LoopFailure { return emit(.failed(failure.failure)) }
+        // What was not deleted is as it was.
+        guard error is Recreation.Unfinished else { return }
         let kept = KeptObjects(client: client, namespace: namespace)
         let secret = KeptObjects.secretName(image.kind, image.name)
         await Task {
