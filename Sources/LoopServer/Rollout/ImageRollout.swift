@@ -41,6 +41,8 @@ actor ImageRollout {
     /// What was deleted and is not there again yet.
     private var recreating: Task<JSON, any Error>?
     private var reverts = 0
+    /// What could not be set because the workload is not there.
+    private(set) var absent: String?
 
     /// - Parameters:
     ///   - image: which workload, and which container of it.
@@ -88,6 +90,7 @@ actor ImageRollout {
         setting?.cancel()
         following?.cancel()
         wanted = reference
+        if absent != reference { absent = nil }
         reverts = 0
         progress = .rolling
         return await start(reference, by: nil)
@@ -119,6 +122,8 @@ actor ImageRollout {
     private func set(_ reference: String, by manager: String?) async -> Setting? {
         var backoff = Backoff(first: .milliseconds(10), limit: .seconds(10))
         var isTold = false
+        let isKnownAbsent = absent == reference
+        absent = nil
         while !Task.isCancelled {
             do {
                 return try await setOnce(reference, by: manager)
@@ -130,7 +135,9 @@ actor ImageRollout {
             } catch let error as KubeError
                 where (400..<500).contains(error.code) && error.code != 401 && error.code != 429
             {
-                if !Task.isCancelled { emit(.failed(await refusal(error))) }
+                if Task.isCancelled { return nil }
+                if error.isNotFound { absent = reference }
+                if !(error.isNotFound && isKnownAbsent) { emit(.failed(await refusal(error))) }
                 return nil
             } catch {
                 if Task.isCancelled { return nil }
@@ -153,7 +160,7 @@ actor ImageRollout {
         let near = NearestName.of(image.workload, among: names).map { "did you mean \"workload\": \"\($0)\"?" }
         return LoopEvent.Failure(
             "\(image.workload) is not in namespace \(namespace): nothing runs \(image.image) yet",
-            nextStep: near ?? "deploy it; the next change of the image rolls it out")
+            nextStep: near ?? "deploy it: it gets the image as soon as it is there")
     }
 
     private func setOnce(_ reference: String, by manager: String?) async throws -> Setting {
@@ -280,10 +287,21 @@ actor ImageRollout {
 
     /// Sets an image again that somebody has taken back, twice at most.
     private func heal(_ old: Setting) async {
-        guard let object = try? await client.get(image.kind.resource, image.name, namespace: namespace),
-            !Task.isCancelled, let place = try? image.place(in: object)
-        else { return }
-        if place.reference == old.reference {
+        var object = old.object
+        var backoff = Backoff(first: .milliseconds(50), limit: .seconds(10))
+        while true {
+            do {
+                object = try await client.get(image.kind.resource, image.name, namespace: namespace)
+                break
+            } catch let error as KubeError where error.isNotFound {
+                // Gone again: the next one is waited for.
+                break
+            } catch {
+                guard (try? await Task.sleep(for: backoff.next())) != nil else { return }
+            }
+        }
+        guard !Task.isCancelled else { return }
+        guard let place = try? image.place(in: object), place.reference != old.reference else {
             // A glimpse of what was there for a moment.
             following = Task { await self.follow(Setting(reference: old.reference, object: object)) }
             return

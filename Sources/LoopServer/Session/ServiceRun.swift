@@ -104,6 +104,7 @@ final class ServiceRun: Sendable {
                 try await hold(workload)
                 if hasLease.withLock({ $0 }) {
                     await images.allow()
+                    await images.retry()
                     try await dev?.hold(workload, isRunning: !state.instances(of: service.container).isEmpty)
                 }
             }
