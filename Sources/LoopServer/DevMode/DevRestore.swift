@@ -67,7 +67,7 @@ struct DevRestore: Sendable {
     }
 
     /// Lets go of the fields that loopd has changed.
-    private func release(_ kind: WorkloadKind, _ name: String, _ patched: JSON) async throws {
+    func release(_ kind: WorkloadKind, _ name: String, _ patched: JSON) async throws {
         var backoff = Backoff(first: .milliseconds(10))
         var workload = patched
         while let patch = FieldManagers.release(of: workload) {

@@ -41,6 +41,8 @@ actor ImageRollout {
     /// What was deleted and is not there again yet.
     private var recreating: Task<JSON, any Error>?
     private var reverts = 0
+    /// Whether something was written, or may have been.
+    private var hasWritten = false
     /// What could not be set because the workload is not there.
     private(set) var absent: String?
 
@@ -172,6 +174,7 @@ actor ImageRollout {
             return Setting(reference: reference, object: object, started: made)
         }
         let place = try image.place(in: object)
+        defer { hasWritten = true }
         if !image.kind.rollsOut {
             if let obstacle = Recreation.obstacle(to: object, image.kind, mayRecreate: recreate) {
                 throw LoopFailure(failure: obstacle)
@@ -365,14 +368,32 @@ actor ImageRollout {
         for waiter in waiters.values { waiter.yield() }
     }
 
-    /// Follows nothing any more; what was deleted to be made anew is made before, if that works within a few seconds.
+    /// Follows nothing any more, and lets go of the fields that were set; what was deleted to be made anew is made before, if
+    /// that works within a few seconds.
     ///
     /// Also for a task that is cancelled, which is how most sessions end. The connection is needed until it returns.
     func end() async {
         setting?.cancel()
         following?.cancel()
         if case .rolling = progress { end(isRolledOut: false) }
-        guard let recreating else { return }
+        if let recreating { await end(recreating) }
+        await release()
+    }
+
+    /// Gives the image's fields back, so that nobody's later apply meets a conflict; in dev mode, that does it when it goes.
+    private func release() async {
+        guard hasWritten else { return }
+        let (image, client, namespace) = (image, client, namespace)
+        await Task {
+            try? await KubeClient.within(.seconds(2), "release fields") {
+                let object = try await client.get(image.kind.resource, image.name, namespace: namespace)
+                guard DevRecord.text(in: object) == nil else { return }
+                try await DevRestore(client: client, namespace: namespace).release(image.kind, image.name, object)
+            }
+        }.value
+    }
+
+    private func end(_ recreating: Task<JSON, any Error>) async {
         let deadline = Task {
             try await Task.sleep(for: DevModeSession.patience)
             recreating.cancel()
