@@ -1,5 +1,6 @@
 internal import JSON
 internal import Reactor
+internal import Synchronization
 
 /// Deletes a Job or a bare pod and makes it anew.
 ///
@@ -188,34 +189,73 @@ struct Recreation: Sendable {
 }
 
 extension KeptObjects {
-    /// Makes what an earlier loopd has deleted to make it anew, and was killed before it did; returns what is there again.
+    /// What became of an object that was to be made anew.
+    struct Finished: Equatable, Sendable {
+        let kept: Kept
+        /// Why it is not there again; `nil` where it is.
+        let problem: String?
+    }
+
+    /// Makes what an earlier loopd has deleted to make it anew, and was killed before it did: all at the same time, each
+    /// for at most `limit`, or until the task is cancelled.
     ///
-    /// What a loopd that runs has in hand is left to it. One after the other, in the order of their names.
+    /// What a loopd that runs has in hand is left to it, and what need not be made is left out. `onEnd` gets each as soon as
+    /// it is there again or given up. Throws where nobody can tell what is kept.
+    @discardableResult
     func finish(
-        where isMeant: (Kept) -> Bool = { _ in true }, emit: @escaping @Sendable (LoopEvent.Kind) -> Void
-    ) async throws -> [Kept] {
-        var made: [Kept] = []
-        for kept in try await all() where isMeant(kept) {
-            if kept.lease?.isHeld(at: Timestamp.now().seconds) == true { continue }
-            let there: JSON?
-            do {
-                there = try await client.get(kept.kind.resource, kept.name, namespace: namespace)
-            } catch let error as KubeError where error.isNotFound {
-                there = nil
+        where isMeant: (Kept) -> Bool = { _ in true }, limit: Duration? = .seconds(90),
+        emit: @escaping @Sendable (LoopEvent.Kind) -> Void, onEnd: @escaping @Sendable (Finished) -> Void = { _ in }
+    ) async throws -> [Finished] {
+        let now = Timestamp.now().seconds
+        let meant = try await all().filter { isMeant($0) && $0.lease?.isHeld(at: now) != true }
+        return await withTaskGroup(of: Finished?.self) { group in
+            for kept in meant { group.addTask { await finish(kept, limit: limit, emit) } }
+            var ended: [Finished] = []
+            for await case let finished? in group {
+                onEnd(finished)
+                ended.append(finished)
             }
-            let isLeaving = there?.at("metadata", "deletionTimestamp") != nil
-            if let there, there.at("metadata", "uid")?.string != kept.uid || !isLeaving {
-                // Nothing was deleted, or somebody has made another one.
-                try await forget(kept.secret)
-                continue
-            }
-            let recreation = Recreation(
-                client: client, namespace: namespace, kind: kept.kind, name: kept.name, emit: emit)
-            _ = try await KubeClient.within(.seconds(90), "make \(kept.workload) anew") {
-                try await recreation.make(kept.manifest, after: kept.uid)
-            }
-            made.append(kept)
+            return ended.sorted { $0.kept.secret < $1.kept.secret }
         }
-        return made
+    }
+
+    private func finish(
+        _ kept: Kept, limit: Duration?, _ emit: @escaping @Sendable (LoopEvent.Kind) -> Void
+    ) async -> Finished? {
+        let reason = Mutex<String?>(nil)
+        do {
+            guard try await isDeleted(kept) else {
+                try await forget(kept.secret)
+                return nil
+            }
+            let recreation = Recreation(client: client, namespace: namespace, kind: kept.kind, name: kept.name) { kind in
+                switch kind {
+                case .failed(let failure): reason.withLock { $0 = failure.summary }
+                case .notice(let text): reason.withLock { $0 = text }
+                default: break
+                }
+                emit(kind)
+            }
+            if let limit {
+                _ = try await KubeClient.within(limit, "make \(kept.workload) anew") {
+                    try await recreation.make(kept.manifest, after: kept.uid)
+                }
+            } else {
+                _ = try await recreation.make(kept.manifest, after: kept.uid)
+            }
+            return Finished(kept: kept, problem: nil)
+        } catch {
+            return Finished(kept: kept, problem: reason.withLock { $0 } ?? "\(error)")
+        }
+    }
+
+    /// Whether it is gone, or on its way, and nobody has made another one.
+    private func isDeleted(_ kept: Kept) async throws -> Bool {
+        do {
+            let there = try await client.get(kept.kind.resource, kept.name, namespace: namespace)
+            return there.at("metadata", "uid")?.string == kept.uid && there.at("metadata", "deletionTimestamp") != nil
+        } catch let error as KubeError where error.isNotFound {
+            return true
+        }
     }
 }

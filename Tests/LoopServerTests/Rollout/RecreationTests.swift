@@ -212,10 +212,36 @@ struct RecreationTests {
                 secret["metadata"]?["annotations"]?[Lease.annotation] = .string(lease.text)
                 scene.api.put("secrets", secret)
                 let made = try await scene.kept.finish(emit: { _ in })
-                #expect(made.map(\.workload) == (left == "deleted" ? ["job/once"] : []), "\(left)")
+                #expect(made.allSatisfy { $0.problem == nil })
+                #expect(made.map(\.kept.workload) == (left == "deleted" ? ["job/once"] : []), "\(left)")
                 #expect(scene.image == (left == "deleted" ? "web:2" : "web:1"), "\(left)")
                 #expect(scene.api.object("secrets", Self.secret) == nil, "\(left)")
             }
+        }
+    }
+
+    @Test("of several that were left, one that cannot be made says why, and keeps none of the others")
+    func several() async throws {
+        try await withScene { scene in
+            let (old, new) = try scene.job()
+            let pod: JSON = ["kind": "Pod", "apiVersion": "v1", "metadata": ["name": "bare"], "spec": ["containers": []]]
+            let manifest = RecreatedObject.manifest(of: new, .job)
+            for (kind, name, manifest) in [(WorkloadKind.job, "once", manifest), (.pod, "bare", pod)] {
+                try await scene.kept.keep(manifest, kind, name, uid: old.at("metadata", "uid")?.string ?? "")
+                let secret = KeptObjects.secretName(kind, name)
+                var left = try #require(scene.api.object("secrets", secret))
+                left["metadata"]?["annotations"]?[Lease.annotation] = nil
+                scene.api.put("secrets", left)
+            }
+            scene.api.remove("jobs", "once")
+            scene.api.set { $0.refusals["POST jobs"] = Array(repeating: (403, "exceeded quota: q"), count: 100) }
+            let ended = try await scene.kept.finish(limit: .seconds(2), emit: { _ in })
+            #expect(ended.map(\.kept.workload) == ["job/once", "pod/bare"])
+            #expect(ended.first?.problem == "job/once is deleted and cannot be made anew yet: exceeded quota: q")
+            #expect(ended.last?.problem == nil)
+            #expect(scene.api.object("pods", "bare") != nil)
+            #expect(scene.api.object("secrets", Self.secret) != nil)
+            #expect(scene.api.object("secrets", KeptObjects.secretName(.pod, "bare")) == nil)
         }
     }
 
