@@ -92,7 +92,22 @@ actor DevModeSession {
     /// Enters it again where its variables name one of these images: they have other references now.
     func renew(images: Set<String>) async {
         guard case .keep(let inputs) = purpose, case .inside = state, inputs.names(images) else { return }
+        // Who follows the workload may not have seen yet that another loopd has it.
+        if let object = try? await client.get(kind.resource, name, namespace: namespace),
+            let lease = Lease(of: object), lease.session != session, lease.isFresh(at: Timestamp.now().seconds)
+        {
+            return standBack()
+        }
         try? await enter(inputs)
+    }
+
+    /// Writes nothing any more: another loopd has the workload, or it does not work here.
+    func standBack() {
+        switch state {
+        case .outside: state = .leftAlone(nil)
+        case .inside(let record, _, _): state = .leftAlone(record)
+        case .leftAlone: return
+        }
     }
 
     /// Whether a pod belongs to what was entered.
@@ -195,7 +210,7 @@ actor DevModeSession {
     }
 
     func giveUp(_ failure: LoopEvent.Failure) {
-        if case .inside(let record, _, _) = state { state = .leftAlone(record) } else { state = .leftAlone(nil) }
+        standBack()
         emit(.failed(failure))
     }
 

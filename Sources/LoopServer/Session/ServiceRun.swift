@@ -74,6 +74,7 @@ final class ServiceRun: Sendable {
                 while let _ = try await group.next() {}
             } catch let held as LeaseHeld {
                 hasLostLease.withLock { $0 = true }
+                await dev?.standBack()
                 throw held
             }
         }
