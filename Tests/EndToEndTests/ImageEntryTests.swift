@@ -54,9 +54,6 @@ import Testing
             try await untilRunning(reference, scene)
             #expect(try await list("replicasets", scene).count == 2, "\(loopd.transcript)")
             try await loopd.stop()
-            let fields = try await scene.kubectl(
-                ["get", "deployment/app", "--show-managed-fields", "-o", "jsonpath={.metadata.managedFields}"])
-            #expect(!fields.text.contains("\"loopd\""), "\(fields.text)")
             try await apply(scene)
             try await untilRunning(try await TestImage.shell.name(on: scene.cluster), scene)
         }

@@ -297,27 +297,6 @@ actor DevModeSession {
 
     // MARK: - With the manifests
 
-    /// Whether an object is this workload, or its manifest.
-    nonisolated func isAbout(_ object: JSON, namespace: String) -> Bool {
-        object["kind"]?.string?.lowercased() == kind.rawValue && object.at("metadata", "name")?.string == name
-            && object.at("metadata", "namespace")?.string ?? namespace == namespace
-    }
-
-    /// Who applies a manifest: each takes away only those fields that it has applied before.
-    enum Applier {
-        case kubectl, server
-        /// It compares with what it has applied itself before.
-        case helm
-
-        fileprivate func hasApplied(_ object: JSON) -> Bool {
-            switch self {
-            case .kubectl: object["metadata"]?.strings("annotations")[DevWorkload.lastApplied] != nil
-            case .server: ManifestApply.isOurs(object)
-            case .helm: true
-            }
-        }
-    }
-
     /// The workload's manifest in dev mode, so that applying it and entering are one rollout; unchanged where it is not
     /// meant to be there, or cannot.
     func carry(_ manifest: JSON, by applier: Applier, takeOver: Bool) async -> JSON {

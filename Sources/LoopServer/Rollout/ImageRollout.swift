@@ -151,20 +151,6 @@ actor ImageRollout {
         return nil
     }
 
-    private func refusal(_ error: KubeError) async -> LoopEvent.Failure {
-        guard error.isNotFound else {
-            return LoopEvent.Failure(
-                "\(image.workload) cannot get its image: \(error.message)",
-                nextStep: error.isForbidden
-                    ? "loopd needs the permission to patch it in namespace \(namespace)" : nil)
-        }
-        let names = (try? await client.workloadNames(namespace: namespace)) ?? []
-        let near = NearestName.of(image.workload, among: names).map { "did you mean \"workload\": \"\($0)\"?" }
-        return LoopEvent.Failure(
-            "\(image.workload) is not in namespace \(namespace): nothing runs \(image.image) yet",
-            nextStep: near ?? "deploy it: it gets the image as soon as it is there")
-    }
-
     private func setOnce(_ reference: String, by manager: String?) async throws -> Setting {
         // What was deleted is made first, whatever image it gets.
         if let recreating { _ = try? await finish(recreating) }
@@ -383,14 +369,9 @@ actor ImageRollout {
     /// Gives the image's fields back, so that nobody's later apply meets a conflict; in dev mode, that does it when it goes.
     private func release() async {
         guard hasWritten else { return }
-        let (image, client, namespace) = (image, client, namespace)
-        await Task {
-            try? await KubeClient.within(.seconds(2), "release fields") {
-                let object = try await client.get(image.kind.resource, image.name, namespace: namespace)
-                guard DevRecord.text(in: object) == nil else { return }
-                try await DevRestore(client: client, namespace: namespace).release(image.kind, image.name, object)
-            }
-        }.value
+        let restore = DevRestore(client: client, namespace: namespace)
+        let (kind, name) = (image.kind, image.name)
+        await Task { await restore.giveBack(kind, name) }.value
     }
 
     private func end(_ recreating: Task<JSON, any Error>) async {

@@ -48,7 +48,7 @@ struct Recreation: Sendable {
         do {
             try await kept.keep(manifest, kind, name, uid: uid)
             try Task.checkCancellation()
-        } catch where Task.isCancelled {
+        } catch  where Task.isCancelled {
             // It may be kept by now, for nothing.
             await Task {
                 try? await KubeClient.within(.seconds(1), "forget it") { try await forget() }
@@ -228,7 +228,8 @@ extension KeptObjects {
                 try await forget(kept.secret)
                 return nil
             }
-            let recreation = Recreation(client: client, namespace: namespace, kind: kept.kind, name: kept.name) { kind in
+            let recreation = Recreation(client: client, namespace: namespace, kind: kept.kind, name: kept.name) {
+                kind in
                 switch kind {
                 case .failed(let failure): reason.withLock { $0 = failure.summary }
                 case .notice(let text): reason.withLock { $0 = text }

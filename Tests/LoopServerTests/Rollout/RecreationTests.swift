@@ -224,7 +224,9 @@ struct RecreationTests {
     func several() async throws {
         try await withScene { scene in
             let (old, new) = try scene.job()
-            let pod: JSON = ["kind": "Pod", "apiVersion": "v1", "metadata": ["name": "bare"], "spec": ["containers": []]]
+            let pod: JSON = [
+                "kind": "Pod", "apiVersion": "v1", "metadata": ["name": "bare"], "spec": ["containers": []],
+            ]
             let manifest = RecreatedObject.manifest(of: new, .job)
             for (kind, name, manifest) in [(WorkloadKind.job, "once", manifest), (.pod, "bare", pod)] {
                 try await scene.kept.keep(manifest, kind, name, uid: old.at("metadata", "uid")?.string ?? "")
