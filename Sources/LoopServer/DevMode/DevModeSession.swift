@@ -92,7 +92,22 @@ actor DevModeSession {
     /// Enters it again where its variables name one of these images: they have other references now.
     func renew(images: Set<String>) async {
         guard case .keep(let inputs) = purpose, case .inside = state, inputs.names(images) else { return }
+        // Who follows the workload may not have seen yet that another loopd has it.
+        if let object = try? await client.get(kind.resource, name, namespace: namespace),
+            let lease = Lease(of: object), lease.session != session, lease.isFresh(at: Timestamp.now().seconds)
+        {
+            return standBack()
+        }
         try? await enter(inputs)
+    }
+
+    /// Writes nothing any more: another loopd has the workload, or it does not work here.
+    func standBack() {
+        switch state {
+        case .outside: state = .leftAlone(nil)
+        case .inside(let record, _, _): state = .leftAlone(record)
+        case .leftAlone: return
+        }
     }
 
     /// Whether a pod belongs to what was entered.
@@ -195,7 +210,7 @@ actor DevModeSession {
     }
 
     func giveUp(_ failure: LoopEvent.Failure) {
-        if case .inside(let record, _, _) = state { state = .leftAlone(record) } else { state = .leftAlone(nil) }
+        standBack()
         emit(.failed(failure))
     }
 
@@ -281,27 +296,6 @@ actor DevModeSession {
     }
 
     // MARK: - With the manifests
-
-    /// Whether an object is this workload, or its manifest.
-    nonisolated func isAbout(_ object: JSON, namespace: String) -> Bool {
-        object["kind"]?.string?.lowercased() == kind.rawValue && object.at("metadata", "name")?.string == name
-            && object.at("metadata", "namespace")?.string ?? namespace == namespace
-    }
-
-    /// Who applies a manifest: each takes away only those fields that it has applied before.
-    enum Applier {
-        case kubectl, server
-        /// It compares with what it has applied itself before.
-        case helm
-
-        fileprivate func hasApplied(_ object: JSON) -> Bool {
-            switch self {
-            case .kubectl: object["metadata"]?.strings("annotations")[DevWorkload.lastApplied] != nil
-            case .server: ManifestApply.isOurs(object)
-            case .helm: true
-            }
-        }
-    }
 
     /// The workload's manifest in dev mode, so that applying it and entering are one rollout; unchanged where it is not
     /// meant to be there, or cannot.

@@ -66,6 +66,15 @@ struct DevRestore: Sendable {
         }
     }
 
+    /// Lets go of the fields that loopd has changed, within two seconds; in dev mode that is done when it goes.
+    func giveBack(_ kind: WorkloadKind, _ name: String) async {
+        try? await KubeClient.within(.seconds(2), "release fields") {
+            let workload = try await client.get(kind.resource, name, namespace: namespace)
+            guard DevRecord.text(in: workload) == nil else { return }
+            try await release(kind, name, workload)
+        }
+    }
+
     /// Lets go of the fields that loopd has changed.
     private func release(_ kind: WorkloadKind, _ name: String, _ patched: JSON) async throws {
         var backoff = Backoff(first: .milliseconds(10))

@@ -41,6 +41,10 @@ actor ImageRollout {
     /// What was deleted and is not there again yet.
     private var recreating: Task<JSON, any Error>?
     private var reverts = 0
+    /// Whether something was written, or may have been.
+    private var hasWritten = false
+    /// What could not be set because the workload is not there.
+    private(set) var absent: String?
 
     /// - Parameters:
     ///   - image: which workload, and which container of it.
@@ -88,6 +92,7 @@ actor ImageRollout {
         setting?.cancel()
         following?.cancel()
         wanted = reference
+        if absent != reference { absent = nil }
         reverts = 0
         progress = .rolling
         return await start(reference, by: nil)
@@ -119,6 +124,8 @@ actor ImageRollout {
     private func set(_ reference: String, by manager: String?) async -> Setting? {
         var backoff = Backoff(first: .milliseconds(10), limit: .seconds(10))
         var isTold = false
+        let isKnownAbsent = absent == reference
+        absent = nil
         while !Task.isCancelled {
             do {
                 return try await setOnce(reference, by: manager)
@@ -130,7 +137,9 @@ actor ImageRollout {
             } catch let error as KubeError
                 where (400..<500).contains(error.code) && error.code != 401 && error.code != 429
             {
-                if !Task.isCancelled { emit(.failed(await refusal(error))) }
+                if Task.isCancelled { return nil }
+                if error.isNotFound { absent = reference }
+                if !(error.isNotFound && isKnownAbsent) { emit(.failed(await refusal(error))) }
                 return nil
             } catch {
                 if Task.isCancelled { return nil }
@@ -142,29 +151,16 @@ actor ImageRollout {
         return nil
     }
 
-    private func refusal(_ error: KubeError) async -> LoopEvent.Failure {
-        guard error.isNotFound else {
-            return LoopEvent.Failure(
-                "\(image.workload) cannot get its image: \(error.message)",
-                nextStep: error.isForbidden
-                    ? "loopd needs the permission to patch it in namespace \(namespace)" : nil)
-        }
-        let names = (try? await client.workloadNames(namespace: namespace)) ?? []
-        let near = NearestName.of(image.workload, among: names).map { "did you mean \"workload\": \"\($0)\"?" }
-        return LoopEvent.Failure(
-            "\(image.workload) is not in namespace \(namespace): nothing runs \(image.image) yet",
-            nextStep: near ?? "deploy it; the next change of the image rolls it out")
-    }
-
     private func setOnce(_ reference: String, by manager: String?) async throws -> Setting {
         // What was deleted is made first, whatever image it gets.
         if let recreating { _ = try? await finish(recreating) }
         try Task.checkCancellation()
-        let object = try await client.get(image.kind.resource, image.name, namespace: namespace)
+        let (object, made) = try await present()
         guard let patch = try image.patch(object, to: reference) else {
-            return Setting(reference: reference, object: object)
+            return Setting(reference: reference, object: object, started: made)
         }
         let place = try image.place(in: object)
+        defer { hasWritten = true }
         if !image.kind.rollsOut {
             if let obstacle = Recreation.obstacle(to: object, image.kind, mayRecreate: recreate) {
                 throw LoopFailure(failure: obstacle)
@@ -181,6 +177,26 @@ actor ImageRollout {
         let changed = try await client.patch(
             image.kind.resource, image.name, namespace: namespace, as: .json, whole)
         return try await patched(changed, place, reference, by: manager)
+    }
+
+    /// The workload, and since when it is made anew where it was found deleted for that: by a session that was killed, or
+    /// by a request that came through when nobody waited for it any more.
+    private func present() async throws -> (JSON, made: UInt64?) {
+        do {
+            return (try await client.get(image.kind.resource, image.name, namespace: namespace), nil)
+        } catch let error as KubeError where error.isNotFound && !image.kind.rollsOut {
+            let objects = KeptObjects(client: client, namespace: namespace)
+            guard let kept = try await objects.find(image.kind, image.name) else { throw error }
+            let started = monotonicNow()
+            let recreation = recreation
+            let task = Task { () async throws -> JSON in try await recreation.make(kept.manifest, after: kept.uid) }
+            recreating = task
+            return (try await finish(task), started)
+        }
+    }
+
+    private var recreation: Recreation {
+        Recreation(client: client, namespace: namespace, kind: image.kind, name: image.name, emit: emit)
     }
 
     private func patched(
@@ -202,8 +218,7 @@ actor ImageRollout {
 
     private func recreate(_ object: JSON, _ reference: String) async throws -> Setting {
         let started = monotonicNow()
-        let recreation = Recreation(
-            client: client, namespace: namespace, kind: image.kind, name: image.name, emit: emit)
+        let recreation = recreation
         let changed = try image.set(reference, in: object)
         // A task of its own: what is deleted is made anew, whatever else is wanted by then.
         let task = Task { try await recreation.replace(object, by: changed) }
@@ -261,10 +276,21 @@ actor ImageRollout {
 
     /// Sets an image again that somebody has taken back, twice at most.
     private func heal(_ old: Setting) async {
-        guard let object = try? await client.get(image.kind.resource, image.name, namespace: namespace),
-            !Task.isCancelled, let place = try? image.place(in: object)
-        else { return }
-        if place.reference == old.reference {
+        var object = old.object
+        var backoff = Backoff(first: .milliseconds(50), limit: .seconds(10))
+        while true {
+            do {
+                object = try await client.get(image.kind.resource, image.name, namespace: namespace)
+                break
+            } catch let error as KubeError where error.isNotFound {
+                // Gone again: the next one is waited for.
+                break
+            } catch {
+                guard (try? await Task.sleep(for: backoff.next())) != nil else { return }
+            }
+        }
+        guard !Task.isCancelled else { return }
+        guard let place = try? image.place(in: object), place.reference != old.reference else {
             // A glimpse of what was there for a moment.
             following = Task { await self.follow(Setting(reference: old.reference, object: object)) }
             return
@@ -328,14 +354,27 @@ actor ImageRollout {
         for waiter in waiters.values { waiter.yield() }
     }
 
-    /// Follows nothing any more; what was deleted to be made anew is made before, if that works within a few seconds.
+    /// Follows nothing any more, and lets go of the fields that were set; what was deleted to be made anew is made before, if
+    /// that works within a few seconds.
     ///
     /// Also for a task that is cancelled, which is how most sessions end. The connection is needed until it returns.
     func end() async {
         setting?.cancel()
         following?.cancel()
         if case .rolling = progress { end(isRolledOut: false) }
-        guard let recreating else { return }
+        if let recreating { await end(recreating) }
+        await release()
+    }
+
+    /// Gives the image's fields back, so that nobody's later apply meets a conflict; in dev mode, that does it when it goes.
+    private func release() async {
+        guard hasWritten else { return }
+        let restore = DevRestore(client: client, namespace: namespace)
+        let (kind, name) = (image.kind, image.name)
+        await Task { await restore.giveBack(kind, name) }.value
+    }
+
+    private func end(_ recreating: Task<JSON, any Error>) async {
         let deadline = Task {
             try await Task.sleep(for: DevModeSession.patience)
             recreating.cancel()
@@ -343,8 +382,9 @@ actor ImageRollout {
         let result = await recreating.result
         deadline.cancel()
         guard case .failure(let error) = result else { return }
-        // What was not deleted is as it was.
         if let failure = error as? LoopFailure { return emit(.failed(failure.failure)) }
+        // What was not deleted is as it was.
+        guard error is Recreation.Unfinished else { return }
         let kept = KeptObjects(client: client, namespace: namespace)
         let secret = KeptObjects.secretName(image.kind, image.name)
         await Task {

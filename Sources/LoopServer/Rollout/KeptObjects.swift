@@ -71,6 +71,17 @@ struct KeptObjects: Sendable {
             KeptObjects.kept)
     }
 
+    /// The object of that name, where it is kept.
+    func find(_ kind: WorkloadKind, _ name: String) async throws -> Kept? {
+        do {
+            let secret = KeptObjects.secretName(kind, name)
+            return KeptObjects.kept(try await client.get(.secrets, secret, namespace: namespace))
+        } catch let error as KubeError where error.isNotFound || error.isForbidden {
+            // Who may not keep anything there has kept nothing.
+            return nil
+        }
+    }
+
     static func kept(_ secret: JSON) -> Kept? {
         let metadata = secret["metadata"] ?? .null
         guard let kind = metadata.strings("labels")[label].flatMap(WorkloadKind.init),

@@ -1,5 +1,6 @@
 internal import JSON
 internal import Reactor
+internal import Synchronization
 
 /// Deletes a Job or a bare pod and makes it anew.
 ///
@@ -33,14 +34,27 @@ struct Recreation: Sendable {
             nextStep: "set \"recreate\": true in its service, and loopd deletes it and makes it anew")
     }
 
+    /// It was given up after the deletion was asked for, and before the object was there again.
+    struct Unfinished: Error {}
+
     /// Replaces an object by one with another image, and returns what is there then: made by somebody else, perhaps.
     ///
-    /// Throws `LoopFailure` where nothing was deleted because the cluster refuses the new one, and `KubeError`.
+    /// Throws `Unfinished` when the task is cancelled after the deletion was asked for, and every other error only where
+    /// nothing was deleted: `LoopFailure` where the cluster refuses the new one, what it answered, or that it did not.
     func replace(_ object: JSON, by changed: JSON) async throws -> JSON {
         let uid = object.at("metadata", "uid")?.string ?? ""
         let manifest = RecreatedObject.manifest(of: changed, kind)
         try await tryOut(manifest, insteadOf: object)
-        try await kept.keep(manifest, kind, name, uid: uid)
+        do {
+            try await kept.keep(manifest, kind, name, uid: uid)
+            try Task.checkCancellation()
+        } catch  where Task.isCancelled {
+            // It may be kept by now, for nothing.
+            await Task {
+                try? await KubeClient.within(.seconds(1), "forget it") { try await forget() }
+            }.value
+            throw error
+        }
         do {
             try await client.delete(
                 kind.resource, name, namespace: namespace, uid: uid, dependentsFirst: kind == .job)
@@ -48,44 +62,70 @@ struct Recreation: Sendable {
             // Somebody else has deleted it.
         } catch let error as KubeError where (400..<500).contains(error.code) {
             // Another one by now, or it may not be deleted: nothing was.
-            try? await kept.forget(KeptObjects.secretName(kind, name))
+            try? await forget()
             throw error
+        } catch {
+            // Whether that came through only the object tells. Where it comes later, the Secret is still there.
+            guard try await isGoing(uid) else { throw error }
         }
         return try await make(manifest, after: uid)
     }
 
+    /// Whether the object of that uid is gone, or on its way; asks until there is an answer.
+    private func isGoing(_ uid: String) async throws(Unfinished) -> Bool {
+        var backoff = Backoff(first: .milliseconds(50), limit: .seconds(10))
+        while !Task.isCancelled {
+            do {
+                let there = try await client.get(kind.resource, name, namespace: namespace)
+                return there.at("metadata", "uid")?.string != uid || there.at("metadata", "deletionTimestamp") != nil
+            } catch let error as KubeError where error.isNotFound {
+                return true
+            } catch {
+                try? await Task.sleep(for: backoff.next())
+            }
+        }
+        throw Unfinished()
+    }
+
     /// Makes an object as soon as the one before is gone, however often that has to be tried; the Secret is deleted then.
-    func make(_ manifest: JSON, after uid: String) async throws -> JSON {
+    func make(_ manifest: JSON, after uid: String) async throws(Unfinished) -> JSON {
         var backoff = Backoff(first: .milliseconds(50), limit: .seconds(10))
         var isTold = false
         while true {
-            try await untilGone(uid)
-            let error: KubeError
+            await untilGone(uid)
+            guard !Task.isCancelled else { throw Unfinished() }
+            let error: any Error
             do {
                 let made = try await client.create(kind.resource, namespace: namespace, manifest)
-                try? await kept.forget(KeptObjects.secretName(kind, name))
+                try? await forget()
                 return made
-            } catch let failure as KubeError {
+            } catch let failure {
                 error = failure
             }
-            if error.isConflict, let there = try? await client.get(kind.resource, name, namespace: namespace),
+            guard !Task.isCancelled else { throw Unfinished() }
+            let answer = error as? KubeError
+            // Made by somebody else, or by a try whose answer was lost.
+            if answer?.isConflict == true,
+                let there = try? await client.get(kind.resource, name, namespace: namespace),
                 there.at("metadata", "uid")?.string != uid
             {
-                try? await kept.forget(KeptObjects.secretName(kind, name))
+                try? await forget()
                 return there
             }
-            if !error.isConflict, !isTold {
+            if answer?.isConflict != true, !isTold {
                 isTold = true
                 emit(
                     .failed(
                         LoopEvent.Failure(
-                            "\(workload) is deleted and cannot be made anew yet: \(error.message)",
+                            "\(workload) is deleted and cannot be made anew yet: \(answer?.message ?? "\(error)")",
                             nextStep: "loopd goes on trying; secret/\(KeptObjects.secretName(kind, name)) has it,"
                                 + " and `loopd restore` makes it, too")))
             }
-            try await Task.sleep(for: backoff.next())
+            try? await Task.sleep(for: backoff.next())
         }
     }
+
+    private func forget() async throws { try await kept.forget(KeptObjects.secretName(kind, name)) }
 
     /// Asks the cluster whether it would take the object and its pods.
     ///
@@ -117,8 +157,9 @@ struct Recreation: Sendable {
                 "\(workload) was not deleted: the cluster would not take it with its new image", details: [reason]))
     }
 
-    /// Returns when the object of that uid is gone, for which its pods have the time that their spec gives them.
-    private func untilGone(_ uid: String) async throws {
+    /// Returns when the object of that uid is gone, for which its pods have the time that their spec gives them, or the task
+    /// is cancelled.
+    private func untilGone(_ uid: String) async {
         let watch = ResourceWatch(
             client, .init(kind.resource, namespace: namespace, fields: "metadata.name=\(name)"))
         let (name, workload, emit) = (name, workload, emit)
@@ -144,39 +185,78 @@ struct Recreation: Sendable {
             await group.next()
             group.cancelAll()
         }
-        try Task.checkCancellation()
     }
 }
 
 extension KeptObjects {
-    /// Makes what an earlier loopd has deleted to make it anew, and was killed before it did; returns what is there again.
+    /// What became of an object that was to be made anew.
+    struct Finished: Equatable, Sendable {
+        let kept: Kept
+        /// Why it is not there again; `nil` where it is.
+        let problem: String?
+    }
+
+    /// Makes what an earlier loopd has deleted to make it anew, and was killed before it did: all at the same time, each
+    /// for at most `limit`, or until the task is cancelled.
     ///
-    /// What a loopd that runs has in hand is left to it. One after the other, in the order of their names.
+    /// What a loopd that runs has in hand is left to it, and what need not be made is left out. `onEnd` gets each as soon as
+    /// it is there again or given up. Throws where nobody can tell what is kept.
+    @discardableResult
     func finish(
-        where isMeant: (Kept) -> Bool = { _ in true }, emit: @escaping @Sendable (LoopEvent.Kind) -> Void
-    ) async throws -> [Kept] {
-        var made: [Kept] = []
-        for kept in try await all() where isMeant(kept) {
-            if kept.lease?.isHeld(at: Timestamp.now().seconds) == true { continue }
-            let there: JSON?
-            do {
-                there = try await client.get(kept.kind.resource, kept.name, namespace: namespace)
-            } catch let error as KubeError where error.isNotFound {
-                there = nil
+        where isMeant: (Kept) -> Bool = { _ in true }, limit: Duration? = .seconds(90),
+        emit: @escaping @Sendable (LoopEvent.Kind) -> Void, onEnd: @escaping @Sendable (Finished) -> Void = { _ in }
+    ) async throws -> [Finished] {
+        let now = Timestamp.now().seconds
+        let meant = try await all().filter { isMeant($0) && $0.lease?.isHeld(at: now) != true }
+        return await withTaskGroup(of: Finished?.self) { group in
+            for kept in meant { group.addTask { await finish(kept, limit: limit, emit) } }
+            var ended: [Finished] = []
+            for await case let finished? in group {
+                onEnd(finished)
+                ended.append(finished)
             }
-            let isLeaving = there?.at("metadata", "deletionTimestamp") != nil
-            if let there, there.at("metadata", "uid")?.string != kept.uid || !isLeaving {
-                // Nothing was deleted, or somebody has made another one.
-                try await forget(kept.secret)
-                continue
-            }
-            let recreation = Recreation(
-                client: client, namespace: namespace, kind: kept.kind, name: kept.name, emit: emit)
-            _ = try await KubeClient.within(.seconds(90), "make \(kept.workload) anew") {
-                try await recreation.make(kept.manifest, after: kept.uid)
-            }
-            made.append(kept)
+            return ended.sorted { $0.kept.secret < $1.kept.secret }
         }
-        return made
+    }
+
+    private func finish(
+        _ kept: Kept, limit: Duration?, _ emit: @escaping @Sendable (LoopEvent.Kind) -> Void
+    ) async -> Finished? {
+        let reason = Mutex<String?>(nil)
+        do {
+            guard try await isDeleted(kept) else {
+                try await forget(kept.secret)
+                return nil
+            }
+            let recreation = Recreation(client: client, namespace: namespace, kind: kept.kind, name: kept.name) {
+                kind in
+                switch kind {
+                case .failed(let failure): reason.withLock { $0 = failure.summary }
+                case .notice(let text): reason.withLock { $0 = text }
+                default: break
+                }
+                emit(kind)
+            }
+            if let limit {
+                _ = try await KubeClient.within(limit, "make \(kept.workload) anew") {
+                    try await recreation.make(kept.manifest, after: kept.uid)
+                }
+            } else {
+                _ = try await recreation.make(kept.manifest, after: kept.uid)
+            }
+            return Finished(kept: kept, problem: nil)
+        } catch {
+            return Finished(kept: kept, problem: reason.withLock { $0 } ?? "\(error)")
+        }
+    }
+
+    /// Whether it is gone, or on its way, and nobody has made another one.
+    private func isDeleted(_ kept: Kept) async throws -> Bool {
+        do {
+            let there = try await client.get(kept.kind.resource, kept.name, namespace: namespace)
+            return there.at("metadata", "uid")?.string == kept.uid && there.at("metadata", "deletionTimestamp") != nil
+        } catch let error as KubeError where error.isNotFound {
+            return true
+        }
     }
 }

@@ -7,7 +7,7 @@ actor ServiceImages {
     /// What is not in the workload yet.
     private var wanted: [String: String] = [:]
     private var mayWrite = false
-    /// What was begun last of each image, and whether that has failed.
+    /// What was taken last of each image, and whether that has failed.
     private var newest: [String: String] = [:]
     private var failed: [String: Bool] = [:]
     /// How many are on their way into the workload.
@@ -22,7 +22,16 @@ actor ServiceImages {
     func take(_ image: String, _ reference: String) {
         guard rollouts[image] != nil else { return }
         wanted[image] = reference
+        newest[image] = reference
         gate.signal()
+    }
+
+    /// Takes again what found no workload: it is there now.
+    func retry() async {
+        for (image, rollout) in rollouts {
+            guard let reference = await rollout.absent, reference == newest[image] else { continue }
+            take(image, reference)
+        }
     }
 
     /// Lets images into the workload from now on: its lease is held.
@@ -56,7 +65,6 @@ actor ServiceImages {
     }
 
     private func roll(_ image: String, _ reference: String) async {
-        newest[image] = reference
         let isSet = await rollouts[image]?.roll(to: reference) ?? true
         if newest[image] == reference { failed[image] = !isSet }
         rolling -= 1

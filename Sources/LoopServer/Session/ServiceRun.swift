@@ -74,6 +74,7 @@ final class ServiceRun: Sendable {
                 while let _ = try await group.next() {}
             } catch let held as LeaseHeld {
                 hasLostLease.withLock { $0 = true }
+                await dev?.standBack()
                 throw held
             }
         }
@@ -83,6 +84,8 @@ final class ServiceRun: Sendable {
         var known: [ContainerInstance] = []
         var told: String?
         var isWaiting = false
+        /// Which workload this session has brought to what it wants.
+        var shaped: String?
         while var state = await watch.next() {
             if state.isMissing {
                 if told != "missing" { await tellMissing() }
@@ -104,7 +107,13 @@ final class ServiceRun: Sendable {
                 try await hold(workload)
                 if hasLease.withLock({ $0 }) {
                     await images.allow()
-                    try await dev?.hold(workload, isRunning: !state.instances(of: service.container).isEmpty)
+                    await images.retry()
+                    let uid = workload.at("metadata", "uid")?.string
+                    if let dev {
+                        if uid != shaped { await untilImagesEnter() }
+                        try await dev.hold(workload, isRunning: !state.instances(of: service.container).isEmpty)
+                    }
+                    shaped = uid
                 }
             }
             let isRollingOut = await keepAdmitted(in: &state)
@@ -135,6 +144,13 @@ final class ServiceRun: Sendable {
             told = reason
             isWaiting = isComing
         }
+    }
+
+    /// Lets images go first that are there already: they bring dev mode with them, in one rollout.
+    ///
+    /// What they cannot do within a few seconds dev mode does not wait for.
+    private func untilImagesEnter() async {
+        try? await KubeClient.within(.seconds(10), "images of \(target)") { [images] in await images.untilEntered() }
     }
 
     /// Leaves out the pods that go because the workload comes into dev mode; true when there are only such.

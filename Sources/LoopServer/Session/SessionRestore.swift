@@ -40,24 +40,31 @@ extension SessionRun {
     private func recreate(all: Bool, _ client: KubeClient, _ report: inout RestoreReport) async throws {
         let kept = KeptObjects(client: client, namespace: configuration.namespace)
         do {
-            for object in try await kept.finish(where: { all || service(of: $0) != nil }, emit: { _ in }) {
-                report.workloads.append(
-                    .init(target: object.workload, service: service(of: object), isRecreated: true))
+            for ended in try await kept.finish(where: { all || service(of: $0) != nil }, emit: { _ in }) {
+                var entry = RestoreReport.Entry(target: ended.kept.workload, service: service(of: ended.kept))
+                entry.isRecreated = ended.problem == nil
+                entry.problem = ended.problem.map { "\($0); secret/\(ended.kept.secret) keeps it" }
+                report.workloads.append(entry)
             }
         } catch let error as KubeError where error.isForbidden {
             // Who may not keep anything there has kept nothing.
         }
     }
 
-    /// The same at a session's start, for its own services.
-    func finishRecreations(_ client: KubeClient) async {
+    /// The same at a session's start, for its own services; without a limit until the task is cancelled.
+    func finishRecreations(_ client: KubeClient, limit: Duration?) async {
         guard services.contains(where: { if case .workload(let kind, _) = $0.target { !kind.rollsOut } else { false } })
         else { return }
         let kept = KeptObjects(client: client, namespace: configuration.namespace)
         let emit = emit
         do {
-            for object in try await kept.finish(where: { service(of: $0) != nil }, emit: { emit(LoopEvent($0)) }) {
-                report(.notice("\(object.workload) was deleted to be made anew, and is there again"))
+            try await kept.finish(where: { service(of: $0) != nil }, limit: limit) {
+                emit(LoopEvent($0))
+            } onEnd: { ended in
+                let workload = ended.kept.workload
+                if Task.isCancelled { return }
+                let end = ended.problem.map { "is not there again: \($0)" } ?? "is there again"
+                emit(LoopEvent(.notice("\(workload) was deleted to be made anew, and \(end)")))
             }
         } catch let error as KubeError where error.isForbidden || error.isNotFound {
             // Who may not keep anything there has kept nothing.

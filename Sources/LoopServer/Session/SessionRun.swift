@@ -75,7 +75,8 @@ struct SessionRun: Sendable {
                 leash: connection.leash, emit: emit)
             let areBuilt = await builds.buildImages(limit: once ? nil : SessionRun.imagePatience)
             if areBuilt == nil { report(.notice("images are still being built: everything else goes on meanwhile")) }
-            await finishRecreations(connection.client)
+            async let recreations: Void = finishRecreations(connection.client, limit: once ? .seconds(90) : nil)
+            if once { await recreations }
             let isApplied = await deploy(start, connection)
             let isDeployed = isApplied && areBuilt != false
             await images.attach(runs, isLate: areBuilt == nil) { await builds.settle(images: $0) }

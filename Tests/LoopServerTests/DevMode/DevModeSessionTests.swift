@@ -8,19 +8,24 @@ import Testing
 @Suite("A session's dev mode", .timeLimit(.minutes(1))) struct DevModeSessionTests {
     /// A session on a stored Deployment, and what it says.
     private func withSession(
-        _ stored: StoredDeployment = StoredDeployment(),
+        _ stored: StoredDeployment = StoredDeployment(), environment: [String: String] = [:],
         _ body: (DevModeSession, StoredDeployment, @Sendable () -> [LoopEvent.Kind]) async throws -> Void
     ) async throws {
         try await withAPI({ try await stored.handle($0) }) { client, _ in
             let said = Mutex<[LoopEvent.Kind]>([])
             var service = Service(name: "app", root: "/project")
             service.target = .workload(.deployment, name: "app")
-            service.dev = DevMode()
+            var dev = DevMode()
+            dev.environment = environment
+            service.dev = dev
+            let images = ImageSet()
+            await images.set("web", to: "web:1")
             let pods = KubePods(
                 client: client, namespace: "d", kubectl: Kubectl(program: "/bin/false"), leash: "/bin/false")
-            let inputs = DevInputs(
-                service: service, dev: DevMode(), plan: ServicePlan(service, project: "/project"), pods: pods,
+            var inputs = DevInputs(
+                service: service, dev: dev, plan: ServicePlan(service, project: "/project"), pods: pods,
                 programs: Programs.find())
+            inputs.images = { ManifestImages(await images.references) }
             let session = DevModeSession(
                 .keep(inputs), .deployment, "app", client: client, namespace: "d", session: "mine"
             ) { kind in said.withLock { $0.append(kind) } }
@@ -333,6 +338,29 @@ import Testing
             #expect(failures(said()).first?.contains("not of this version of loopd") == true)
             await session.leave { _ in true }
             #expect(stored.object == object)
+        }
+    }
+
+    @Test("a workload that another loopd has taken over is not written any more, whatever its variables name")
+    func renewed() async throws {
+        try await withSession(environment: ["IMAGE": "${image:web}"]) { session, stored, _ in
+            try await session.hold(stored.object)
+            // What somebody else has made of it since.
+            stored.write { object in
+                object.podSpec.change("app", in: "containers") { $0["env"] = [] }
+                let lease = Lease.mine(session: "theirs", now: Timestamp.now().seconds)
+                object["metadata"]?["annotations"]?[Lease.annotation] = .string(lease.text)
+            }
+            let theirs = stored.object
+            await session.renew(images: ["web"])
+            try await session.hold(stored.object)
+            #expect(stored.object == theirs)
+        }
+        try await withSession(environment: ["IMAGE": "${image:web}"]) { session, stored, _ in
+            try await session.hold(stored.object)
+            stored.write { $0.podSpec.change("app", in: "containers") { $0["env"] = [] } }
+            await session.renew(images: ["web"])
+            #expect(stored.now.patches == 2)
         }
     }
 

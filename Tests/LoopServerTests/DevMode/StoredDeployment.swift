@@ -99,7 +99,8 @@ final class StoredDeployment: Sendable {
         if let answer { try await exchange.answer(answer) } else { try await exchange.fail(409, "Conflict", "changed") }
     }
 
-    private static func apply(_ operation: JSON, to object: inout JSON) {
+    /// Does one operation of a JSON patch.
+    static func apply(_ operation: JSON, to object: inout JSON) {
         let path = (operation["path"]?.string ?? "").split(separator: "/").map(String.init).map {
             $0.replacing("~1", with: "/").replacing("~0", with: "~")
         }

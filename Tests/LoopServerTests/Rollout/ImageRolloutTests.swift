@@ -120,6 +120,28 @@ struct ImageRolloutTests {
         }
     }
 
+    @Test("one that somebody takes back while the cluster does not answer is set again when it does")
+    func takenBack() async throws {
+        let api = StoredObjects()
+        api.put("deployments", DevFixture.deployment())
+        try await withAPI({ try await api.handle($0) }) { client, _ in
+            let rollout = ImageRollout(
+                RolledImage(kind: .deployment, name: "app", image: "web"), recreate: false, dev: nil, client: client,
+                namespace: "d"
+            ) { _ in }
+            #expect(await rollout.roll(to: Self.first))
+            api.set { $0.refusals["GET deployments/app"] = [(500, "soon"), (503, "later")] }
+            api.put("deployments", DevFixture.deployment())
+            while api.set({ $0.refusals["GET deployments/app"]?.isEmpty }) == false { await Task.yield() }
+            var image: JSON?
+            while image?.string != Self.first {
+                image = api.object("deployments", "app")?.podSpec.named("app", in: "containers")?["image"]
+                await Task.yield()
+            }
+            await rollout.end()
+        }
+    }
+
     // MARK: - With dev mode
 
     @Test("in dev mode it comes in one write, is nobody's revert, and stays when dev mode goes")

@@ -11,6 +11,7 @@ struct RecreationTests {
         let api: StoredObjects
         let recreation: Recreation
         let kept: KeptObjects
+        let rollout: ImageRollout
         let said: @Sendable () -> [LoopEvent.Kind]
 
         var failures: [String] {
@@ -36,13 +37,16 @@ struct RecreationTests {
         api.put("jobs", RecreatedObjectTests.job)
         try await withAPI({ try await api.handle($0) }) { client, _ in
             let said = Mutex<[LoopEvent.Kind]>([])
-            let recreation = Recreation(client: client, namespace: "d", kind: .job, name: "once") { kind in
-                said.withLock { $0.append(kind) }
-            }
+            let emit: @Sendable (LoopEvent.Kind) -> Void = { kind in said.withLock { $0.append(kind) } }
+            let recreation = Recreation(client: client, namespace: "d", kind: .job, name: "once", emit: emit)
+            let rollout = ImageRollout(
+                RolledImage(kind: .job, name: "once", image: "web"), recreate: true, dev: nil, client: client,
+                namespace: "d", emit: emit)
             try await body(
                 Scene(
                     api: api, recreation: recreation, kept: KeptObjects(client: client, namespace: "d"),
-                    said: { said.withLock { $0 } }))
+                    rollout: rollout, said: { said.withLock { $0 } }))
+            await rollout.end()
         }
     }
 
@@ -107,6 +111,55 @@ struct RecreationTests {
         }
     }
 
+    @Test(
+        "a connection that is cut while it is deleted or made loses nothing, whatever came through",
+        arguments: ["DELETE jobs", "POST jobs"], [Fault.cutBefore, .cutAfter])
+    func cut(_ request: String, _ fault: Fault) async throws {
+        try await withScene { scene in
+            let before = try scene.job().0.at("metadata", "uid")
+            scene.api.set { $0.faults[request] = [fault] }
+            #expect(await scene.rollout.roll(to: "web:2"))
+            #expect(scene.image == "web:2")
+            #expect(scene.api.object("jobs", "once")?.at("metadata", "uid") != before)
+            #expect(scene.api.object("secrets", Self.secret) == nil)
+            #expect(scene.failures.allSatisfy { $0.hasPrefix("job/once is deleted and cannot be made anew yet: ") })
+        }
+    }
+
+    @Test("one that is found deleted is made from its Secret, and gets the image that is wanted by now")
+    func found() async throws {
+        try await withScene { scene in
+            let (old, new) = try scene.job()
+            let manifest = RecreatedObject.manifest(of: new, .job)
+            try await scene.kept.keep(manifest, .job, "once", uid: old.at("metadata", "uid")?.string ?? "")
+            scene.api.remove("jobs", "once")
+            #expect(await scene.rollout.roll(to: "web:3"))
+            #expect(scene.image == "web:3")
+            #expect(scene.api.object("secrets", Self.secret) == nil)
+            #expect(scene.failures.isEmpty)
+        }
+    }
+
+    @Test("given up before the deletion it leaves nothing behind, after it the Secret")
+    func givenUp() async throws {
+        for request in ["PATCH secrets", "DELETE jobs"] {
+            try await withScene { scene in
+                let (old, new) = try scene.job()
+                scene.api.set { $0.faults[request] = [.stall] }
+                let replaced = Task { try await scene.recreation.replace(old, by: new) }
+                while !scene.api.requests.contains(request) { await Task.yield() }
+                let isDeleted = request == "DELETE jobs"
+                while scene.api.object("secrets", Self.secret) == nil { await Task.yield() }
+                while isDeleted, scene.api.object("jobs", "once") != nil { await Task.yield() }
+                replaced.cancel()
+                let error = await #expect(throws: (any Error).self) { try await replaced.value }
+                #expect(error is Recreation.Unfinished == isDeleted)
+                #expect((scene.api.object("secrets", Self.secret) != nil) == isDeleted)
+                #expect((scene.api.object("jobs", "once") == nil) == isDeleted)
+            }
+        }
+    }
+
     @Test("it waits until the one before is gone")
     func waits() async throws {
         try await withScene { scene in
@@ -159,10 +212,38 @@ struct RecreationTests {
                 secret["metadata"]?["annotations"]?[Lease.annotation] = .string(lease.text)
                 scene.api.put("secrets", secret)
                 let made = try await scene.kept.finish(emit: { _ in })
-                #expect(made.map(\.workload) == (left == "deleted" ? ["job/once"] : []), "\(left)")
+                #expect(made.allSatisfy { $0.problem == nil })
+                #expect(made.map(\.kept.workload) == (left == "deleted" ? ["job/once"] : []), "\(left)")
                 #expect(scene.image == (left == "deleted" ? "web:2" : "web:1"), "\(left)")
                 #expect(scene.api.object("secrets", Self.secret) == nil, "\(left)")
             }
+        }
+    }
+
+    @Test("of several that were left, one that cannot be made says why, and keeps none of the others")
+    func several() async throws {
+        try await withScene { scene in
+            let (old, new) = try scene.job()
+            let pod: JSON = [
+                "kind": "Pod", "apiVersion": "v1", "metadata": ["name": "bare"], "spec": ["containers": []],
+            ]
+            let manifest = RecreatedObject.manifest(of: new, .job)
+            for (kind, name, manifest) in [(WorkloadKind.job, "once", manifest), (.pod, "bare", pod)] {
+                try await scene.kept.keep(manifest, kind, name, uid: old.at("metadata", "uid")?.string ?? "")
+                let secret = KeptObjects.secretName(kind, name)
+                var left = try #require(scene.api.object("secrets", secret))
+                left["metadata"]?["annotations"]?[Lease.annotation] = nil
+                scene.api.put("secrets", left)
+            }
+            scene.api.remove("jobs", "once")
+            scene.api.set { $0.refusals["POST jobs"] = Array(repeating: (403, "exceeded quota: q"), count: 100) }
+            let ended = try await scene.kept.finish(limit: .seconds(2), emit: { _ in })
+            #expect(ended.map(\.kept.workload) == ["job/once", "pod/bare"])
+            #expect(ended.first?.problem == "job/once is deleted and cannot be made anew yet: exceeded quota: q")
+            #expect(ended.last?.problem == nil)
+            #expect(scene.api.object("pods", "bare") != nil)
+            #expect(scene.api.object("secrets", Self.secret) != nil)
+            #expect(scene.api.object("secrets", KeptObjects.secretName(.pod, "bare")) == nil)
         }
     }
 

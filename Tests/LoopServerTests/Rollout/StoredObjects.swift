@@ -5,6 +5,16 @@ import Synchronization
 
 @testable import LoopServer
 
+/// What becomes of a connection before its request is answered.
+enum Fault {
+    /// It is cut, and nothing was done.
+    case cutBefore
+    /// It is cut, and what was asked for was done.
+    case cutAfter
+    /// What was asked for was done, and the answer never comes.
+    case stall
+}
+
 /// An API server that keeps whatever objects it is given: lists, watches, and the writes that loopd makes.
 final class StoredObjects: Sendable {
     struct State {
@@ -14,6 +24,8 @@ final class StoredObjects: Sendable {
         var requests: [String] = []
         /// What a request is refused with, by method and plural: `POST jobs`; the last one first.
         var refusals: [String: [(code: Int, message: String)]] = [:]
+        /// What becomes of a request's connection, by the request as `requests` has it; the last one first.
+        var faults: [String: [Fault]] = [:]
         /// Plurals whose objects stay, marked, when they are deleted.
         var holdsDeleted: Set<String> = []
         fileprivate var readers: [Int: (plural: String, AsyncStream<JSON>.Continuation)] = [:]
@@ -64,13 +76,27 @@ final class StoredObjects: Sendable {
         let plural = path[path.count - (isCollection ? 1 : 2)]
         let name = isCollection ? "" : path[path.count - 1]
         let method = exchange.request.method
-        if method != "GET" {
-            let dryRun = exchange.query("dryRun") == nil ? "" : " (dry run)"
-            state.withLock { $0.requests.append("\(method) \(plural)\(dryRun)") }
-        }
-        if let (code, message) = state.withLock({ $0.refusals["\(method) \(plural)"]?.popLast() }) {
+        let dryRun = exchange.query("dryRun") == nil ? "" : " (dry run)"
+        let request = "\(method) \(plural)\(dryRun)"
+        if method != "GET" { state.withLock { $0.requests.append(request) } }
+        // A single object that is read is a request of its own.
+        let asked = method == "GET" && !isCollection ? "GET \(plural)/\(name)" : "\(method) \(plural)"
+        if let (code, message) = state.withLock({ $0.refusals[asked]?.popLast() }) {
             return try await exchange.fail(code, "Refused", message)
         }
+        guard let fault = state.withLock({ $0.faults[request]?.popLast() }) else {
+            return try await perform(method, plural, name, isCollection: isCollection, exchange)
+        }
+        // A body that has begun has no other answer, and ends with its connection.
+        try await exchange.startBody(HTTPResponse(200))
+        guard fault != .cutBefore else { return }
+        try? await perform(method, plural, name, isCollection: isCollection, exchange)
+        if fault == .stall { try await Task.sleep(for: .seconds(600)) }
+    }
+
+    private func perform(
+        _ method: String, _ plural: String, _ name: String, isCollection: Bool, _ exchange: HTTPExchange
+    ) async throws {
         switch method {
         case "GET" where exchange.query("watch") != nil: try await watch(plural, exchange)
         case "GET" where isCollection:
@@ -79,12 +105,26 @@ final class StoredObjects: Sendable {
         case "POST": try await create(plural, exchange)
         case "DELETE": try await delete(plural, name, exchange)
         case "PATCH":
-            let object = try JSON(parsing: try await exchange.body())
-            try await exchange.answer(put(plural, object))
+            try await patch(plural, name, exchange)
         default:
             guard let object = object(plural, name) else { return try await exchange.fail(404, "NotFound", name) }
             try await exchange.answer(object)
         }
+    }
+
+    /// Takes operations for the object that is there, and everything else as what it shall be.
+    private func patch(_ plural: String, _ name: String, _ exchange: HTTPExchange) async throws {
+        let change = try JSON(parsing: try await exchange.body())
+        guard let operations = change.array else { return try await exchange.answer(put(plural, change)) }
+        let patched: JSON? = state.withLock { state in
+            guard var object = state.objects[plural]?[name],
+                operations.first?["value"] == object.at("metadata", "resourceVersion")
+            else { return nil }
+            for operation in operations.dropFirst() { StoredDeployment.apply(operation, to: &object) }
+            return StoredObjects.put(plural, object, &state)
+        }
+        guard let patched else { return try await exchange.fail(409, "Conflict", "changed") }
+        try await exchange.answer(patched)
     }
 
     private func create(_ plural: String, _ exchange: HTTPExchange) async throws {

@@ -33,6 +33,38 @@ struct ServiceImagesTests {
         }
     }
 
+    @Test("an image that found no workload is told once, and comes when the workload is there")
+    func absent() async throws {
+        let api = StoredObjects()
+        let image = "localhost:5000/web:loopd-1111111111111111"
+        try await withAPI({ try await api.handle($0) }) { client, _ in
+            let failures = Mutex<[String]>([])
+            let rollout = ImageRollout(
+                RolledImage(kind: .deployment, name: "app", image: "web"), recreate: false, dev: nil, client: client,
+                namespace: "d"
+            ) { kind in
+                if case .failed(let failure) = kind { failures.withLock { $0.append(failure.summary) } }
+            }
+            let images = ServiceImages(["web": rollout])
+            let run = Task { await images.run() }
+            await images.take("web", image)
+            await images.allow()
+            await images.untilEntered()
+            // As long as it is not there nothing comes of it.
+            await images.retry()
+            await images.untilEntered()
+            api.put("deployments", DevFixture.deployment())
+            await images.retry()
+            await images.untilEntered()
+            let container = api.object("deployments", "app")?.podSpec.named("app", in: "containers")
+            #expect(container?["image"]?.string == image)
+            #expect(
+                failures.withLock { $0 } == ["deployment/app is not in namespace d: nothing runs web yet"])
+            run.cancel()
+            await run.value
+        }
+    }
+
     @Test("an image of another name is not its business")
     func others() async throws {
         try await withImages { images in
