@@ -170,7 +170,7 @@ final class CauseWatch: Sendable {
             for question in questions {
                 group.addTask {
                     // A diagnosis without its log is worth more than one that comes late.
-                    let answer = try? await KubeClient.within(patience, "ask for a cause") {
+                    let answer = try? await KubeClient.within(self.patience, "ask for a cause") {
                         try await self.answer(question, events)
                     }
                     return (question, answer ?? .unknown)
