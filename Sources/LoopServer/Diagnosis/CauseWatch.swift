@@ -202,13 +202,21 @@ final class CauseWatch: Sendable {
             // Without the other pods it is still known how large the nodes are.
             let others = (try? await pods) ?? []
             return .room(try await nodes.map { NodeRoom($0, pods: others) })
+        case .node(let name):
+            let ready = try await client.get(.nodes, name)["status"]?.condition("Ready")
+            return .node(isReady: ready?["status"]?.string == "True")
         }
     }
 }
 
 extension Question {
     /// Whether its answer stays true.
-    fileprivate var isLasting: Bool { if case .claim = self { false } else { true } }
+    fileprivate var isLasting: Bool {
+        switch self {
+        case .log, .room: true
+        case .claim, .node: false
+        }
+    }
 }
 
 extension VolumeClaim {

@@ -38,6 +38,8 @@ enum Question: Hashable, Sendable {
     case claim(String)
     /// What is free on each node.
     case room
+    /// Whether the cluster hears from a node.
+    case node(String)
 }
 
 /// The answer to a question.
@@ -45,6 +47,7 @@ enum Answer: Equatable, Sendable {
     case lines([String])
     case claim(VolumeClaim)
     case room([NodeRoom])
+    case node(isReady: Bool)
     /// The cluster does not tell.
     case unknown
 }

@@ -12,9 +12,10 @@ struct PodExamination {
         if pod.phase == "Failed" || pod.phase == "Succeeded", let reason = pod.reason, reason != "PodFailed" {
             return over(reason)
         }
-        if let event = picture.events(about: pod.uid, "NodeNotReady").first, !pod.isReady, pod.node != nil {
+        if let node = pod.node, let event = silence {
+            if picture.asks, picture.answers[.node(node)] == nil { return findings.ask(.node(node)) }
             // What its status says is from before.
-            return unreachable(event)
+            if picture.answers[.node(node)] != .node(isReady: true) { return unreachable(event) }
         }
         if let message = pod.unschedulable { return unschedulable(message) }
         let isPrepared = hasVolumes()
@@ -90,6 +91,15 @@ struct PodExamination {
             }
         let what = reason == "Evicted" ? "was evicted from node \(pod.node ?? "")" : "has ended: \(reason)"
         add(["over", reason, material(pod.message ?? "")], "\(pod.name) \(what)", [pod.message ?? ""], next: next)
+    }
+
+    /// What tells that the cluster did not hear from the pod's node, unless the pod was heard of since: events stay for an
+    /// hour, and a laptop that has slept makes one.
+    private var silence: ObjectEvent? {
+        guard !pod.isReady, let event = picture.events(about: pod.uid, "NodeNotReady").first else { return nil }
+        let ready = (pod.object["status"] ?? .null).condition("Ready")?["lastTransitionTime"]?.string
+        let runs = (pod.initContainers + pod.containers).flatMap { [$0.startedAt, $0.last?.startedAt] }
+        return ([ready] + runs).allSatisfy { $0 ?? "" <= event.last } ? event : nil
     }
 
     private mutating func unreachable(_ event: ObjectEvent) {

@@ -276,11 +276,33 @@ struct VariationTests {
         #expect(cause.contains("was evicted from node lab") && cause.contains("low on resource: memory"))
         recorded.changePod { $0["status"]?["reason"] = "OutOfcpu" }
         #expect(try #require(recorded.cause()).contains("has ended: OutOfcpu"))
+    }
 
-        recorded = try RecordedPicture("running")
-        recorded.changePod { $0["status"]?["conditions"] = [["type": "Ready", "status": "False"]] }
-        recorded.warn("NodeNotReady", "Node is not ready")
-        #expect(try #require(recorded.cause()).contains("its node lab is not ready"))
+    @Test("a node that was not heard of for a while is a cause only until the pod, or the node, is heard of again")
+    func silence() throws {
+        func recorded(since: String, start: String = "2026-11-21T00:41:12Z") throws -> RecordedPicture {
+            var recorded = try RecordedPicture("crash")
+            recorded.setContainer(["terminated": ["exitCode": 3, "startedAt": .string(start)]])
+            recorded.changePod {
+                $0["status"]?["conditions"] = [
+                    ["type": "Ready", "status": "False", "lastTransitionTime": .string(since)]
+                ]
+            }
+            recorded.warn("NodeNotReady", "Node is not ready", at: "2026-11-21T01:00:00Z")
+            return recorded
+        }
+        let lost = "its node lab is not ready"
+        // The cluster sets the condition and tells the event in one second.
+        var now = try recorded(since: "2026-11-21T01:00:00Z")
+        #expect(try #require(now.cause()).contains(lost))
+        now.isNodeReady = false
+        #expect(try #require(now.cause()).contains(lost))
+        now.isNodeReady = true
+        #expect(try #require(now.cause()).contains("exited with code 3"))
+        let later = try recorded(since: "2026-11-21T01:00:09Z")
+        #expect(try #require(later.cause()).contains("exited with code 3"))
+        let restarted = try recorded(since: "2026-11-21T01:00:00Z", start: "2026-11-21T01:00:01Z")
+        #expect(try #require(restarted.cause()).contains("exited with code 3"))
     }
 
     @Test("a container that must not be root, and one whose user is a name")
