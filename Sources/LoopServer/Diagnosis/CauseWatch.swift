@@ -66,6 +66,7 @@ final class CauseWatch: Sendable {
         var told: Set<[String]> = []
         var answers: [Question: Answer] = [:]
         var watches = PodAges()
+        var youngestPod = ""
         var events: Task<Void, Never>?
         var timer: Task<Void, Never>?
         while !Task.isCancelled {
@@ -88,8 +89,8 @@ final class CauseWatch: Sendable {
             guard now.hasEvents || events == nil else { continue }
             let warnings = Array(now.events.values)
             var picture = RolloutPicture(target: target, namespace: namespace, state: state, events: warnings)
-            // An hour of warnings is kept: those about a workload itself do not say which revision they are about.
-            picture.forgottenBefore = Timestamp(seconds: Timestamp.now().seconds - 60).rfc3339
+            youngestPod = max(youngestPod, state.pods.map(\.created).max() ?? "")
+            picture.youngestPod = youngestPod
             (picture.container, picture.registry, picture.ages) = (container, registry, watches.ages)
             picture.answers = answers
             var found = picture.examine()
@@ -205,6 +206,9 @@ final class CauseWatch: Sendable {
         case .node(let name):
             let ready = try await client.get(.nodes, name)["status"]?.condition("Ready")
             return .node(isReady: ready?["status"]?.string == "True")
+        case .templateTime:
+            guard let workload = known.withLock({ $0.state?.workload }) else { return .unknown }
+            return .time(try await client.templateTime(of: workload))
         }
     }
 }
@@ -213,7 +217,7 @@ extension Question {
     /// Whether its answer stays true.
     fileprivate var isLasting: Bool {
         switch self {
-        case .log, .room: true
+        case .log, .room, .templateTime: true
         case .claim, .node: false
         }
     }

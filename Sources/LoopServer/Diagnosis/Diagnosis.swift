@@ -40,6 +40,8 @@ enum Question: Hashable, Sendable {
     case room
     /// Whether the cluster hears from a node.
     case node(String)
+    /// Since when a StatefulSet or DaemonSet has the pod template of a generation.
+    case templateTime(generation: Int)
 }
 
 /// The answer to a question.
@@ -48,6 +50,8 @@ enum Answer: Equatable, Sendable {
     case claim(VolumeClaim)
     case room([NodeRoom])
     case node(isReady: Bool)
+    /// In the API's form.
+    case time(String)
     /// The cluster does not tell.
     case unknown
 }

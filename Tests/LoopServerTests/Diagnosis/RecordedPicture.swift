@@ -94,6 +94,7 @@ struct RecordedPicture {
         case .log(_, let container, _, _): logs[container].map { .lines($0) } ?? .lines([])
         case .claim(let name): .claim(VolumeClaim(name: name))
         case .room: room.map { .room($0) } ?? .unknown
+        case .templateTime: .unknown
         case .node: isNodeReady.map { .node(isReady: $0) } ?? .unknown
         }
     }

@@ -361,7 +361,7 @@ struct VariationTests {
         ]
         var picture = RolloutPicture(
             target: .workload(.statefulset, name: "db"), namespace: "demo", state: WorkloadState(workload: set))
-        #expect(picture.examine().diagnoses.isEmpty)
+        #expect(picture.examine() == DiagnosisFindings())
         let words =
             "create Pod db-0 in StatefulSet db failed error: pods \"db-0\" is forbidden: exceeded quota: q, "
             + "requested: pods=1, used: pods=0, limited: pods=0"
@@ -371,14 +371,45 @@ struct VariationTests {
                 "message": .string(words),
             ])
         ]
-        let found = picture.examine().diagnoses
-        #expect(
-            found.first?.failure.summary == "no pod of statefulset/db can be created: ResourceQuota \"q\" is used up")
-        picture.forgottenBefore = "2026-11-21T00:01:05Z"
+        // Whether that was said of this template shows from when there was this template.
         #expect(picture.examine().diagnoses.isEmpty)
-        picture.forgottenBefore = ""
+        #expect(picture.examine().questions == [.templateTime(generation: 1)])
+        func causes(since answer: Answer) -> [String] {
+            picture.answers[.templateTime(generation: 1)] = answer
+            return picture.examine().diagnoses.map(\.failure.summary)
+        }
+        let refused = ["no pod of statefulset/db can be created: ResourceQuota \"q\" is used up"]
+        #expect(causes(since: .unknown) == refused)
+        #expect(causes(since: .time("2026-11-21T00:00:06Z")).isEmpty)
+        #expect(causes(since: .time("2026-11-21T00:00:05Z")) == refused)
         picture.state.pods = [PodState(["metadata": ["creationTimestamp": "2026-11-21T00:00:09Z"]])]
         #expect(picture.examine().diagnoses.isEmpty)
+        // It is gone, and the next one is on its way.
+        (picture.state.pods, picture.youngestPod) = ([], "2026-11-21T00:00:09Z")
+        #expect(picture.examine().diagnoses.isEmpty)
+    }
+
+    @Test("a template is as old as its revision, or as that it was made the newest again")
+    func templateTime() {
+        func revision(_ name: String, _ number: Int64, written: String? = nil) -> JSON {
+            var revision: JSON = [
+                "metadata": [
+                    "name": .string(name), "creationTimestamp": .string("2026-11-21T00:00:0\(number)Z"),
+                    "ownerReferences": [["controller": true, "uid": "set"]],
+                ], "revision": .integer(number),
+            ]
+            if let written { revision["metadata"]?["managedFields"] = [["time": .string(written)]] }
+            return revision
+        }
+        var set: JSON = ["metadata": ["uid": "set", "creationTimestamp": "2026-11-21T00:00:00Z"]]
+        #expect(TemplateTime.of(set, []) == "2026-11-21T00:00:00Z")
+        let both = [revision("a", 1), revision("b", 2)]
+        #expect(TemplateTime.of(set, both) == "2026-11-21T00:00:02Z")
+        #expect(TemplateTime.of(set, [revision("c", 3, written: "2026-11-21T00:09:00Z")]) == "2026-11-21T00:09:00Z")
+        set["status"] = ["updateRevision": "a"]
+        #expect(TemplateTime.of(set, both) == "2026-11-21T00:00:01Z")
+        set["metadata"]?["uid"] = "another"
+        #expect(TemplateTime.of(set, both) == "2026-11-21T00:00:00Z")
     }
 
     @Test("a deadline that has passed is told only where nothing better is known")
