@@ -39,12 +39,16 @@ struct PodExamination {
         case .terminated(let end):
             // A program that is done is a failure only where it must not be done.
             let isMeantToEnd = isInit && !container.isSidecar || pod.restartPolicy != "Always"
+            // It is started again.
+            if end.isUnseen, !isMeantToEnd { return }
             if end.exitCode != 0 || !isMeantToEnd { ended(container, end, isPrevious: false) }
         case .running:
             if container.isReady || isInit && !container.isSidecar { return }
             if isUnhealthy(container) { return }
             if isUnready(container) { return }
-            if let last = container.last, last.exitCode != 0 || pod.restartPolicy == "Always" {
+            if let last = container.last, !container.hasReturned,
+                last.exitCode != 0 || pod.restartPolicy == "Always"
+            {
                 // It has just been started again.
                 ended(container, last, isPrevious: true)
             } else {
@@ -189,8 +193,20 @@ extension ContainerState {
         }
     }
 
+    /// Whether it was started again because its node was: nobody has seen its run end, which is not its own failure.
+    var hasReturned: Bool {
+        guard let last else { return false }
+        // What was running when dockerd stopped has this code.
+        return last.isUnseen || restarts == 1 && last.exitCode == 255
+    }
+
     /// Whether it has done what an init container is for.
     var hasSucceeded: Bool { if case .terminated(let end) = now { end.exitCode == 0 } else { false } }
 
     var isStarted: Bool { now == .running }
+}
+
+extension ContainerState.Termination {
+    /// Whether it had ended when its node looked for it again: the words of containerd and of the kubelet.
+    var isUnseen: Bool { reason == "Unknown" || reason == "ContainerStatusUnknown" }
 }

@@ -68,6 +68,37 @@ struct VariationTests {
         #expect(recorded.cause() == nil)
     }
 
+    @Test(
+        "a container that its node has started again is no failure, until it takes too long",
+        arguments: [("Unknown", 255, 1), ("Unknown", 255, 4), ("Error", 255, 1), ("ContainerStatusUnknown", 137, 1)])
+    func returned(reason: String, code: Int64, restarts: Int64) throws {
+        var recorded = try RecordedPicture("notready")
+        recorded.picture.events = []
+        recorded.picture.state.workload?["status"] = ["observedGeneration": 1]
+        let last: JSON = [
+            "terminated": [
+                "exitCode": .integer(code), "reason": .string(reason), "startedAt": "2026-11-20T18:02:11Z",
+                "finishedAt": "2026-11-21T00:40:58Z", "containerID": "containerd://before",
+            ]
+        ]
+        if reason != "Error" {
+            recorded.setContainer(last, restarts: restarts - 1)
+            #expect(recorded.cause() == nil)
+        }
+        let running: JSON = ["running": ["startedAt": "2026-11-21T00:41:12Z"]]
+        recorded.setContainer(running, last: last, restarts: restarts)
+        let uid = recorded.picture.state.pods[0].uid
+        recorded.picture.ages = [uid: .seconds(1)]
+        #expect(recorded.cause() == nil)
+        #expect(recorded.picture.examine().recheck == .seconds(2))
+        recorded.picture.ages = [uid: .seconds(3)]
+        #expect(try #require(recorded.cause()).contains("runs but is not ready: its readiness probe fails"))
+        // It has crashed again, by itself.
+        let crash: JSON = ["terminated": ["exitCode": 255, "reason": "Error", "containerID": "containerd://next"]]
+        recorded.setContainer(running, last: crash, restarts: restarts + 1)
+        #expect(try #require(recorded.cause()).contains("exited with code 255"))
+    }
+
     @Test("a killed program without a limit was killed for the node's memory")
     func memoryOfTheNode() throws {
         var recorded = try RecordedPicture("oom")
