@@ -23,7 +23,7 @@ final class CauseWatch: Sendable {
     private let target: Target
     private let namespace: String
     private let container: String?
-    private let registry: RegistryNames?
+    private let clues: RegistryClues.Source
     /// How long a cause may wait for what makes it clearer, a log for example.
     private let patience: Duration
     private let ledger: CauseLedger?
@@ -36,14 +36,14 @@ final class CauseWatch: Sendable {
     ///   - report: called in order, from the task that runs it.
     init(
         _ client: KubeClient, _ target: Target, namespace: String, container: String? = nil,
-        registry: RegistryNames? = nil, ledger: CauseLedger? = nil, patience: Duration = .seconds(1),
+        clues: @escaping RegistryClues.Source = { RegistryClues() }, ledger: CauseLedger? = nil, patience: Duration = .seconds(1),
         report: @escaping @Sendable (LoopEvent.Failure) -> Void
     ) {
         self.client = client
         self.target = target
         self.namespace = namespace
         self.container = container
-        self.registry = registry
+        self.clues = clues
         self.ledger = ledger
         self.patience = patience
         self.report = report
@@ -91,7 +91,7 @@ final class CauseWatch: Sendable {
             var picture = RolloutPicture(target: target, namespace: namespace, state: state, events: warnings)
             youngestPod = max(youngestPod, state.pods.map(\.created).max() ?? "")
             picture.youngestPod = youngestPod
-            (picture.container, picture.registry, picture.ages) = (container, registry, watches.ages)
+            (picture.container, picture.clues, picture.ages) = (container, await clues(), watches.ages)
             picture.answers = answers
             var found = picture.examine()
             tell(found.diagnoses, &told)

@@ -17,8 +17,8 @@ struct RolloutPicture: Sendable {
     var asks = true
     /// The container that must be ready; `nil` is all of them.
     var container: String?
-    /// How loopd's registry is called, where it is known.
-    var registry: RegistryNames?
+    /// What image names mean to the cluster.
+    var clues = RegistryClues()
     /// For how long each pod's containers have been as they are, by the pod's uid.
     var ages: [String: Duration] = [:]
 

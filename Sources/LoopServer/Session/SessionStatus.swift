@@ -63,13 +63,14 @@ extension SessionRun {
         if state.pods.isEmpty || state.lacksPods, entry.problem == nil {
             entry.problem = await shortage(state, target, events, connection)
         }
+        let clues = await clues(ImageSet())()
         entry.pods = state.pods.map { pod in
             let name = service.container ?? pod.usualContainer
             let container = pod.lastingContainers.first { $0.name == name }
             return StatusReport.Pod(
                 name: pod.name, phase: pod.isTerminating ? "Terminating" : pod.phase,
                 isReady: container?.isReady ?? pod.isReady, restarts: container?.restarts ?? 0,
-                reason: PodDiagnosis.reason(pod, container: name, events: events))
+                reason: PodDiagnosis.reason(pod, container: name, events: events, clues: clues))
         }
         return entry
     }

@@ -20,7 +20,7 @@ struct RecordedPicture {
             namespace: workload.at("metadata", "namespace")?.string ?? "",
             state: WorkloadState(workload: workload, pods: hasPods ? try Recording.pods(name) : []),
             events: events.filter { $0["type"]?.string == "Warning" }.map { ObjectEvent($0) })
-        picture.registry = registry
+        picture.clues.names = registry
     }
 
     /// Changes the first pod.
