@@ -1,5 +1,6 @@
 import Glibc
 import JSON
+import Reactor
 import TestCluster
 import Testing
 
@@ -193,6 +194,43 @@ import Testing
             // Healed from outside, the same rollout goes on.
             try await scene.kubectl(["delete", "resourcequota", "few"])
             _ = try await loopd.event("rolledOut", from: place, limit: .seconds(60))
+        }
+    }
+
+    @Test("watch and status tell why a StatefulSet has too few pods, although that was said before they came")
+    func earlierRefusal() async throws {
+        try await Scene.run { scene in
+            try scene.configure("statefulset/app")
+            let quota: JSON = [
+                "apiVersion": "v1", "kind": "ResourceQuota", "metadata": ["name": "few"],
+                "spec": ["hard": ["pods": "0"]],
+            ]
+            try await scene.kubectl(["create", "namespace", scene.namespace], scoped: false)
+            try await scene.kubectl(["apply", "-f", "-"], input: quota.bytes)
+            try await scene.deploy(Workload(kind: "StatefulSet", replicas: 2), wait: false)
+            let refusals = ["get", "events", "--field-selector", "reason=FailedCreate", "-o", "name"]
+            try await within(.seconds(60), "a refused pod") {
+                while try await scene.kubectl(refusals).standardOutput.isEmpty { try Task.checkCancellation() }
+            }
+            let cause = "no pod of statefulset/app can be created: ResourceQuota \"few\" is used up"
+            let loopd = try await scene.loopd("watch")
+            let failure = try await loopd.event("failed", limit: .seconds(60))
+            #expect(failure["summary"]?.string == "no pod to sync into: \(cause)", "\(text(failure))")
+            @Sendable func status() async throws -> String {
+                let status = try await scene.loopd("status")
+                _ = try await status.end()
+                return status.outputText
+            }
+            #expect(try await status().contains(cause))
+            // One of two is too few as well.
+            let place = loopd.log.count
+            let one: JSON = ["spec": ["hard": ["pods": "1"]]]
+            try await scene.kubectl(["patch", "resourcequota", "few", "--type=merge", "-p", one.text])
+            _ = try await loopd.event("connected", from: place, limit: .seconds(60))
+            try await within(.seconds(60), "status tells of the second pod") {
+                while try await !status().contains(cause) { try Task.checkCancellation() }
+            }
+            try await loopd.stop()
         }
     }
 

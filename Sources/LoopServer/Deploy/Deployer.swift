@@ -32,7 +32,7 @@ actor Deployer {
     /// Deploys to the connection's cluster.
     init(
         kluctl: Deployment.Kluctl?, _ connection: ClusterConnection, _ apply: ManifestApply,
-        registry: RegistryNames? = nil, emit: @escaping @Sendable (LoopEvent.Kind) -> Void
+        clues: @escaping RegistryClues.Source = { RegistryClues() }, emit: @escaping @Sendable (LoopEvent.Kind) -> Void
     ) {
         choice = kluctl
         self.connection = connection
@@ -40,7 +40,7 @@ actor Deployer {
         self.emit = emit
         history = ReleaseHistory(connection.client, service: apply.service, namespace: apply.namespace)
         rollouts = RolloutFollower(
-            connection.client, registry: registry, ledger: connection.told, emit: emit)
+            connection.client, clues: clues, ledger: connection.told, emit: emit)
     }
 
     /// Brings the cluster to what was built at a store path; failures are reported.

@@ -14,8 +14,8 @@ struct Deployments: Sendable {
         var takeOver = false
         /// The images as they are now.
         let images: @Sendable () async -> ManifestImages
-        /// Where images go, to recognise a wrong name of it in a pod.
-        var registry: RegistryNames?
+        /// What image names mean to the cluster.
+        let clues: RegistryClues.Source
         /// A private folder of the session.
         let scratch: String
 
@@ -81,7 +81,7 @@ struct Deployments: Sendable {
         return ManifestDeployment(
             ManifestSources(entry.deployments, project: inputs.configuration.directory),
             kluctl: entry.deployments.lazy.compactMap(\.kluctl).first, inputs.connection, apply,
-            registry: inputs.registry, emit: emit)
+            clues: inputs.clues, emit: emit)
     }
 
     /// Whether there is none.

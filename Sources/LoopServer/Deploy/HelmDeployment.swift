@@ -35,7 +35,7 @@ actor HelmDeployment: Deploying {
         self.folder = folder
         self.emit = emit
         rollouts = RolloutFollower(
-            inputs.connection.client, registry: inputs.registry, ledger: inputs.connection.told, emit: emit)
+            inputs.connection.client, clues: inputs.clues, ledger: inputs.connection.told, emit: emit)
     }
 
     private var connection: ClusterConnection { inputs.connection }

@@ -11,11 +11,11 @@ actor ManifestDeployment: Deploying {
     /// Nothing happens before the first call.
     init(
         _ sources: ManifestSources, kluctl: Deployment.Kluctl? = nil, _ connection: ClusterConnection,
-        _ apply: ManifestApply, registry: RegistryNames? = nil, emit: @escaping @Sendable (LoopEvent.Kind) -> Void
+        _ apply: ManifestApply, clues: @escaping RegistryClues.Source = { RegistryClues() }, emit: @escaping @Sendable (LoopEvent.Kind) -> Void
     ) {
         self.sources = sources
         self.connection = connection
-        deployer = Deployer(kluctl: kluctl, connection, apply, registry: registry, emit: emit)
+        deployer = Deployer(kluctl: kluctl, connection, apply, clues: clues, emit: emit)
     }
 
     func plan(isNewNamespace: Bool) async throws -> Bool {

@@ -75,7 +75,7 @@ struct RollbackSearch: Sendable {
     private func follow(_ workloads: [ObjectReference], since started: UInt64) async -> Bool {
         if workloads.isEmpty { return true }
         return await RolloutFollower.follow(
-            workloads, since: started, connection.client, inputs.registry, emit)
+            workloads, since: started, connection.client, inputs.clues, emit)
     }
 
     // MARK: Releases

@@ -4,18 +4,18 @@ internal import Reactor
 /// Follows what one deployment after the other has changed, until it runs: only the newest counts.
 actor RolloutFollower {
     private let client: KubeClient
-    private let registry: RegistryNames?
+    private let clues: RegistryClues.Source
     private let ledger: CauseLedger?
     private let emit: @Sendable (LoopEvent.Kind) -> Void
     private var tasks: [Task<Bool, Never>] = []
 
     /// Nothing is followed before the first call.
     init(
-        _ client: KubeClient, registry: RegistryNames? = nil, ledger: CauseLedger? = nil,
+        _ client: KubeClient, clues: @escaping RegistryClues.Source = { RegistryClues() }, ledger: CauseLedger? = nil,
         emit: @escaping @Sendable (LoopEvent.Kind) -> Void
     ) {
         self.client = client
-        self.registry = registry
+        self.clues = clues
         self.ledger = ledger
         self.emit = emit
     }
@@ -28,14 +28,14 @@ actor RolloutFollower {
 
     /// Follows workloads until they run; what keeps them back is told.
     func follow(_ workloads: [ObjectReference], since started: UInt64) {
-        add { [client, registry, ledger, emit] in
-            await RolloutFollower.follow(workloads, since: started, client, registry, ledger: ledger, emit)
+        add { [client, clues, ledger, emit] in
+            await RolloutFollower.follow(workloads, since: started, client, clues, ledger: ledger, emit)
         }
     }
 
     /// Follows workloads until they run, and tells it; false where one does not, of which every cause was told.
     static func follow(
-        _ workloads: [ObjectReference], since started: UInt64, _ client: KubeClient, _ registry: RegistryNames?,
+        _ workloads: [ObjectReference], since started: UInt64, _ client: KubeClient, _ clues: @escaping RegistryClues.Source,
         ledger: CauseLedger? = nil, _ emit: @escaping @Sendable (LoopEvent.Kind) -> Void
     ) async -> Bool {
         let endings = await withTaskGroup(of: RolloutWatch.Ending.self) { group in
@@ -43,7 +43,7 @@ actor RolloutFollower {
                 guard let kind = workload.workload, let namespace = workload.namespace else { continue }
                 group.addTask {
                     await RolloutWatch.run(
-                        .workload(kind, name: workload.name), client: client, namespace: namespace, registry: registry,
+                        .workload(kind, name: workload.name), client: client, namespace: namespace, clues: clues,
                         ledger: ledger
                     ) { emit(.failed($0)) }
                 }

@@ -76,7 +76,7 @@ struct SopsSecrets: Sendable {
                     of: fresh, in: one.reference.namespace ?? "", but: restarted, emit)
             }
             guard !restarted.isEmpty else { return true }
-            return await RolloutFollower.follow(restarted, since: started, client, nil, emit)
+            return await RolloutFollower.follow(restarted, since: started, client, { RegistryClues() }, emit)
         }
         return isWhole ?? Task.isCancelled
     }

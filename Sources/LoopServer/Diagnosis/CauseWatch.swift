@@ -23,7 +23,7 @@ final class CauseWatch: Sendable {
     private let target: Target
     private let namespace: String
     private let container: String?
-    private let registry: RegistryNames?
+    private let clues: RegistryClues.Source
     /// How long a cause may wait for what makes it clearer, a log for example.
     private let patience: Duration
     private let ledger: CauseLedger?
@@ -36,14 +36,14 @@ final class CauseWatch: Sendable {
     ///   - report: called in order, from the task that runs it.
     init(
         _ client: KubeClient, _ target: Target, namespace: String, container: String? = nil,
-        registry: RegistryNames? = nil, ledger: CauseLedger? = nil, patience: Duration = .seconds(1),
+        clues: @escaping RegistryClues.Source = { RegistryClues() }, ledger: CauseLedger? = nil, patience: Duration = .seconds(1),
         report: @escaping @Sendable (LoopEvent.Failure) -> Void
     ) {
         self.client = client
         self.target = target
         self.namespace = namespace
         self.container = container
-        self.registry = registry
+        self.clues = clues
         self.ledger = ledger
         self.patience = patience
         self.report = report
@@ -66,6 +66,7 @@ final class CauseWatch: Sendable {
         var told: Set<[String]> = []
         var answers: [Question: Answer] = [:]
         var watches = PodAges()
+        var youngestPod = ""
         var events: Task<Void, Never>?
         var timer: Task<Void, Never>?
         while !Task.isCancelled {
@@ -88,9 +89,9 @@ final class CauseWatch: Sendable {
             guard now.hasEvents || events == nil else { continue }
             let warnings = Array(now.events.values)
             var picture = RolloutPicture(target: target, namespace: namespace, state: state, events: warnings)
-            // An hour of warnings is kept: those about a workload itself do not say which revision they are about.
-            picture.forgottenBefore = Timestamp(seconds: Timestamp.now().seconds - 60).rfc3339
-            (picture.container, picture.registry, picture.ages) = (container, registry, watches.ages)
+            youngestPod = max(youngestPod, state.pods.map(\.created).max() ?? "")
+            picture.youngestPod = youngestPod
+            (picture.container, picture.clues, picture.ages) = (container, await clues(), watches.ages)
             picture.answers = answers
             var found = picture.examine()
             tell(found.diagnoses, &told)
@@ -202,13 +203,24 @@ final class CauseWatch: Sendable {
             // Without the other pods it is still known how large the nodes are.
             let others = (try? await pods) ?? []
             return .room(try await nodes.map { NodeRoom($0, pods: others) })
+        case .node(let name):
+            let ready = try await client.get(.nodes, name)["status"]?.condition("Ready")
+            return .node(isReady: ready?["status"]?.string == "True")
+        case .templateTime:
+            guard let workload = known.withLock({ $0.state?.workload }) else { return .unknown }
+            return .time(try await client.templateTime(of: workload))
         }
     }
 }
 
 extension Question {
     /// Whether its answer stays true.
-    fileprivate var isLasting: Bool { if case .claim = self { false } else { true } }
+    fileprivate var isLasting: Bool {
+        switch self {
+        case .log, .room, .templateTime: true
+        case .claim, .node: false
+        }
+    }
 }
 
 extension VolumeClaim {

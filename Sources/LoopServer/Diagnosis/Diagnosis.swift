@@ -38,6 +38,10 @@ enum Question: Hashable, Sendable {
     case claim(String)
     /// What is free on each node.
     case room
+    /// Whether the cluster hears from a node.
+    case node(String)
+    /// Since when a StatefulSet or DaemonSet has the pod template of a generation.
+    case templateTime(generation: Int)
 }
 
 /// The answer to a question.
@@ -45,6 +49,9 @@ enum Answer: Equatable, Sendable {
     case lines([String])
     case claim(VolumeClaim)
     case room([NodeRoom])
+    case node(isReady: Bool)
+    /// In the API's form.
+    case time(String)
     /// The cluster does not tell.
     case unknown
 }

@@ -3,12 +3,14 @@ internal import JSON
 /// Why a pod's container does not run, or is not ready, in one line, from its status alone.
 enum PodDiagnosis {
     /// The reason, or `nil` where the container runs and is ready.
-    static func reason(_ pod: PodState, container: String? = nil, events: [ObjectEvent] = []) -> String? {
+    static func reason(
+        _ pod: PodState, container: String? = nil, events: [ObjectEvent] = [], clues: RegistryClues = RegistryClues()
+    ) -> String? {
         if pod.isTerminating { return "\(pod.name) is being deleted" }
         let wanted = container ?? pod.usualContainer
         let picture = RolloutPicture(
             target: .selector(""), namespace: pod.namespace, state: WorkloadState(pods: [pod]), events: events,
-            asks: false, container: wanted)
+            asks: false, container: wanted, clues: clues)
         if let found = picture.examine().diagnoses.first { return found.failure.summary }
         if pod.phase == "Failed" || pod.phase == "Succeeded" {
             let why = [pod.reason, pod.message].compactMap { $0 }.joined(separator: ": ")

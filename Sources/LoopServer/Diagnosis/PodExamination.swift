@@ -12,9 +12,10 @@ struct PodExamination {
         if pod.phase == "Failed" || pod.phase == "Succeeded", let reason = pod.reason, reason != "PodFailed" {
             return over(reason)
         }
-        if let event = picture.events(about: pod.uid, "NodeNotReady").first, !pod.isReady, pod.node != nil {
+        if let node = pod.node, let event = silence {
+            if picture.asks, picture.answers[.node(node)] == nil { return findings.ask(.node(node)) }
             // What its status says is from before.
-            return unreachable(event)
+            if picture.answers[.node(node)] != .node(isReady: true) { return unreachable(event) }
         }
         if let message = pod.unschedulable { return unschedulable(message) }
         let isPrepared = hasVolumes()
@@ -38,12 +39,16 @@ struct PodExamination {
         case .terminated(let end):
             // A program that is done is a failure only where it must not be done.
             let isMeantToEnd = isInit && !container.isSidecar || pod.restartPolicy != "Always"
+            // It is started again.
+            if end.isUnseen, !isMeantToEnd { return }
             if end.exitCode != 0 || !isMeantToEnd { ended(container, end, isPrevious: false) }
         case .running:
             if container.isReady || isInit && !container.isSidecar { return }
             if isUnhealthy(container) { return }
             if isUnready(container) { return }
-            if let last = container.last, last.exitCode != 0 || pod.restartPolicy == "Always" {
+            if let last = container.last, !container.hasReturned,
+                last.exitCode != 0 || pod.restartPolicy == "Always"
+            {
                 // It has just been started again.
                 ended(container, last, isPrevious: true)
             } else {
@@ -90,6 +95,15 @@ struct PodExamination {
             }
         let what = reason == "Evicted" ? "was evicted from node \(pod.node ?? "")" : "has ended: \(reason)"
         add(["over", reason, material(pod.message ?? "")], "\(pod.name) \(what)", [pod.message ?? ""], next: next)
+    }
+
+    /// What tells that the cluster did not hear from the pod's node, unless the pod was heard of since: events stay for an
+    /// hour, and a laptop that has slept makes one.
+    private var silence: ObjectEvent? {
+        guard !pod.isReady, let event = picture.events(about: pod.uid, "NodeNotReady").first else { return nil }
+        let ready = (pod.object["status"] ?? .null).condition("Ready")?["lastTransitionTime"]?.string
+        let runs = (pod.initContainers + pod.containers).flatMap { [$0.startedAt, $0.last?.startedAt] }
+        return ([ready] + runs).allSatisfy { $0 ?? "" <= event.last } ? event : nil
     }
 
     private mutating func unreachable(_ event: ObjectEvent) {
@@ -179,8 +193,20 @@ extension ContainerState {
         }
     }
 
+    /// Whether it was started again because its node was: nobody has seen its run end, which is not its own failure.
+    var hasReturned: Bool {
+        guard let last else { return false }
+        // What was running when dockerd stopped has this code.
+        return last.isUnseen || restarts == 1 && last.exitCode == 255
+    }
+
     /// Whether it has done what an init container is for.
     var hasSucceeded: Bool { if case .terminated(let end) = now { end.exitCode == 0 } else { false } }
 
     var isStarted: Bool { now == .running }
+}
+
+extension ContainerState.Termination {
+    /// Whether it had ended when its node looked for it again: the words of containerd and of the kubelet.
+    var isUnseen: Bool { reason == "Unknown" || reason == "ContainerStatusUnknown" }
 }

@@ -6,7 +6,7 @@ extension PodExamination {
     mutating func cannotPull(_ container: ContainerState, _ reason: String, _ message: String) {
         let refusal = PullRefusal(
             image: container.image, reason: reason, message: pullMessage(of: container, message),
-            policy: container.spec["imagePullPolicy"]?.string ?? "", registry: picture.registry,
+            policy: container.spec["imagePullPolicy"]?.string ?? "", clues: picture.clues,
             pullSecrets: (pod.object.at("spec", "imagePullSecrets")?.array ?? []).compactMap { $0["name"]?.string })
         let (cause, advice) = refusal.explain()
         add(
@@ -34,7 +34,7 @@ struct PullRefusal {
     let message: String
     /// The container's `imagePullPolicy`.
     var policy = ""
-    var registry: RegistryNames?
+    var clues = RegistryClues()
     var pullSecrets: [String] = []
 
     /// What the node said last: every layer puts its own words before.
@@ -104,7 +104,7 @@ struct PullRefusal {
     private var name: ImageName { ImageName(image) }
 
     /// The registry that the node asks.
-    private var host: String { name.registry.isEmpty ? "docker.io" : name.registry }
+    private var host: String { name.registry.isEmpty ? clues.playground ?? "docker.io" : name.registry }
 
     private var invalid: String {
         image.contains(where: \.isUppercase)
@@ -114,7 +114,7 @@ struct PullRefusal {
 
     /// The name that is right here and wrong there.
     private var mapping: String? {
-        guard let registry, registry.push != registry.pull else { return nil }
+        guard let registry = clues.names, registry.push != registry.pull else { return nil }
         for (mine, yours) in [(registry.push, registry.pull)] where image.hasPrefix(mine + "/") {
             return "\(mine) is the registry's name on this machine; the nodes call it \(yours): "
                 + "use \(yours)\(image.dropFirst(mine.count))"
@@ -132,14 +132,20 @@ struct PullRefusal {
 
     /// A name without a registry, which nodes look for at Docker's.
     private var bare: String? {
-        guard name.registry.isEmpty else { return nil }
-        if let pull = registry?.pull, !pull.isEmpty {
+        guard name.registry.isEmpty, clues.playground == nil else { return nil }
+        if let pull = clues.names?.pull, !pull.isEmpty {
             return "a name without a registry means docker.io: use \(pull)/\(image)"
         }
         return "a name without a registry means docker.io: put the registry's name before it, or load it onto the nodes"
     }
 
-    private var missing: String { "was it pushed there, under this name and tag? `docker push`, or let loopd build it" }
+    private var missing: String {
+        if let own = clues.playground, name.registry.isEmpty {
+            return "on the playground a name without a registry means its own: `docker push \(own)/\(image)`, or let "
+                + "loopd build it"
+        }
+        return "was it pushed there, under this name and tag? `docker push`, or let loopd build it"
+    }
 
     private var login: String {
         if let bare, message.contains("does not exist") { return bare }

@@ -9,16 +9,16 @@ struct RolloutPicture: Sendable {
     var state: WorkloadState
     /// The warnings of the namespace.
     var events: [ObjectEvent] = []
-    /// Warnings about the workload itself count from here on, in the API's form.
-    var forgottenBefore = ""
+    /// When the youngest pod of the workload was made that was ever seen, in the API's form; it may be gone.
+    var youngestPod = ""
     /// What was asked for.
     var answers: [Question: Answer] = [:]
     /// Whether questions can be asked; without, what needs an answer is told without it.
     var asks = true
     /// The container that must be ready; `nil` is all of them.
     var container: String?
-    /// How loopd's registry is called, where it is known.
-    var registry: RegistryNames?
+    /// What image names mean to the cluster.
+    var clues = RegistryClues()
     /// For how long each pod's containers have been as they are, by the pod's uid.
     var ages: [String: Duration] = [:]
 
@@ -34,12 +34,15 @@ struct RolloutPicture: Sendable {
             examination.examine()
             findings = examination.findings
         }
-        if let workload = state.workload {
-            var examination = WorkloadExamination(workload: workload, picture: self, findings: findings)
-            examination.examine()
-            findings = examination.findings
-        }
-        return findings
+        return examineWorkload(after: findings)
+    }
+
+    /// What keeps the workload back itself, whatever its pods say, after what was found about those.
+    func examineWorkload(after findings: DiagnosisFindings = DiagnosisFindings()) -> DiagnosisFindings {
+        guard state.disconnection == nil, isObserved, let workload = state.workload else { return findings }
+        var examination = WorkloadExamination(workload: workload, picture: self, findings: findings)
+        examination.examine()
+        return examination.findings
     }
 
     /// Whether the controller has seen the workload as it is: until then, its pods and conditions are of the old revision.

@@ -20,7 +20,7 @@ enum RolloutWatch {
     /// becomes ready.
     ///
     /// - Parameters:
-    ///   - registry: the names of loopd's registry, by which a wrong one is recognised in a pod.
+    ///   - clues: what image names mean to the cluster.
     ///   - ledger: what others of the session tell about the same target, which is not told again.
     ///   - settling: how long containers without a readiness probe must run before they count as ready: they are called
     ///     ready before they have had the time to crash. Thrice as long where one has crashed.
@@ -28,14 +28,14 @@ enum RolloutWatch {
     ///   - patience: how long a cause may wait for what makes it clearer, a log for example.
     ///   - report: called in order, one call at a time.
     static func run(
-        _ target: Target, client: KubeClient, namespace: String, registry: RegistryNames? = nil,
+        _ target: Target, client: KubeClient, namespace: String, clues: @escaping RegistryClues.Source = { RegistryClues() },
         ledger: CauseLedger? = nil, limit: Duration = .seconds(120), settling: Duration = .seconds(1),
         byHand: Bool = false, patience: Duration = .seconds(1),
         report: @escaping @Sendable (LoopEvent.Failure) -> Void
     ) async -> Ending {
         let watch = WorkloadWatch(client, target, namespace: namespace)
         let causes = CauseWatch(
-            client, target, namespace: namespace, registry: registry, ledger: ledger, patience: patience,
+            client, target, namespace: namespace, clues: clues, ledger: ledger, patience: patience,
             report: report)
         let last = LastState()
         let ready = await withTaskGroup(of: UInt64?.self) { group in
@@ -79,13 +79,13 @@ enum RolloutWatch {
 
     /// Follows a target as `run` does; whether it has become ready.
     static func follow(
-        _ target: Target, client: KubeClient, namespace: String, registry: RegistryNames? = nil,
+        _ target: Target, client: KubeClient, namespace: String, clues: @escaping RegistryClues.Source = { RegistryClues() },
         ledger: CauseLedger? = nil,
         limit: Duration = .seconds(120), settling: Duration = .seconds(1),
         report: @escaping @Sendable (LoopEvent.Failure) -> Void
     ) async -> Bool {
         let ending = await run(
-            target, client: client, namespace: namespace, registry: registry, ledger: ledger, limit: limit,
+            target, client: client, namespace: namespace, clues: clues, ledger: ledger, limit: limit,
             settling: settling, report: report)
         if case .ready = ending { return true }
         return false

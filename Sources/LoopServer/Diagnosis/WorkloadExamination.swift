@@ -32,18 +32,22 @@ struct WorkloadExamination {
     }
 
     /// Why the last pod was refused, while pods are missing.
-    private func refusal(_ status: JSON) -> String? {
+    private mutating func refusal(_ status: JSON) -> String? {
         let live = picture.state.pods.filter { !$0.isOver }
         if let wanted = picture.state.wantedPods, live.count >= wanted { return nil }
         let revision = picture.state.revision
         // The condition keeps its first message, whatever the next pod is refused for: the events know better.
-        let own = picture.events(about: workload.at("metadata", "uid")?.string ?? "", "FailedCreate")
-            .filter { $0.last > picture.forgottenBefore }
+        var own = picture.events(about: workload.at("metadata", "uid")?.string ?? "", "FailedCreate")
+        if !own.isEmpty {
+            guard let time = templateTime() else { return nil }
+            own = own.filter { $0.last >= time }
+        }
         let set = revision.map { picture.events(about: $0.uid, "FailedCreate") } ?? []
         let events = (own + set).sorted { $0.last > $1.last }
         if let newest = events.first {
             // A pod that came later tells that it has healed.
-            return live.contains { $0.created > newest.last } ? nil : newest.message
+            let youngest = picture.state.pods.map(\.created).max() ?? ""
+            return max(youngest, picture.youngestPod) > newest.last ? nil : newest.message
         }
         let failure = status.condition("ReplicaFailure")
         guard failure?["status"]?.string == "True", let message = failure?["message"]?.string else { return nil }
@@ -52,8 +56,27 @@ struct WorkloadExamination {
         return isOurs ? message : nil
     }
 
+    /// Since when the workload makes such pods as it does: what was said of it before is about others. Compared with the
+    /// times of events, so by the server's clock; `nil` while it is asked for.
+    private mutating func templateTime() -> String? {
+        switch picture.target {
+        case .workload(.statefulset, _), .workload(.daemonset, _): break
+        // The events of a Deployment's revision are about its ReplicaSet, and a Job never changes.
+        default: return ""
+        }
+        let question = Question.templateTime(generation: generation)
+        switch picture.answers[question] {
+        case .time(let time): return time
+        case nil where picture.asks:
+            findings.ask(question)
+            return nil
+        default: return ""
+        }
+    }
+
+    private var generation: Int { workload.at("metadata", "generation")?.integer.map { Int($0) } ?? 0 }
+
     private mutating func add(_ key: [String], _ summary: String, _ details: [String] = [], next: String? = nil) {
-        let generation = workload.at("metadata", "generation")?.integer ?? 0
         findings.add(
             Diagnosis(
                 key: ["\(generation)"] + key,

@@ -54,6 +54,16 @@ enum WorkloadPods {
         }
     }
 
+    /// The ControllerRevision of a StatefulSet's or DaemonSet's present template; `nil` where it is not among them.
+    static func newestRevision(_ workload: JSON, _ revisions: [JSON]) -> JSON? {
+        let uid = workload.at("metadata", "uid")?.string
+        let owned = revisions.filter { uid != nil && $0["metadata"]?.controllerUID == uid }
+        if let update = workload.at("status", "updateRevision")?.string, !update.isEmpty {
+            return owned.first { $0.at("metadata", "name")?.string == update }
+        }
+        return newest(owned) { $0["revision"]?.integer.map { Int($0) } }
+    }
+
     private static func revisionNumber(_ object: JSON) -> Int? {
         object["metadata"]?.strings("annotations")["deployment.kubernetes.io/revision"].flatMap { Int($0) }
     }

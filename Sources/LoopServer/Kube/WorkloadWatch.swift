@@ -29,6 +29,9 @@ struct WorkloadState: Equatable, Sendable {
         (workload?.at("spec", "replicas") ?? workload?.at("status", "desiredNumberScheduled"))?.integer.map { Int($0) }
     }
 
+    /// Whether there are fewer pods than there should be.
+    var lacksPods: Bool { wantedPods.map { wanted in pods.count { !$0.isOver } < wanted } ?? pods.isEmpty }
+
     /// Whether a container is ready in every pod that lasts; all of the pod's where none is named.
     func isReady(_ container: String?) -> Bool {
         pods.allSatisfy { pod in

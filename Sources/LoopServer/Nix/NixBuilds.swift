@@ -19,6 +19,7 @@ struct NixBuilds: Sendable {
         _ connection: ClusterConnection,
         deploys: Bool, roots: String? = nil, prepare: @escaping @Sendable (JSON) async -> JSON? = { $0 },
         images: @escaping @Sendable () async -> ManifestImages = { ManifestImages() },
+        clues: @escaping RegistryClues.Source = { RegistryClues() },
         emit: @escaping @Sendable (LoopEvent) -> Void
     ) {
         let plans = services.map { service in
@@ -40,7 +41,7 @@ struct NixBuilds: Sendable {
                 apply.prepare = prepare
                 apply.images = images
                 let deployer = Deployer(
-                    kluctl: deployment.kluctl, connection, apply, registry: configuration.registry,
+                    kluctl: deployment.kluctl, connection, apply, clues: clues,
                     emit: emitKind)
                 deployers[number] = deployer
                 let volumes = DeployedVolumes(

@@ -28,7 +28,7 @@ actor NixDeployment: Deploying {
             connection.client, namespace: inputs.configuration.namespace, service: service.name)
         apply.prepare = { await inputs.carry($0, .server) }
         apply.images = inputs.images
-        deployer = Deployer(kluctl: deployment.kluctl, connection, apply, registry: inputs.registry, emit: emit)
+        deployer = Deployer(kluctl: deployment.kluctl, connection, apply, clues: inputs.clues, emit: emit)
         let built = Output()
         self.built = built
         lane = NixBuilds.lane(

@@ -30,7 +30,7 @@ actor ImageRollout {
     nonisolated let emit: @Sendable (LoopEvent.Kind) -> Void
     private let recreate: Bool
     private let dev: DevModeSession?
-    private let registry: RegistryNames?
+    private let clues: RegistryClues.Source
     private let ledger: CauseLedger?
     private var progress = Progress.nothing
     private var waiters: [Int: AsyncStream<Void>.Continuation] = [:]
@@ -50,18 +50,18 @@ actor ImageRollout {
     ///   - image: which workload, and which container of it.
     ///   - recreate: whether what cannot be changed (a Job, a bare pod) may be deleted and made anew.
     ///   - dev: the session's dev mode of the workload, whichever service it belongs to.
-    ///   - registry: the names of loopd's registry, by which a wrong one is recognised in a pod.
+    ///   - clues: what image names mean to the cluster.
     ///   - ledger: what others of the session tell about the same workload.
     init(
         _ image: RolledImage, recreate: Bool, dev: DevModeSession?, client: KubeClient, namespace: String,
-        registry: RegistryNames? = nil, ledger: CauseLedger? = nil, emit: @escaping @Sendable (LoopEvent.Kind) -> Void
+        clues: @escaping RegistryClues.Source = { RegistryClues() }, ledger: CauseLedger? = nil, emit: @escaping @Sendable (LoopEvent.Kind) -> Void
     ) {
         self.image = image
         self.recreate = recreate
         self.dev = dev
         self.client = client
         self.namespace = namespace
-        self.registry = registry
+        self.clues = clues
         self.ledger = ledger
         self.emit = emit
     }
@@ -70,12 +70,12 @@ actor ImageRollout {
     /// image themselves.
     init?(
         _ image: Image, of service: Service, dev: DevModeSession?, client: KubeClient, namespace: String,
-        registry: RegistryNames? = nil, ledger: CauseLedger? = nil, emit: @escaping @Sendable (LoopEvent.Kind) -> Void
+        clues: @escaping RegistryClues.Source = { RegistryClues() }, ledger: CauseLedger? = nil, emit: @escaping @Sendable (LoopEvent.Kind) -> Void
     ) {
         guard case .workload(let kind, let name) = service.target else { return nil }
         self.init(
             RolledImage(kind: kind, name: name, image: image.name, container: image.container ?? service.container),
-            recreate: service.recreate, dev: dev, client: client, namespace: namespace, registry: registry,
+            recreate: service.recreate, dev: dev, client: client, namespace: namespace, clues: clues,
             ledger: ledger, emit: emit)
     }
 
@@ -260,7 +260,7 @@ actor ImageRollout {
 
     private func bringUp(_ setting: Setting) async {
         let progress = RolloutProgress(
-            image: image, client: client, namespace: namespace, registry: registry, ledger: ledger, emit: emit)
+            image: image, client: client, namespace: namespace, clues: clues, ledger: ledger, emit: emit)
         if RolloutProgress.isPaused(setting.object) { end(isRolledOut: false) }
         guard let ready = await progress.untilReady(setting) else {
             if !Task.isCancelled { end(isRolledOut: false) }

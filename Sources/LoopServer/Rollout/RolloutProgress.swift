@@ -8,7 +8,7 @@ struct RolloutProgress: Sendable {
     let image: RolledImage
     let client: KubeClient
     let namespace: String
-    let registry: RegistryNames?
+    let clues: RegistryClues.Source
     let ledger: CauseLedger?
     let emit: @Sendable (LoopEvent.Kind) -> Void
 
@@ -26,7 +26,7 @@ struct RolloutProgress: Sendable {
         return await withTaskGroup(of: Ending.self) { group in
             group.addTask {
                 let ending = await RolloutWatch.run(
-                    target, client: client, namespace: namespace, registry: registry, ledger: ledger,
+                    target, client: client, namespace: namespace, clues: clues, ledger: ledger,
                     byHand: true
                 ) { emit(.failed($0)) }
                 switch ending {

@@ -23,7 +23,7 @@ final class ServiceRun: Sendable {
 
     init(
         _ service: Service, target: Target, containers: ServiceLane?, nodes: NodeRun?, images: ServiceImages,
-        dev: DevModeSession?, client: KubeClient, namespace: String, registry: RegistryNames?,
+        dev: DevModeSession?, client: KubeClient, namespace: String, clues: @escaping RegistryClues.Source,
         ledger: CauseLedger?, session: String, takeOver: Bool,
         emit: @escaping @Sendable (LoopEvent) -> Void
     ) {
@@ -40,7 +40,7 @@ final class ServiceRun: Sendable {
         let trouble = ServiceTrouble()
         self.trouble = trouble
         causes = CauseWatch(
-            client, target, namespace: namespace, container: service.container, registry: registry, ledger: ledger
+            client, target, namespace: namespace, container: service.container, clues: clues, ledger: ledger
         ) { [name = service.name] failure in
             emit(LoopEvent(.failed(trouble.tell(failure)), service: name))
         }

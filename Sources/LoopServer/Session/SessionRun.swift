@@ -59,7 +59,7 @@ struct SessionRun: Sendable {
             for service in services {
                 let lanes = runs.filter { service.dependsOn.contains($0.service.name) }.flatMap(\.lanes)
                 let run = try serviceRun(
-                    service, after: lanes, devModes, images.plan, connection, scratch: scratch.path)
+                    service, after: lanes, devModes, images, connection, scratch: scratch.path)
                 if let run { runs.append(run) }
             }
             let sessions = Array(devModes.values)
@@ -69,7 +69,7 @@ struct SessionRun: Sendable {
             let nix = NixBuilds(
                 services, runs.flatMap(\.lanes), configuration, connection, deploys: options.deploy,
                 roots: scratch.path,
-                prepare: { await inputs.carry($0, .server) }, images: inputs.images, emit: emit)
+                prepare: { await inputs.carry($0, .server) }, images: inputs.images, clues: inputs.clues, emit: emit)
             let builds = SessionBuilds(
                 runs.flatMap(\.lanes), configuration, nix: nix, images: images, deployments: deployments,
                 leash: connection.leash, emit: emit)

@@ -41,12 +41,12 @@ extension SessionRun {
 
     func serviceRun(
         _ service: Service, after dependencies: [ServiceLane], _ devModes: [String: DevModeSession],
-        _ images: ImagePlan,
+        _ images: SessionImages,
         _ connection: ClusterConnection, scratch: String
     ) throws -> ServiceRun? {
         let parts = ServicePlan.parts(of: service, project: configuration.directory)
         let dev = devModes[service.name]
-        let running = images.entries.filter { $0.users.contains { $0.service.name == service.name } }
+        let running = images.plan.entries.filter { $0.users.contains { $0.service.name == service.name } }
         guard let target = service.target, !parts.isEmpty || !running.isEmpty else { return nil }
         let pods = pods(connection)
         var containers: ServiceLane?
@@ -69,13 +69,13 @@ extension SessionRun {
             let image = Image(entry.name, nil, container: user.container)
             rollouts[entry.name] = ImageRollout(
                 image, of: service, dev: holder, client: connection.client, namespace: namespace,
-                registry: configuration.registry, ledger: connection.told
+                clues: clues(images.set), ledger: connection.told
             ) { emit(LoopEvent($0, service: service.name)) }
         }
         return ServiceRun(
             service, target: target, containers: containers, nodes: nodes,
             images: ServiceImages(rollouts), dev: dev, client: connection.client,
-            namespace: configuration.namespace, registry: configuration.registry, ledger: connection.told,
+            namespace: configuration.namespace, clues: clues(images.set), ledger: connection.told,
             session: name, takeOver: options.takeOver,
             emit: emit)
     }
@@ -134,6 +134,16 @@ extension SessionRun {
             ] + (plan.part == .nodes ? ["nodes"] : [])
         let digest = SHA256Digest(of: Array(parts.joined(separator: "\0").utf8))
         return "\(folder)/\(plan.service.name)-\(digest.hex.prefix(16))"
+    }
+
+    /// What image names mean to the cluster, with what was found out when the first image went there.
+    func clues(_ images: ImageSet) -> RegistryClues.Source {
+        let (configured, playground) = (configuration.registry, options.registry)
+        return {
+            // The playground's nodes pull from no other.
+            if let playground { return RegistryClues(names: RegistryNames(push: playground), playground: playground) }
+            return RegistryClues(names: await images.registry ?? configured)
+        }
     }
 
     /// Where the session's images go.

@@ -60,27 +60,43 @@ extension SessionRun {
             }
         }
         let events = await warnings(state, service, connection)
-        if state.pods.isEmpty, entry.problem == nil {
-            let picture = RolloutPicture(
-                target: target, namespace: configuration.namespace, state: state, asks: false)
-            entry.problem = picture.examine().diagnoses.first?.failure.summary
+        if state.pods.isEmpty || state.lacksPods, entry.problem == nil {
+            entry.problem = await shortage(state, target, events, connection)
         }
+        let clues = await clues(ImageSet())()
         entry.pods = state.pods.map { pod in
             let name = service.container ?? pod.usualContainer
             let container = pod.lastingContainers.first { $0.name == name }
             return StatusReport.Pod(
                 name: pod.name, phase: pod.isTerminating ? "Terminating" : pod.phase,
                 isReady: container?.isReady ?? pod.isReady, restarts: container?.restarts ?? 0,
-                reason: PodDiagnosis.reason(pod, container: name, events: events))
+                reason: PodDiagnosis.reason(pod, container: name, events: events, clues: clues))
         }
         return entry
     }
 
-    /// What the cluster warns of, asked for only where a pod needs an explanation.
+    /// Why a workload has fewer pods than it should have.
+    private func shortage(
+        _ state: WorkloadState, _ target: Target, _ events: [ObjectEvent], _ connection: ClusterConnection
+    ) async -> String? {
+        var picture = RolloutPicture(
+            target: target, namespace: configuration.namespace, state: state, events: events)
+        for question in picture.examineWorkload().questions {
+            guard case .templateTime = question, let workload = state.workload else { continue }
+            let time = try? await KubeClient.within(.seconds(1), "ask for a revision") {
+                try await connection.client.templateTime(of: workload)
+            }
+            picture.answers[question] = time.map { .time($0) }
+        }
+        picture.asks = false
+        return picture.examineWorkload().diagnoses.first?.failure.summary
+    }
+
+    /// What the cluster warns of, asked for only where a pod needs an explanation, or is not there.
     private func warnings(
         _ state: WorkloadState, _ service: Service, _ connection: ClusterConnection
     ) async -> [ObjectEvent] {
-        guard state.pods.contains(where: { !$0.isReady && !$0.isOver }) else { return [] }
+        guard state.lacksPods || state.pods.contains(where: { !$0.isReady && !$0.isOver }) else { return [] }
         let scope = KubeClient.Scope(.events, namespace: configuration.namespace, fields: "type=Warning")
         let list = try? await KubeClient.within(.seconds(1), "list events") { try await connection.client.list(scope) }
         return (list?.items ?? []).map { ObjectEvent($0) }

@@ -204,7 +204,7 @@ extension SessionRun {
         let known = configuration.imageNames
         return Deployments.Inputs(
             connection: connection, configuration: configuration, devModes: devModes, takeOver: options.takeOver,
-            images: { ManifestImages(await images.references, known: known) }, registry: configuration.registry,
+            images: { ManifestImages(await images.references, known: known) }, clues: clues(images),
             scratch: scratch)
     }
 

@@ -7,6 +7,8 @@ struct RecordedPicture {
     /// What each container's log holds.
     var logs: [String: [String]] = [:]
     var room: [NodeRoom]?
+    /// Whether the nodes are ready, where that can be seen.
+    var isNodeReady: Bool?
 
     /// A recorded Deployment with its pods, and the events of its namespace.
     init(_ name: String, registry: RegistryNames? = nil) throws {
@@ -18,7 +20,7 @@ struct RecordedPicture {
             namespace: workload.at("metadata", "namespace")?.string ?? "",
             state: WorkloadState(workload: workload, pods: hasPods ? try Recording.pods(name) : []),
             events: events.filter { $0["type"]?.string == "Warning" }.map { ObjectEvent($0) })
-        picture.registry = registry
+        picture.clues.names = registry
     }
 
     /// Changes the first pod.
@@ -50,14 +52,17 @@ struct RecordedPicture {
         }
     }
 
-    /// Adds a warning about the first pod.
-    mutating func warn(_ reason: String, _ message: String, container: String? = nil, count: Int64 = 1) {
+    /// Adds a warning about the first pod; at the end of time where none is given.
+    mutating func warn(
+        _ reason: String, _ message: String, container: String? = nil, count: Int64 = 1,
+        at time: String = "2030-01-01T00:00:00Z"
+    ) {
         var subject: JSON = ["uid": .string(picture.state.pods[0].uid)]
         subject["fieldPath"] = container.map { .string("spec.containers{\($0)}") }
         picture.events.append(
             ObjectEvent([
                 "involvedObject": subject, "reason": .string(reason), "message": .string(message),
-                "count": .integer(count), "lastTimestamp": "2030-01-01T00:00:00Z",
+                "count": .integer(count), "lastTimestamp": .string(time),
             ]))
     }
 
@@ -89,6 +94,8 @@ struct RecordedPicture {
         case .log(_, let container, _, _): logs[container].map { .lines($0) } ?? .lines([])
         case .claim(let name): .claim(VolumeClaim(name: name))
         case .room: room.map { .room($0) } ?? .unknown
+        case .templateTime: .unknown
+        case .node: isNodeReady.map { .node(isReady: $0) } ?? .unknown
         }
     }
 }

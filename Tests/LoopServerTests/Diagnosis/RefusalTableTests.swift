@@ -10,6 +10,7 @@ struct RefusalTableTests {
         var reason = "ErrImagePull"
         var message: String
         var registry: RegistryNames?
+        var playground: String?
         var cause: String
         var advice: String
     }
@@ -52,6 +53,11 @@ struct RefusalTableTests {
             cause: "docker.io has no such image or tag",
             advice: "put the registry's name before it"),
         Pull(
+            image: "web:dev", message: "failed to pull image \"web:dev\": not found",
+            registry: RegistryNames(push: "127.0.0.1:5005"), playground: "127.0.0.1:5005",
+            cause: "127.0.0.1:5005 has no such image or tag",
+            advice: "on the playground a name without a registry means its own: `docker push 127.0.0.1:5005/web:dev`"),
+        Pull(
             image: "ghcr.io/acme/web:1",
             message: "failed to authorize: failed to fetch anonymous token: unexpected status: 401 Unauthorized",
             cause: "ghcr.io does not let the node in", advice: "the pod names no imagePullSecrets"),
@@ -92,7 +98,8 @@ struct RefusalTableTests {
     @Test("an image that cannot be pulled: the cause, and the likely mistake", arguments: pulls)
     func pull(_ example: Pull) {
         let refusal = PullRefusal(
-            image: example.image, reason: example.reason, message: example.message, registry: example.registry)
+            image: example.image, reason: example.reason, message: example.message,
+            clues: RegistryClues(names: example.registry, playground: example.playground))
         let (cause, advice) = refusal.explain()
         #expect(cause.contains(example.cause))
         #expect(advice.contains(example.advice))

@@ -116,6 +116,52 @@ struct RolloutWatchTests {
         #expect(cluster.askedLogs == [false, true])
     }
 
+    @Test("a StatefulSet's refusal is told however long ago it was, unless it was of another template")
+    func refusal() async throws {
+        let cluster = SmallCluster()
+        cluster.put(
+            "statefulsets",
+            [
+                "metadata": ["name": "db", "uid": "set", "generation": 2],
+                "spec": ["replicas": 1, "selector": ["matchLabels": ["app": "db"]]],
+                "status": ["observedGeneration": 2, "updateRevision": "db-2"],
+            ])
+        func revision(_ number: Int64) -> JSON {
+            [
+                "metadata": [
+                    "name": .string("db-\(number)"), "creationTimestamp": .string("2020-01-01T00:0\(number):00Z"),
+                    "ownerReferences": [["controller": true, "uid": "set"]],
+                ], "revision": .integer(number),
+            ]
+        }
+        func refuse(_ quota: String, at time: String) {
+            cluster.put(
+                "events",
+                [
+                    "metadata": ["name": .string(quota)], "involvedObject": ["uid": "set"], "reason": "FailedCreate",
+                    "lastTimestamp": .string(time),
+                    "message": .string("pods \"db-0\" is forbidden: exceeded quota: \(quota), requested: pods=1"),
+                ])
+        }
+        for number in 1...2 { cluster.put("controllerrevisions", revision(Int64(number))) }
+        refuse("old", at: "2020-01-01T00:01:30Z")
+        let heard = Heard()
+        try await withAPI({ try await cluster.handle($0) }) { client, _ in
+            let run = Task {
+                await RolloutWatch.run(
+                    .workload(.statefulset, name: "db"), client: client, namespace: "demo", limit: .seconds(50),
+                    patience: .seconds(30)
+                ) { heard.add($0) }
+            }
+            defer { run.cancel() }
+            refuse("new", at: "2020-01-01T00:02:30Z")
+            let failure = try await heard.failure(0)
+            #expect(
+                failure.summary
+                    == "no pod of statefulset/db can be created: ResourceQuota \"new\" is used up")
+        }
+    }
+
     @Test("what may not be seen costs only that", arguments: ["events", "log"])
     func refused(plural: String) async throws {
         var crash = try Crash()

@@ -68,6 +68,37 @@ struct VariationTests {
         #expect(recorded.cause() == nil)
     }
 
+    @Test(
+        "a container that its node has started again is no failure, until it takes too long",
+        arguments: [("Unknown", 255, 1), ("Unknown", 255, 4), ("Error", 255, 1), ("ContainerStatusUnknown", 137, 1)])
+    func returned(reason: String, code: Int64, restarts: Int64) throws {
+        var recorded = try RecordedPicture("notready")
+        recorded.picture.events = []
+        recorded.picture.state.workload?["status"] = ["observedGeneration": 1]
+        let last: JSON = [
+            "terminated": [
+                "exitCode": .integer(code), "reason": .string(reason), "startedAt": "2026-11-20T18:02:11Z",
+                "finishedAt": "2026-11-21T00:40:58Z", "containerID": "containerd://before",
+            ]
+        ]
+        if reason != "Error" {
+            recorded.setContainer(last, restarts: restarts - 1)
+            #expect(recorded.cause() == nil)
+        }
+        let running: JSON = ["running": ["startedAt": "2026-11-21T00:41:12Z"]]
+        recorded.setContainer(running, last: last, restarts: restarts)
+        let uid = recorded.picture.state.pods[0].uid
+        recorded.picture.ages = [uid: .seconds(1)]
+        #expect(recorded.cause() == nil)
+        #expect(recorded.picture.examine().recheck == .seconds(2))
+        recorded.picture.ages = [uid: .seconds(3)]
+        #expect(try #require(recorded.cause()).contains("runs but is not ready: its readiness probe fails"))
+        // It has crashed again, by itself.
+        let crash: JSON = ["terminated": ["exitCode": 255, "reason": "Error", "containerID": "containerd://next"]]
+        recorded.setContainer(running, last: crash, restarts: restarts + 1)
+        #expect(try #require(recorded.cause()).contains("exited with code 255"))
+    }
+
     @Test("a killed program without a limit was killed for the node's memory")
     func memoryOfTheNode() throws {
         var recorded = try RecordedPicture("oom")
@@ -276,11 +307,33 @@ struct VariationTests {
         #expect(cause.contains("was evicted from node lab") && cause.contains("low on resource: memory"))
         recorded.changePod { $0["status"]?["reason"] = "OutOfcpu" }
         #expect(try #require(recorded.cause()).contains("has ended: OutOfcpu"))
+    }
 
-        recorded = try RecordedPicture("running")
-        recorded.changePod { $0["status"]?["conditions"] = [["type": "Ready", "status": "False"]] }
-        recorded.warn("NodeNotReady", "Node is not ready")
-        #expect(try #require(recorded.cause()).contains("its node lab is not ready"))
+    @Test("a node that was not heard of for a while is a cause only until the pod, or the node, is heard of again")
+    func silence() throws {
+        func recorded(since: String, start: String = "2026-11-21T00:41:12Z") throws -> RecordedPicture {
+            var recorded = try RecordedPicture("crash")
+            recorded.setContainer(["terminated": ["exitCode": 3, "startedAt": .string(start)]])
+            recorded.changePod {
+                $0["status"]?["conditions"] = [
+                    ["type": "Ready", "status": "False", "lastTransitionTime": .string(since)]
+                ]
+            }
+            recorded.warn("NodeNotReady", "Node is not ready", at: "2026-11-21T01:00:00Z")
+            return recorded
+        }
+        let lost = "its node lab is not ready"
+        // The cluster sets the condition and tells the event in one second.
+        var now = try recorded(since: "2026-11-21T01:00:00Z")
+        #expect(try #require(now.cause()).contains(lost))
+        now.isNodeReady = false
+        #expect(try #require(now.cause()).contains(lost))
+        now.isNodeReady = true
+        #expect(try #require(now.cause()).contains("exited with code 3"))
+        let later = try recorded(since: "2026-11-21T01:00:09Z")
+        #expect(try #require(later.cause()).contains("exited with code 3"))
+        let restarted = try recorded(since: "2026-11-21T01:00:00Z", start: "2026-11-21T01:00:01Z")
+        #expect(try #require(restarted.cause()).contains("exited with code 3"))
     }
 
     @Test("a container that must not be root, and one whose user is a name")
@@ -339,7 +392,7 @@ struct VariationTests {
         ]
         var picture = RolloutPicture(
             target: .workload(.statefulset, name: "db"), namespace: "demo", state: WorkloadState(workload: set))
-        #expect(picture.examine().diagnoses.isEmpty)
+        #expect(picture.examine() == DiagnosisFindings())
         let words =
             "create Pod db-0 in StatefulSet db failed error: pods \"db-0\" is forbidden: exceeded quota: q, "
             + "requested: pods=1, used: pods=0, limited: pods=0"
@@ -349,14 +402,45 @@ struct VariationTests {
                 "message": .string(words),
             ])
         ]
-        let found = picture.examine().diagnoses
-        #expect(
-            found.first?.failure.summary == "no pod of statefulset/db can be created: ResourceQuota \"q\" is used up")
-        picture.forgottenBefore = "2026-11-21T00:01:05Z"
+        // Whether that was said of this template shows from when there was this template.
         #expect(picture.examine().diagnoses.isEmpty)
-        picture.forgottenBefore = ""
+        #expect(picture.examine().questions == [.templateTime(generation: 1)])
+        func causes(since answer: Answer) -> [String] {
+            picture.answers[.templateTime(generation: 1)] = answer
+            return picture.examine().diagnoses.map(\.failure.summary)
+        }
+        let refused = ["no pod of statefulset/db can be created: ResourceQuota \"q\" is used up"]
+        #expect(causes(since: .unknown) == refused)
+        #expect(causes(since: .time("2026-11-21T00:00:06Z")).isEmpty)
+        #expect(causes(since: .time("2026-11-21T00:00:05Z")) == refused)
         picture.state.pods = [PodState(["metadata": ["creationTimestamp": "2026-11-21T00:00:09Z"]])]
         #expect(picture.examine().diagnoses.isEmpty)
+        // It is gone, and the next one is on its way.
+        (picture.state.pods, picture.youngestPod) = ([], "2026-11-21T00:00:09Z")
+        #expect(picture.examine().diagnoses.isEmpty)
+    }
+
+    @Test("a template is as old as its revision, or as that it was made the newest again")
+    func templateTime() {
+        func revision(_ name: String, _ number: Int64, written: String? = nil) -> JSON {
+            var revision: JSON = [
+                "metadata": [
+                    "name": .string(name), "creationTimestamp": .string("2026-11-21T00:00:0\(number)Z"),
+                    "ownerReferences": [["controller": true, "uid": "set"]],
+                ], "revision": .integer(number),
+            ]
+            if let written { revision["metadata"]?["managedFields"] = [["time": .string(written)]] }
+            return revision
+        }
+        var set: JSON = ["metadata": ["uid": "set", "creationTimestamp": "2026-11-21T00:00:00Z"]]
+        #expect(TemplateTime.of(set, []) == "2026-11-21T00:00:00Z")
+        let both = [revision("a", 1), revision("b", 2)]
+        #expect(TemplateTime.of(set, both) == "2026-11-21T00:00:02Z")
+        #expect(TemplateTime.of(set, [revision("c", 3, written: "2026-11-21T00:09:00Z")]) == "2026-11-21T00:09:00Z")
+        set["status"] = ["updateRevision": "a"]
+        #expect(TemplateTime.of(set, both) == "2026-11-21T00:00:01Z")
+        set["metadata"]?["uid"] = "another"
+        #expect(TemplateTime.of(set, both) == "2026-11-21T00:00:00Z")
     }
 
     @Test("a deadline that has passed is told only where nothing better is known")
