@@ -61,6 +61,13 @@ struct EngineBuilder: ImageBuilder {
                     ? "there is no \(recipe.dockerfile)" : "\(recipe.dockerfile) is not a file that can be read",
                 nextStep: "\"dockerfile\" in loop.json names another one")
         }
+        if let name = recipe.arguments.keys.sorted().first(where: {
+            EngineVariables.contains($0) && SecretMask.isSecret($0)
+        }) {
+            throw refusal(
+                "its build argument \(name) looks like a secret, but \(engine.title) goes by it itself: it would be in the command line",
+                nextStep: "give it another name, or make it one of its \"secrets\"")
+        }
         var values = SecretMask.secretArguments(recipe.arguments)
         for (id, secret) in recipe.secrets {
             switch secret {
