@@ -107,9 +107,9 @@ struct EngineBuilder: ImageBuilder {
         let command = EngineCommand(engine)
         let idFile = "\(folder.path)/id"
         let bases = inputs.dockerfile.bases(recipe.arguments).map { ImageName($0.name).registry }
-        let words = command.build(
-            recipe, platform: platform, idFile: idFile,
-            isPlainHTTP: !bases.isEmpty && bases.allSatisfy(ImageName.isLoopback))
+        var isPlainHTTP = !bases.isEmpty
+        for base in bases where isPlainHTTP { isPlainHTTP = await Registry.isNearby(base) }
+        let words = command.build(recipe, platform: platform, idFile: idFile, isPlainHTTP: isPlainHTTP)
         var tail: [String] = []
         var filter = NoticeFilter()
         let status = try await Leashed.follow(

@@ -40,7 +40,7 @@ struct EngineDelivery: Sendable {
 
     /// Pushes an image unless the registry has it; whether it had.
     private func push(_ id: String, _ tag: String, _ names: RegistryNames) async throws -> Bool {
-        let repository = names.pushRepository(of: image.name)
+        let repository = names.programRepository(of: image.name)
         let reference = "\(repository):\(tag)"
         var digest = try await access.digest(reference)
         let isUnchanged = digest != nil
@@ -61,7 +61,7 @@ struct EngineDelivery: Sendable {
 
     private func push(_ reference: String) async throws {
         let registry = ImageName(reference).registry
-        let words = command.push(reference, isLoopback: ImageName.isLoopback(registry))
+        let words = command.push(reference, isLoopback: await Registry.isNearby(registry))
         for attempt in 1... {
             let output = try await run(words, limit: .seconds(1800), "push \(reference)")
             if output.status.isSuccess { return }

@@ -117,7 +117,12 @@ import Testing
             #expect(names.pushRepository(of: name) == "localhost:5000/\(path)")
             #expect(names.pullRepository(of: name) == "k3d-registry.localhost:5000/\(path)")
         }
+        let below = RegistryNames(push: "registry.localhost:5000/team")
+        #expect(below.pushRepository(of: "web") == "registry.localhost:5000/team/web")
+        #expect(below.programRepository(of: "web") == "localhost:5000/team/web")
+        #expect(names.programRepository(of: "web") == "localhost:5000/web")
         let remote = RegistryNames(push: "ghcr.io/acme")
+        #expect(remote.programRepository(of: "web") == "ghcr.io/acme/web")
         #expect(remote.pushRepository(of: "ghcr.io/acme/web") == "ghcr.io/acme/web")
         #expect(remote.pushRepository(of: "web") == "ghcr.io/acme/web")
         #expect(RegistryNames(push: "localhost:5000", pull: "").pullRepository(of: "web") == "web")
