@@ -30,10 +30,15 @@ struct EngineDelivery: Sendable {
                 try await name(id, "\(repository):\(alias)")
                 _ = try await access.load("\(repository):\(alias)", engine, loader)
             }
-            await removeOld(repository, but: reference)
+            // What nodes run from is not this builder's to clear up.
+            if !isShared(loader) { await removeOld(repository, but: reference) }
             return BuiltImage(
                 reference: "\(image.name):\(tag)", bytesSent: isUnchanged ? 0 : nil, isUnchanged: isUnchanged)
         }
+    }
+
+    private func isShared(_ loader: NodeLoader) -> Bool {
+        if case .shared = loader { engine.program == .docker } else { false }
     }
 
     // MARK: Registry

@@ -37,6 +37,8 @@ struct RegistryDiscovery: Sendable {
     struct Finding: Equatable, Sendable {
         /// The registry of the cluster.
         var names: RegistryNames?
+        /// Whether nobody has that registry but this cluster, as far as anybody says.
+        var isOfCluster = false
         /// What brings images onto its nodes.
         var loader: NodeLoader?
         /// What is said once.
@@ -59,6 +61,7 @@ struct RegistryDiscovery: Sendable {
         var finding = Finding()
         finding.names = try await hosted(&finding)
         if finding.names == nil { finding.names = await k3d(&finding) }
+        finding.isOfCluster = finding.names != nil
         if finding.names == nil { await look(forLoader: &finding) }
         return finding
     }
@@ -89,7 +92,7 @@ struct RegistryDiscovery: Sendable {
         if let names = surroundings.configured, names != RegistryNames(push: own) {
             notice += ", because its nodes pull from no other: \"registry\" of loop.json is for other clusters"
         }
-        return Finding(names: RegistryNames(push: own), notice: notice)
+        return Finding(names: RegistryNames(push: own), isOfCluster: true, notice: notice)
     }
 
     private func configured() -> Finding? {
