@@ -159,22 +159,16 @@ struct RegistryDiscovery: Sendable {
             finding.notice = "images stay in the engine here: nodes of \(context) run what it has"
             return
         }
-        guard let program = loader.program, await hasProgram(for: loader) else {
+        guard let program = loader.program, await surroundings.hasProgram(program) else {
             finding.looked.append("\(loader.program ?? ""): not in PATH")
             return
         }
         finding.loader = loader
         finding.notice = "images go onto the nodes by \(loader.title): there is no registry, which would be faster"
-        if program == "k3s", await surroundings.nodes().count > 1 {
+        if loader == .k3s || loader == .k3sSocket, await surroundings.nodes().count > 1 {
             finding.notice =
                 "images go onto this machine's node by \(loader.title): other nodes of the cluster do not get them"
         }
-    }
-
-    private func hasProgram(for loader: NodeLoader) async -> Bool {
-        guard let program = loader.program else { return true }
-        if await surroundings.hasProgram(program) { return true }
-        return loader == .k3s ? await surroundings.hasProgram("ctr") : false
     }
 
     private func nodeLoader(_ finding: inout Finding) async -> NodeLoader? {
@@ -201,9 +195,9 @@ struct RegistryDiscovery: Sendable {
     private func nodeHere() async -> NodeLoader? {
         // Images on this machine are only for a cluster that runs here.
         guard RegistryDiscovery.isHere(surroundings.server) else { return nil }
-        let socket = await surroundings.hasFile(RegistryDiscovery.k3sSocket)
-        let program = await surroundings.hasProgram("k3s")
-        return socket || program ? .k3s : nil
+        if await surroundings.hasProgram("k3s") { return .k3s }
+        guard await surroundings.hasFile(RegistryDiscovery.k3sSocket) else { return nil }
+        return await surroundings.hasProgram("ctr") ? .k3sSocket : .k3s
     }
 
     /// Whether a URL leads to this machine.

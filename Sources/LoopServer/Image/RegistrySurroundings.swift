@@ -22,7 +22,7 @@ extension RegistryDiscovery.Surroundings {
                     .configMaps, LocalRegistryHosting.name, namespace: LocalRegistryHosting.namespace)
                 return configMap.flatMap { LocalRegistryHosting(configMap: $0) }
             },
-            nodes: { ((try? await client.list(KubeClient.Scope(.nodes)).items) ?? []).map { ClusterNode($0) } },
+            nodes: { await client.clusterNodes() },
             hasProgram: { name in
                 let found = try? await offPool {
                     search.split(separator: ":").contains { access("\($0)/\(name)", X_OK) == 0 }

@@ -120,6 +120,14 @@ import Testing
             }, home: .nodes(.k3s),
             notice: "images go onto the nodes by k3s ctr images import: there is no registry, which would be faster"),
         Case(
+            testDescription: "k3s on this machine, with containerd's own ctr", context: "default",
+            change: {
+                $0.server = "https://127.0.0.1:6443"
+                $0.hasFile = { $0 == RegistryDiscovery.k3sSocket }
+                $0.hasProgram = { $0 == "ctr" }
+            }, home: .nodes(.k3sSocket),
+            notice: "images go onto the nodes by ctr images import: there is no registry, which would be faster"),
+        Case(
             testDescription: "k3s with nodes elsewhere", context: "default",
             change: {
                 $0.server = "https://localhost:6443"
@@ -252,12 +260,15 @@ import Testing
     @Test("a node is read, and only kind's own tell its name")
     func node() throws {
         let node: JSON = [
-            "metadata": ["labels": ["a": "b"]], "spec": ["providerID": "kind://docker/dev/dev-control-plane"],
-            "status": ["nodeInfo": ["containerRuntimeVersion": "containerd://2.1.4"]],
+            "metadata": ["labels": ["a": "b"], "uid": "u"], "spec": ["providerID": "kind://docker/dev/dev-control-plane"],
+            "status": [
+                "nodeInfo": ["containerRuntimeVersion": "containerd://2.1.4"],
+                "images": [["names": ["a:1", "a@sha256:0"]], ["names": nil]],
+            ],
         ]
         let read = ClusterNode(node)
         #expect(read.labels == ["a": "b"] && read.runtime == "containerd://2.1.4" && !read.isDocker)
-        #expect(read.kindCluster == "dev")
+        #expect(read.kindCluster == "dev" && read.uid == "u" && read.images == ["a:1", "a@sha256:0"])
         #expect(ClusterNode(provider: "k3s://docker/dev/node").kindCluster == nil)
         #expect(ClusterNode().kindCluster == nil)
     }
