@@ -25,10 +25,10 @@ struct EngineDelivery: Sendable {
             let repository = ImageName.full(image.name)
             let reference = "\(repository):\(tag)"
             try await name(id, reference)
-            let isUnchanged = try await access.load(reference, engine, loader)
+            let isUnchanged = try await access.load(reference, .engine(engine), loader)
             if let alias = image.alias, !isUnchanged {
                 try await name(id, "\(repository):\(alias)")
-                _ = try await access.load("\(repository):\(alias)", engine, loader)
+                _ = try await access.load("\(repository):\(alias)", .engine(engine), loader)
             }
             // What nodes run from is not this builder's to clear up.
             if !isShared(loader) { await removeOld(repository, but: reference) }

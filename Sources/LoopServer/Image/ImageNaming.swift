@@ -48,3 +48,10 @@ extension ImageName {
         return host == "localhost" || host.hasSuffix(".localhost") || host.hasPrefix("127.") || host == "::1"
     }
 }
+
+extension Image {
+    /// What the image is called on nodes: by a tag first, then by its alias.
+    func nodeNames(_ tag: String) -> [String] {
+        ([tag] + (alias.map { [$0] } ?? [])).map { "\(ImageName.full(name)):\($0)" }
+    }
+}
