@@ -17,6 +17,8 @@ struct ReleaseHistory: Sendable {
     /// What a Secret may hold, with room for what the cluster adds: 1 MiB.
     private static let limit = 900_000
     private static let number = "loopd.dev/release"
+    /// What selects every set of every service.
+    static let everySet = "app.kubernetes.io/managed-by=loopd,\(number)"
     private static let key = "manifests"
 
     private let client: KubeClient

@@ -29,6 +29,8 @@ actor AppendBuilder: ImageBuilder {
     private let progress: @Sendable (PushProgress) -> Void
     /// The base as it was read last.
     private var base: (name: Base, content: ImageContent)?
+    /// The base's layers, where nodes get them from this machine.
+    private var downloaded: [Digest: Layer] = [:]
     private var packed: [Int: (found: [LayerFiles.Found], family: MediaType.Family, layer: Layer)] = [:]
 
     init(
@@ -68,20 +70,32 @@ actor AppendBuilder: ImageBuilder {
                 reference: "\(names.pullRepository(of: name)):\(tag)", bytesSent: report.bytesSent,
                 isUnchanged: report.isUnchanged)
         case .nodes(let loader):
-            let folder = try await offPool { try ScratchFolder() }
-            defer { folder.remove() }
-            let archive = "\(folder.path)/image.tar"
-            try await Registries.attempt("image \(name)") { [image] in
-                try await ImageArchive.write(image, names: ["\(name):\(tag)"], to: archive)
-            }
-            let delivered = try await access.loadArchive(archive, name, loader)
+            let names = recipe.image.nodeNames(tag)
+            // Nothing is downloaded or written for nodes that have it.
+            let isUnchanged = try await access.load(
+                names[0],
+                .archive { [image, name] path in
+                    try await Registries.attempt("image \(name)") {
+                        try await ImageArchive.write(self.nearby(image), names: names, to: path)
+                    }
+                }, loader)
             return BuiltImage(
-                reference: "\(name):\(delivered.tag)", bytesSent: delivered.bytesSent,
-                isUnchanged: delivered.isUnchanged)
+                reference: "\(name):\(tag)", bytesSent: isUnchanged ? 0 : nil, isUnchanged: isUnchanged)
         }
     }
 
     // MARK: Parts
+
+    /// The image with the base's layers on this machine: they are downloaded once, and kept for as long as that is the base.
+    private func nearby(_ image: ImageContent) async throws -> ImageContent {
+        let needed = base?.content.layers ?? []
+        let digests = Set(needed.map(\.descriptor.digest))
+        downloaded = downloaded.filter { digests.contains($0.key) }
+        for layer in needed where downloaded[layer.descriptor.digest] == nil {
+            downloaded[layer.descriptor.digest] = try await layer.nearby()
+        }
+        return image.with(layers: Array(downloaded.values))
+    }
 
     /// What is below the layers.
     ///

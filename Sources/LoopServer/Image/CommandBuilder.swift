@@ -36,7 +36,7 @@ struct CommandBuilder: ImageBuilder {
         let tag = CommandBuilder.temporaryPrefix + String(repeating: "0", count: 8 - hex.count) + hex
         switch home {
         case .registry(let names):
-            let repository = names.pushRepository(of: image.name)
+            let repository = names.programRepository(of: image.name)
             return try await withTemporary("\(repository):\(tag)", remove: { [access] in try? await access.untag($0) })
             {
                 try await run($0, output)
@@ -115,7 +115,7 @@ struct CommandBuilder: ImageBuilder {
         guard let digest = try await access.digest(reference) else {
             throw nothing("the registry has no \(reference)")
         }
-        let repository = names.pushRepository(of: image.name)
+        let repository = names.programRepository(of: image.name)
         let tag = ImageHome.tag(ofHex: String(digest.split(separator: ":").last ?? ""))
         let isUnchanged = try await access.digest("\(repository):\(tag)") == digest
         if !isUnchanged { try await access.tag(reference, tag) }

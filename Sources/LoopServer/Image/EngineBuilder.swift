@@ -61,6 +61,13 @@ struct EngineBuilder: ImageBuilder {
                     ? "there is no \(recipe.dockerfile)" : "\(recipe.dockerfile) is not a file that can be read",
                 nextStep: "\"dockerfile\" in loop.json names another one")
         }
+        if let name = recipe.arguments.keys.sorted().first(where: {
+            EngineVariables.contains($0) && SecretMask.isSecret($0)
+        }) {
+            throw refusal(
+                "its build argument \(name) looks like a secret, but \(engine.title) goes by it itself: it would be in the command line",
+                nextStep: "give it another name, or make it one of its \"secrets\"")
+        }
         var values = SecretMask.secretArguments(recipe.arguments)
         for (id, secret) in recipe.secrets {
             switch secret {
@@ -100,9 +107,9 @@ struct EngineBuilder: ImageBuilder {
         let command = EngineCommand(engine)
         let idFile = "\(folder.path)/id"
         let bases = inputs.dockerfile.bases(recipe.arguments).map { ImageName($0.name).registry }
-        let words = command.build(
-            recipe, platform: platform, idFile: idFile,
-            isPlainHTTP: !bases.isEmpty && bases.allSatisfy(ImageName.isLoopback))
+        var isPlainHTTP = !bases.isEmpty
+        for base in bases where isPlainHTTP { isPlainHTTP = await Registry.isNearby(base) }
+        let words = command.build(recipe, platform: platform, idFile: idFile, isPlainHTTP: isPlainHTTP)
         var tail: [String] = []
         var filter = NoticeFilter()
         let status = try await Leashed.follow(

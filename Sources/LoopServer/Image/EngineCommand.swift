@@ -16,7 +16,8 @@ struct EngineCommand: Equatable, Sendable {
 
     /// A build that writes the image's id into a file.
     ///
-    /// Values of build arguments come through the environment: others can read a command line.
+    /// Values of build arguments come through the environment: others can read a command line. One that the program itself
+    /// goes by cannot, and has to be no secret.
     ///
     /// - Parameters:
     ///   - platform: what to build for; `nil` is the engine's own.
@@ -30,7 +31,8 @@ struct EngineCommand: Equatable, Sendable {
             if isPlainHTTP { words.append("--tls-verify=false") }
         }
         for (name, value) in recipe.arguments.sorted(by: { $0.key < $1.key }) {
-            words += ["--build-arg", EngineCommand.isOwnVariable(name) ? "\(name)=\(value)" : name]
+            let isInline = EngineVariables.contains(name) && !SecretMask.isSecret(name)
+            words += ["--build-arg", isInline ? "\(name)=\(value)" : name]
         }
         if let target = recipe.target { words += ["--target", target] }
         if let platform = recipe.platform ?? platform { words += ["--platform", platform] }
@@ -56,24 +58,8 @@ struct EngineCommand: Equatable, Sendable {
             "BUILDKIT_PROGRESS": "plain", "BUILDX_NO_DEFAULT_ATTESTATIONS": "1", "DOCKER_CLI_HINTS": "false",
         ]
         variables.merge(defaults) { given, _ in given }
-        for (name, value) in recipe.arguments where !EngineCommand.isOwnVariable(name) { variables[name] = value }
+        for (name, value) in recipe.arguments where !EngineVariables.contains(name) { variables[name] = value }
         return variables
-    }
-
-    /// Whether a variable is one that the programs themselves go by, so that a build argument of that name may not be put into
-    /// their environment.
-    static func isOwnVariable(_ name: String) -> Bool {
-        let names = [
-            "PATH", "HOME", "USER", "TMPDIR", "TERM", "LANG", "SHELL", "SOURCE_DATE_EPOCH", "HTTP_PROXY", "HTTPS_PROXY",
-            "NO_PROXY", "ALL_PROXY", "FTP_PROXY", "STORAGE_DRIVER", "STORAGE_OPTS", "NO_COLOR",
-        ]
-        let prefixes = [
-            "DOCKER_", "BUILDKIT_", "BUILDX_", "BUILDAH_", "PODMAN_", "CONTAINER_", "CONTAINERS_", "COMPOSE_", "XDG_",
-            "LD_",
-            "LC_", "GO", "SSL_", "SSH_", "OTEL_", "DBUS_", "REGISTRY_", "_CONTAINERS_",
-        ]
-        let upper = name.uppercased()
-        return names.contains(upper) || prefixes.contains { upper.hasPrefix($0) }
     }
 
     /// A field of a comma-separated list.

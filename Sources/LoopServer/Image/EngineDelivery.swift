@@ -25,22 +25,27 @@ struct EngineDelivery: Sendable {
             let repository = ImageName.full(image.name)
             let reference = "\(repository):\(tag)"
             try await name(id, reference)
-            let isUnchanged = try await access.load(reference, engine, loader)
+            let isUnchanged = try await access.load(reference, .engine(engine), loader)
             if let alias = image.alias, !isUnchanged {
                 try await name(id, "\(repository):\(alias)")
-                _ = try await access.load("\(repository):\(alias)", engine, loader)
+                _ = try await access.load("\(repository):\(alias)", .engine(engine), loader)
             }
-            await removeOld(repository, but: reference)
+            // What nodes run from is not this builder's to clear up.
+            if !isShared(loader) { await removeOld(repository, but: reference) }
             return BuiltImage(
                 reference: "\(image.name):\(tag)", bytesSent: isUnchanged ? 0 : nil, isUnchanged: isUnchanged)
         }
+    }
+
+    private func isShared(_ loader: NodeLoader) -> Bool {
+        if case .shared = loader { engine.program == .docker } else { false }
     }
 
     // MARK: Registry
 
     /// Pushes an image unless the registry has it; whether it had.
     private func push(_ id: String, _ tag: String, _ names: RegistryNames) async throws -> Bool {
-        let repository = names.pushRepository(of: image.name)
+        let repository = names.programRepository(of: image.name)
         let reference = "\(repository):\(tag)"
         var digest = try await access.digest(reference)
         let isUnchanged = digest != nil
@@ -61,7 +66,7 @@ struct EngineDelivery: Sendable {
 
     private func push(_ reference: String) async throws {
         let registry = ImageName(reference).registry
-        let words = command.push(reference, isLoopback: ImageName.isLoopback(registry))
+        let words = command.push(reference, isLoopback: await Registry.isNearby(registry))
         for attempt in 1... {
             let output = try await run(words, limit: .seconds(1800), "push \(reference)")
             if output.status.isSuccess { return }

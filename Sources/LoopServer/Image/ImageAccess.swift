@@ -11,10 +11,11 @@ struct ImageAccess: Sendable {
     /// Pushes an archive (`docker-archive` or OCI, compressed or not) or the folder of an OCI layout into a repository
     /// (`localhost:5000/web`), under a tag by its content.
     var pushArchive: @Sendable (_ path: String, _ repository: String) async throws -> DeliveredArchive
-    /// Brings an image that an engine has under a reference onto the nodes; whether they had it.
-    var load: @Sendable (_ reference: String, _ engine: ContainerEngine, _ loader: NodeLoader) async throws -> Bool
-    /// Brings an archive, or the folder of an OCI layout, onto the nodes: under a name, and a tag by its content.
-    var loadArchive: @Sendable (_ path: String, _ name: String, _ loader: NodeLoader) async throws -> DeliveredArchive
+    /// Brings an image onto the nodes under a reference; whether they had it.
+    var load: @Sendable (_ reference: String, _ source: NodeImages.Source, _ loader: NodeLoader) async throws -> Bool
+    /// Brings an archive, or the folder of an OCI layout, onto the nodes: under the image's name, a tag by its content, and
+    /// its alias.
+    var loadArchive: @Sendable (_ path: String, _ image: Image, _ loader: NodeLoader) async throws -> DeliveredArchive
 }
 
 /// What has become of an archive.

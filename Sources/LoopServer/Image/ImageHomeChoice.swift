@@ -1,3 +1,5 @@
+internal import OCI
+
 /// Decides once in a session where its images go, and says so.
 actor ImageHomeChoice {
     private let discovery: RegistryDiscovery
@@ -27,5 +29,11 @@ actor ImageHomeChoice {
             }
         }
         return try discovery.home(of: image, found)
+    }
+
+    /// Whether a registry, by host and port, is the cluster's own.
+    func isOfCluster(_ host: String) -> Bool {
+        guard let finding, finding.isOfCluster, let names = finding.names else { return false }
+        return ImageName(names.pushRepository(of: "x")).registry == host
     }
 }

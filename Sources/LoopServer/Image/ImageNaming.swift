@@ -4,6 +4,16 @@ extension RegistryNames {
     /// An image's repository as this machine names it: `localhost:5000/acme/web` for `ghcr.io/acme/web`.
     func pushRepository(of name: String) -> String { RegistryNames.join(push, path(of: name)) }
 
+    /// The same for other programs: `localhost:5000/web` for `registry.localhost:5000/web`.
+    ///
+    /// Names below `localhost` are this machine for loopd, but unknown to programs whose resolver does not say so.
+    func programRepository(of name: String) -> String {
+        var place = ImageName(pushRepository(of: name))
+        let host = place.registry.prefix { $0 != ":" }
+        if host.hasSuffix(".localhost") { place.registry = "localhost\(place.registry.dropFirst(host.count))" }
+        return "\(place)"
+    }
+
     /// The same as the nodes name it.
     func pullRepository(of name: String) -> String { RegistryNames.join(pull, path(of: name)) }
 
@@ -36,5 +46,12 @@ extension ImageName {
             registry.hasPrefix("[")
             ? String(registry.dropFirst().prefix { $0 != "]" }) : String(registry.prefix { $0 != ":" })
         return host == "localhost" || host.hasSuffix(".localhost") || host.hasPrefix("127.") || host == "::1"
+    }
+}
+
+extension Image {
+    /// What the image is called on nodes: by a tag first, then by its alias.
+    func nodeNames(_ tag: String) -> [String] {
+        ([tag] + (alias.map { [$0] } ?? [])).map { "\(ImageName.full(name)):\($0)" }
     }
 }

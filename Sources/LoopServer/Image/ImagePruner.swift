@@ -1,4 +1,3 @@
-internal import JSON
 internal import OCI
 internal import Reactor
 
@@ -8,78 +7,150 @@ protocol PrunableRegistry: Sendable {
     func tags(in repository: String) async throws -> [String]
     /// The digest that a tag stands for; `nil` where there is no such tag.
     func digest(of tag: String, in repository: String) async throws -> String?
-    /// Deletes a manifest with every tag of it; false where the registry deletes nothing.
-    func delete(_ digest: String, in repository: String) async throws -> Bool
+    /// Deletes a manifest with every tag of it.
+    func delete(_ digest: String, in repository: String) async throws -> Deletion
 }
 
-/// Deletes loopd's own old tags from the session's registry when newer images have taken their place.
+/// What has become of the wish to delete something.
+enum Deletion: Sendable {
+    case done
+    /// The registry deletes nothing.
+    case off
+    /// The registry deletes nothing for this login.
+    case refused
+}
+
+/// Deletes loopd's own old tags from the session's registry, or the engine that nodes share, when newer images have taken their place.
+///
+/// Only where nobody but this cluster or this machine pulls: what runs elsewhere is not to be seen.
 actor ImagePruner {
+    /// More tags of a repository are not looked through.
+    static let tagLimit = 500
+    /// How long one look at a repository may take.
+    private static let timeLimit = Duration.seconds(120)
+
     private var pushed: PushedTags
-    private let registry: @Sendable (_ host: String) -> any PrunableRegistry
+    private let registry: @Sendable (_ host: String) async throws -> any PrunableRegistry
+    private let isPrivate: @Sendable (_ host: String) async -> Bool
     private let used: @Sendable () async throws -> Set<String>
     private let tell: @Sendable (String) -> Void
-    /// Registries where deletion is off.
+    /// Registries and repositories that are left alone for good.
     private var isOff: Set<String> = []
+    /// How many images each repository has got since it was looked at; of one that never was, nothing.
+    private var grown: [String: Int] = [:]
+    /// How many builds may come to any content of a repository, old ones too.
+    private var building: [String: Int] = [:]
+    private var deleting: [String: Task<Deletion, any Error>] = [:]
+    private var due: Set<String> = []
+    private let gate = Gate()
 
     /// A pruner.
     ///
     /// - Parameters:
     ///   - pushed: what this project has pushed.
-    ///   - registry: the registry at a host.
-    ///   - used: every image that something in the cluster names, old revisions included.
+    ///   - registry: the registry at a host, or what takes its place.
+    ///   - isPrivate: whether nobody pulls from a registry but this cluster, or this machine.
+    ///   - used: every tag by content, and every digest, that something in the cluster names, old revisions included.
     ///   - tell: takes what people are told, once.
     init(
-        _ pushed: PushedTags, registry: @escaping @Sendable (_ host: String) -> any PrunableRegistry,
+        _ pushed: PushedTags, registry: @escaping @Sendable (_ host: String) async throws -> any PrunableRegistry,
+        isPrivate: @escaping @Sendable (_ host: String) async -> Bool,
         used: @escaping @Sendable () async throws -> Set<String>, tell: @escaping @Sendable (String) -> Void
     ) {
         self.pushed = pushed
         self.registry = registry
+        self.isPrivate = isPrivate
         self.used = used
         self.tell = tell
     }
 
-    /// Remembers an image that was pushed under a tag by content.
+    /// Prunes what has grown, one repository after the other, until the task is cancelled.
+    func run() async {
+        while !Task.isCancelled {
+            await gate.pass()
+            while let repository = due.popFirst(), !Task.isCancelled { await prune(repository) }
+        }
+    }
+
+    // MARK: Builds
+
+    /// Keeps everything in a repository until `end`: a build may come to the content of an old image, and finds it there.
     ///
     /// - Parameter repository: as this machine names it: `localhost:5000/web`.
+    func begin(_ repository: String) async {
+        building[repository, default: 0] += 1
+        _ = await deleting[repository]?.result
+    }
+
+    /// Remembers what a build has pushed, and has the repository pruned where it has grown enough.
+    ///
+    /// - Parameter built: `nil` where it has failed.
+    func end(_ repository: String, _ built: BuiltImage?) {
+        let rest = (building[repository] ?? 1) - 1
+        building[repository] = rest > 0 ? rest : nil
+        if let built, let tag = ImageName(built.reference).tag, ImagePruning.isOwn(tag) {
+            remember(tag, in: repository, isNew: !built.isUnchanged)
+        }
+        guard isDue(repository) else { return }
+        due.insert(repository)
+        gate.signal()
+    }
+
+    /// Remembers an image that was pushed under a tag by content.
     func remember(_ tag: String, in repository: String, isNew: Bool) {
+        if pushed.tags[repository]?.contains(where: { $0.tag == tag }) != true { grown[repository]? += 1 }
         pushed.remember(tag, in: repository, isNew: isNew)
     }
 
-    /// Remembers an image that was built, and deletes what has become old beside it.
-    func prune(after built: BuiltImage, of name: String, in home: ImageHome) async {
-        guard case .registry(let names) = home, let tag = ImageName(built.reference).tag, ImagePruning.isOwn(tag) else {
-            return
-        }
-        let repository = names.pushRepository(of: name)
-        remember(tag, in: repository, isNew: !built.isUnchanged)
-        await prune(repository)
+    private func isDue(_ repository: String) -> Bool {
+        (pushed.tags[repository] ?? []).count >= ImagePruning.kept + ImagePruning.batch
+            && grown[repository] ?? ImagePruning.batch >= ImagePruning.batch && building[repository] == nil
     }
+
+    // MARK: Pruning
 
     /// Deletes what is old in a repository.
     ///
     /// Whatever goes wrong, more is kept. Returns the tags that are gone.
     @discardableResult
     func prune(_ repository: String) async -> [String] {
+        let host = ImageName(repository).registry
+        guard isDue(repository), isOff.isDisjoint(with: [host, repository]), await isPrivate(host) else { return [] }
+        grown[repository] = 0
+        do {
+            return try await atMost(ImagePruner.timeLimit, otherwise: LoopEvent.Failure("it takes too long")) {
+                try await self.look(at: repository)
+            }
+        } catch let error as KubeError where error.isForbidden {
+            leave(repository, "old images stay in \(repository): what the whole cluster uses may not be looked at")
+        } catch {}
+        return []
+    }
+
+    private func look(at repository: String) async throws -> [String] {
         let place = ImageName(repository)
         let memory = pushed
         let known = memory.tags[repository] ?? []
-        guard known.count >= ImagePruning.kept + ImagePruning.batch, !isOff.contains(place.registry) else { return [] }
-        let registry = registry(place.registry)
-        do {
-            let images = try await used()
-            let digests = try await ImagePruner.digests(registry, place.repository)
-            let named = images.flatMap { [ImageName($0).tag, ImageName($0).digest].compactMap(\.self) }
-            let others = try await offPool { memory.others(of: repository) }
-            let pruning = ImagePruning(
-                known: known, digests: digests, used: others.union(named))
-            let gone = try await delete(pruning.obsolete, registry, repository)
-            // What is not there any more, or not this project's to delete, is nothing to remember.
-            let rest = known.filter { digests[$0.tag] == nil || !$0.isOurs && pruning.old.contains($0.tag) }
-            pushed.forget(Set(rest.map(\.tag)), in: repository)
-            return gone
-        } catch {
+        let registry = try await registry(place.registry)
+        let images = try await used()
+        let tags = try await registry.tags(in: place.repository)
+        guard tags.count <= ImagePruner.tagLimit else {
+            leave(repository, "old images stay in \(repository): it has \(tags.count) tags, too many to look through")
             return []
         }
+        let digests = try await ImagePruner.digests(of: tags, registry, place.repository)
+        let others = try await offPool { memory.others(of: repository) }
+        let pruning = ImagePruning(known: known, digests: digests, used: others.union(images))
+        let gone = try await delete(pruning.obsolete, registry, repository)
+        // What is not there any more, or not this project's to delete, is nothing to remember.
+        let rest = known.filter { digests[$0.tag] == nil || !$0.isOurs && pruning.old.contains($0.tag) }
+        pushed.forget(Set(rest.map(\.tag)).subtracting(newest(repository)), in: repository)
+        return gone
+    }
+
+    /// What has been built last, in this moment.
+    private func newest(_ repository: String) -> Set<String> {
+        Set((pushed.tags[repository] ?? []).suffix(ImagePruning.kept).map(\.tag))
     }
 
     private func delete(
@@ -88,33 +159,50 @@ actor ImagePruner {
         let place = ImageName(repository)
         var gone: [String] = []
         for (digest, tags) in obsolete.sorted(by: { $0.key < $1.key }) {
-            // It may have become the newest again.
-            guard pushed.tags[repository]?.suffix(ImagePruning.kept).contains(where: { tags.contains($0.tag) }) != true
-            else {
-                continue
-            }
             // Somebody may have given the same content another tag, or the tag another content, since it was looked at.
-            guard let now = try await registry.digest(of: tags[0], in: place.repository), now == digest else {
-                continue
-            }
-            guard try await registry.delete(digest, in: place.repository) else {
-                isOff.insert(place.registry)
-                tell(
-                    "old images stay in \(place.registry): it does not delete (REGISTRY_STORAGE_DELETE_ENABLED=true allows it)"
-                )
+            guard try await registry.digest(of: tags[0], in: place.repository) == digest else { continue }
+            // It may have become the newest again. From here to the deletion nothing else happens.
+            guard newest(repository).isDisjoint(with: tags) else { continue }
+            guard building[repository] == nil else {
+                // The end of that build has it looked at again.
+                grown[repository] = nil
                 break
             }
-            pushed.forget(Set(tags), in: repository)
-            gone += tags
+            let deletion = Task { try await registry.delete(digest, in: place.repository) }
+            deleting[repository] = deletion
+            defer { deleting[repository] = nil }
+            let result = await withTaskCancellationHandler {
+                await deletion.result
+            } onCancel: {
+                deletion.cancel()
+            }
+            switch try result.get() {
+            case .done:
+                pushed.forget(Set(tags), in: repository)
+                gone += tags
+            case .off:
+                leave(
+                    place.registry,
+                    "old images stay in \(place.registry): it does not delete (REGISTRY_STORAGE_DELETE_ENABLED=true allows it)"
+                )
+                return gone
+            case .refused:
+                leave(place.registry, "old images stay in \(place.registry): this login may not delete there")
+                return gone
+            }
         }
         return gone
     }
 
+    private func leave(_ place: String, _ why: String) {
+        if isOff.insert(place).inserted { tell(why) }
+    }
+
     /// What every tag stands for: one that cannot be asked for makes it all uncertain.
-    private static func digests(_ registry: any PrunableRegistry, _ repository: String) async throws -> [String: String]
-    {
-        let tags = try await registry.tags(in: repository)
-        return try await withThrowingTaskGroup(of: (String, String?).self) { group in
+    private static func digests(
+        of tags: [String], _ registry: any PrunableRegistry, _ repository: String
+    ) async throws -> [String: String] {
+        try await withThrowingTaskGroup(of: (String, String?).self) { group in
             var digests: [String: String] = [:]
             var rest = tags[...]
             for tag in rest.prefix(8) { group.addTask { (tag, try await registry.digest(of: tag, in: repository)) } }
@@ -133,23 +221,24 @@ extension ImagePruner {
     /// The pruner of a session, with what its project has pushed for this cluster.
     init(
         _ configuration: Configuration, _ options: Session.Options, _ connection: ClusterConnection,
-        tell: @escaping @Sendable (String) -> Void
+        home: ImageHomeChoice, tell: @escaping @Sendable (String) -> Void
     ) {
         let (client, namespace, registries) = (connection.client, configuration.namespace, Registries())
+        let leash = connection.leash
         self.init(
             PushedTags(
                 path: PushedTags.path(
                     of: configuration.directory,
                     on: [connection.context.name, connection.context.server, namespace], in: options.stateDirectory)),
-            registry: { registries.client($0) },
-            used: {
-                do {
-                    // Others may run the same content from the same registry.
-                    return try await client.images(in: nil)
-                } catch let error as KubeError where error.isForbidden {
-                    return try await client.images(in: namespace)
-                }
-            }, tell: tell)
+            registry: { host in
+                guard EngineStore.isStore(host) else { return registries.client(host) }
+                return EngineStore(engine: try await ContainerEngine.find(.docker), leash: leash)
+            },
+            isPrivate: { host in
+                let isOfCluster = await home.isOfCluster(host)
+                if isOfCluster || EngineStore.isStore(host) { return true }
+                return await Registry.isNearby(host)
+            }, used: { try await client.usedContent() }, tell: tell)
     }
 }
 
@@ -158,49 +247,17 @@ extension Registry: PrunableRegistry {
         try await head(tag, in: repository).map { "\($0.digest)" }
     }
 
-    func delete(_ digest: String, in repository: String) async throws -> Bool {
-        guard let digest = Digest(digest) else { return true }
+    func delete(_ digest: String, in repository: String) async throws -> Deletion {
+        guard let digest = Digest(digest) else { return .done }
         do {
             _ = try await deleteManifest(digest, in: repository)
-            return true
-        } catch let failure as RegistryFailure where failure.kind == .unsupported || failure.kind == .readOnly {
-            return false
-        }
-    }
-}
-
-extension KubeClient {
-    /// Every image that something in a namespace, or anywhere, names, in old revisions too: what is rolled back to is pulled
-    /// again.
-    func images(in namespace: String?) async throws -> Set<String> {
-        let kinds: [KubeResource] = [
-            .pods, .deployments, .replicaSets, .statefulSets, .daemonSets, .controllerRevisions,
-            KubeResource(group: "batch", version: "v1", plural: "jobs"),
-            KubeResource(group: "batch", version: "v1", plural: "cronjobs"),
-        ]
-        var images: Set<String> = []
-        for kind in kinds {
-            do {
-                for object in try await list(Scope(kind, namespace: namespace)).items {
-                    KubeClient.collectImages(object, into: &images)
-                }
-            } catch let error as KubeError where kind.group == "batch" && [404, 501].contains(error.code) {
-                // The playground does without, and has none that could name an image.
+            return .done
+        } catch let failure as RegistryFailure {
+            switch failure.kind {
+            case .unsupported, .readOnly: return .off
+            case .unauthorized, .denied: return .refused
+            default: throw failure
             }
-        }
-        return images
-    }
-
-    /// Every `image` anywhere in an object: revisions hold whole templates.
-    static func collectImages(_ value: JSON, into images: inout Set<String>) {
-        switch value {
-        case .object(let object):
-            for (key, value) in object {
-                if key == "image" || key == "imageID", let text = value.string { images.insert(text) }
-                collectImages(value, into: &images)
-            }
-        case .array(let elements): for element in elements { collectImages(element, into: &images) }
-        case .null, .bool, .integer, .double, .string: break
         }
     }
 }

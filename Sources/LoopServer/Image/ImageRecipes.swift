@@ -33,7 +33,8 @@ final class ImageRecipes: Sendable {
         self.set = set
         self.scratch = scratch
         nodes = NodeSystems(connection.client)
-        images = NodeImages(leash: connection.leash)
+        let client = connection.client
+        images = NodeImages(leash: connection.leash) { await client.clusterNodes() }
     }
 
     /// What builds an image of the plan.

@@ -36,18 +36,16 @@ extension ImageAccess {
                         tag: tag, bytesSent: report.bytesSent, isUnchanged: report.isUnchanged)
                 }
             },
-            load: { reference, engine, loader in
-                try await nodes.load(reference, from: .engine(engine), by: loader)
-            },
-            loadArchive: { path, name, loader in
-                let image = try await Registries.attempt(name) { try await ImageArchive.read(path) }
-                let tag = ImageHome.tag(ofHex: image.digest.hex)
-                let reference = "\(ImageName.full(name)):\(tag)"
+            load: { reference, source, loader in try await nodes.load(reference, from: source, by: loader) },
+            loadArchive: { path, image, loader in
+                let content = try await Registries.attempt(image.name) { try await ImageArchive.read(path) }
+                let tag = ImageHome.tag(ofHex: content.digest.hex)
+                let names = image.nodeNames(tag)
                 let isUnchanged = try await nodes.load(
-                    reference,
+                    names[0],
                     from: .archive { archive in
-                        try await Registries.attempt(name) {
-                            try await ImageArchive.write(image, names: [reference], to: archive)
+                        try await Registries.attempt(image.name) {
+                            try await ImageArchive.write(content, names: names, to: archive)
                         }
                     }, by: loader)
                 return DeliveredArchive(tag: tag, bytesSent: isUnchanged ? 0 : nil, isUnchanged: isUnchanged)

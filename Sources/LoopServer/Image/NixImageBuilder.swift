@@ -127,7 +127,7 @@ struct NixImageBuilder: ImageBuilder {
                 reference: "\(names.pullRepository(of: image.name)):\(delivered.tag)", bytesSent: delivered.bytesSent,
                 isUnchanged: delivered.isUnchanged)
         case .nodes(let loader):
-            let delivered = try await access.loadArchive(path, image.name, loader)
+            let delivered = try await access.loadArchive(path, image, loader)
             return BuiltImage(
                 reference: "\(image.name):\(delivered.tag)", bytesSent: delivered.bytesSent,
                 isUnchanged: delivered.isUnchanged)

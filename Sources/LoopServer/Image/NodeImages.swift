@@ -1,9 +1,11 @@
+internal import OCI
 internal import Reactor
 internal import Synchronization
 
 /// Brings images onto the nodes of a cluster without a registry.
 ///
-/// What has a tag by content is brought once: what was there under that name is the same.
+/// What has a tag by content is brought once: what was there under that name is the same. That is believed of the newest one
+/// of a repository only, and of the same nodes: what nothing runs any more a node may have thrown away.
 final class NodeImages: Sendable {
     /// Where an image is.
     enum Source: Sendable {
@@ -16,20 +18,43 @@ final class NodeImages: Sendable {
     private let leash: String
     /// Variables on top of loopd's own environment.
     private let environment: [String: String]
-    private let done = Mutex<Set<String>>([])
+    private let nodes: @Sendable () async -> [ClusterNode]
+    /// What was brought last, by the way and the repository.
+    private let newest = Mutex<[String: Brought]>([:])
 
-    init(leash: String, environment: [String: String] = ProcessEnvironment.inherited) {
+    private struct Brought: Equatable {
+        let reference: String
+        /// The nodes that there were.
+        let nodes: Set<String>
+    }
+
+    /// - Parameter nodes: the nodes as the cluster shows them; none where they may not be looked at.
+    init(
+        leash: String, environment: [String: String] = ProcessEnvironment.inherited,
+        nodes: @escaping @Sendable () async -> [ClusterNode] = { [] }
+    ) {
         self.leash = leash
         self.environment = environment
+        self.nodes = nodes
     }
 
     /// Brings an image onto the nodes; whether they had it.
     ///
-    /// `reference` has a tag by content. Takes at most ten minutes, and ends its programs when the task is cancelled. Throws
+    /// Under a tag that is not by content they never have it. Takes at most ten minutes, and ends its programs when the task is cancelled. Throws
     /// `LoopFailure`.
     func load(_ reference: String, from source: Source, by loader: NodeLoader) async throws -> Bool {
-        let key = "\(loader) \(reference)"
-        let isHere = if done.withLock({ $0.contains(key) }) { true } else { await isPresent(reference, by: loader) }
+        let isByContent = ImageName(reference).tag.map(ImagePruning.isOwn) ?? false
+        let place = "\(loader) \(ImageName(reference).untagged)"
+        let nodes = isByContent ? await nodes() : []
+        let brought = Brought(reference: reference, nodes: Set(nodes.map(\.uid)))
+        let isHere =
+            if !isByContent {
+                false
+            } else if newest.withLock({ $0[place] == brought }) {
+                true
+            } else {
+                await isPresent(reference, nodes, by: loader)
+            }
         if !isHere {
             switch (source, way(of: loader, from: source)) {
             case (_, .nothing): break
@@ -44,7 +69,7 @@ final class NodeImages: Sendable {
             case (.archive(let write), _): try await throughFile(reference, loader, write: write)
             }
         }
-        done.withLock { _ = $0.insert(key) }
+        if isByContent { newest.withLock { $0[place] = brought } }
         return isHere
     }
 
@@ -63,7 +88,7 @@ final class NodeImages: Sendable {
         return switch loader {
         case .shared: .nothing
         case .k3d, .kind, .minikube: .direct
-        case .k3s: .file
+        case .k3s, .k3sSocket: .file
         }
     }
 
@@ -87,7 +112,7 @@ final class NodeImages: Sendable {
         case .k3d(let cluster): ["k3d", "image", "import", "--cluster", cluster, image]
         case .kind(let cluster): ["kind", "load", "docker-image", "--name", cluster, image]
         case .minikube(let profile): ["minikube", "--profile", profile, "image", "load", "--daemon", image]
-        case .k3s, .shared: []
+        case .k3s, .k3sSocket, .shared: []
         }
     }
 
@@ -98,14 +123,19 @@ final class NodeImages: Sendable {
         case .kind(let cluster): ["kind", "load", "image-archive", "--name", cluster, archive]
         case .minikube(let profile): ["minikube", "--profile", profile, "image", "load", archive]
         case .k3s: ["k3s", "ctr", "--namespace", "k8s.io", "images", "import", archive]
+        case .k3sSocket: ctr + ["images", "import", archive]
         case .shared: ["docker", "load", "--input", archive]
         }
     }
 
+    private static let ctr = ["ctr", "--address", RegistryDiscovery.k3sSocket, "--namespace", "k8s.io"]
+
     /// Whether the nodes have a reference, as far as it is cheap to ask: loading it again is not wrong.
-    private func isPresent(_ reference: String, by loader: NodeLoader) async -> Bool {
+    private func isPresent(_ reference: String, _ nodes: [ClusterNode], by loader: NodeLoader) async -> Bool {
+        if !nodes.isEmpty, nodes.allSatisfy({ $0.images.contains(reference) }) { return true }
         let command: [String]
         switch loader {
+        case .k3sSocket: command = NodeImages.ctr + ["images", "ls", "--quiet"]
         case .k3s: command = ["k3s", "ctr", "--namespace", "k8s.io", "images", "ls", "--quiet"]
         case .minikube(let profile): command = ["minikube", "--profile", profile, "image", "ls"]
         case .k3d, .kind, .shared: return false

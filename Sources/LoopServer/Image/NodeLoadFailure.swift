@@ -38,7 +38,7 @@ enum NodeLoadFailure {
             if said.contains("not found") || said.contains("not running") {
                 return "`minikube start --profile \(profile)`"
             }
-        case .k3s:
+        case .k3s, .k3sSocket:
             if isDenied { return "k3s' images are root's: run loopd as root, or name a registry in loop.json" }
             if said.contains("connection refused") || said.contains("no such file") { return "start k3s" }
         case .shared:

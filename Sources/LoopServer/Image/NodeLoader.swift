@@ -8,6 +8,8 @@ enum NodeLoader: Equatable, Sendable {
     case minikube(profile: String)
     /// `k3s ctr images import`, on this machine.
     case k3s
+    /// The same by containerd's own `ctr`, where there is no `k3s`.
+    case k3sSocket
     /// Nothing has to be done: the nodes of this context run what the engine here has.
     case shared(context: String)
 
@@ -18,6 +20,7 @@ enum NodeLoader: Equatable, Sendable {
         case .kind: "kind load"
         case .minikube: "minikube image load"
         case .k3s: "k3s ctr images import"
+        case .k3sSocket: "ctr images import"
         case .shared(let context): "\(context)'s engine"
         }
     }
@@ -29,6 +32,7 @@ enum NodeLoader: Equatable, Sendable {
         case .kind: "kind"
         case .minikube: "minikube"
         case .k3s: "k3s"
+        case .k3sSocket: "ctr"
         case .shared: nil
         }
     }

@@ -21,8 +21,8 @@ struct RegistryDiscovery: Sendable {
         var isInPod = false
         /// What the cluster says; `nil` where it says nothing.
         var hosting: @Sendable () async -> LocalRegistryHosting?
-        /// The labels of the nodes; empty where they may not be looked at.
-        var nodeLabels: @Sendable () async -> [[String: String]]
+        /// The nodes; empty where they may not be looked at.
+        var nodes: @Sendable () async -> [ClusterNode]
         /// Whether a program is in `PATH`.
         var hasProgram: @Sendable (String) async -> Bool
         /// Whether a file is there.
@@ -37,6 +37,8 @@ struct RegistryDiscovery: Sendable {
     struct Finding: Equatable, Sendable {
         /// The registry of the cluster.
         var names: RegistryNames?
+        /// Whether nobody has that registry but this cluster, as far as anybody says.
+        var isOfCluster = false
         /// What brings images onto its nodes.
         var loader: NodeLoader?
         /// What is said once.
@@ -59,6 +61,7 @@ struct RegistryDiscovery: Sendable {
         var finding = Finding()
         finding.names = try await hosted(&finding)
         if finding.names == nil { finding.names = await k3d(&finding) }
+        finding.isOfCluster = finding.names != nil
         if finding.names == nil { await look(forLoader: &finding) }
         return finding
     }
@@ -89,7 +92,7 @@ struct RegistryDiscovery: Sendable {
         if let names = surroundings.configured, names != RegistryNames(push: own) {
             notice += ", because its nodes pull from no other: \"registry\" of loop.json is for other clusters"
         }
-        return Finding(names: RegistryNames(push: own), notice: notice)
+        return Finding(names: RegistryNames(push: own), isOfCluster: true, notice: notice)
     }
 
     private func configured() -> Finding? {
@@ -150,43 +153,51 @@ struct RegistryDiscovery: Sendable {
     // MARK: Nodes
 
     private func look(forLoader finding: inout Finding) async {
-        guard let loader = await nodeLoader() else {
-            finding.looked.append("context \(surroundings.context): of no kind whose nodes loopd can load images onto")
-            return
-        }
+        guard let loader = await nodeLoader(&finding) else { return }
         if case .shared(let context) = loader {
             finding.loader = loader
             finding.notice = "images stay in the engine here: nodes of \(context) run what it has"
             return
         }
-        guard let program = loader.program, await hasProgram(for: loader) else {
+        guard let program = loader.program, await surroundings.hasProgram(program) else {
             finding.looked.append("\(loader.program ?? ""): not in PATH")
             return
         }
         finding.loader = loader
         finding.notice = "images go onto the nodes by \(loader.title): there is no registry, which would be faster"
-        if program == "k3s", await surroundings.nodeLabels().count > 1 {
+        if loader == .k3s || loader == .k3sSocket, await surroundings.nodes().count > 1 {
             finding.notice =
                 "images go onto this machine's node by \(loader.title): other nodes of the cluster do not get them"
         }
     }
 
-    private func hasProgram(for loader: NodeLoader) async -> Bool {
-        guard let program = loader.program else { return true }
-        if await surroundings.hasProgram(program) { return true }
-        return loader == .k3s ? await surroundings.hasProgram("ctr") : false
+    private func nodeLoader(_ finding: inout Finding) async -> NodeLoader? {
+        let context = surroundings.context
+        let known = NodeLoader(context: context)
+        if case .shared = known {
+            let nodes = await surroundings.nodes()
+            if !nodes.isEmpty, nodes.allSatisfy(\.isDocker) { return known }
+            if let cluster = nodes.lazy.compactMap(\.kindCluster).first { return .kind(cluster: cluster) }
+            finding.looked.append(
+                nodes.first.map { "nodes of \(context): they run \($0.runtime), not what docker has here" }
+                    ?? "nodes of \(context): whether they run what docker has here may not be looked at")
+            return nil
+        }
+        if let known { return known }
+        // A profile of minikube's has any name, but its nodes say so.
+        let profile = await surroundings.nodes().lazy.compactMap { $0.labels["minikube.k8s.io/name"] }.first
+        if let profile { return .minikube(profile: profile) }
+        if let here = await nodeHere() { return here }
+        finding.looked.append("context \(context): of no kind whose nodes loopd can load images onto")
+        return nil
     }
 
-    private func nodeLoader() async -> NodeLoader? {
-        if let known = NodeLoader(context: surroundings.context) { return known }
-        // A profile of minikube's has any name, but its nodes say so.
-        let profile = await surroundings.nodeLabels().lazy.compactMap { $0["minikube.k8s.io/name"] }.first
-        if let profile { return .minikube(profile: profile) }
+    private func nodeHere() async -> NodeLoader? {
         // Images on this machine are only for a cluster that runs here.
         guard RegistryDiscovery.isHere(surroundings.server) else { return nil }
-        let socket = await surroundings.hasFile(RegistryDiscovery.k3sSocket)
-        let program = await surroundings.hasProgram("k3s")
-        return socket || program ? .k3s : nil
+        if await surroundings.hasProgram("k3s") { return .k3s }
+        guard await surroundings.hasFile(RegistryDiscovery.k3sSocket) else { return nil }
+        return await surroundings.hasProgram("ctr") ? .k3sSocket : .k3s
     }
 
     /// Whether a URL leads to this machine.

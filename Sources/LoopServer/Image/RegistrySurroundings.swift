@@ -22,14 +22,7 @@ extension RegistryDiscovery.Surroundings {
                     .configMaps, LocalRegistryHosting.name, namespace: LocalRegistryHosting.namespace)
                 return configMap.flatMap { LocalRegistryHosting(configMap: $0) }
             },
-            nodeLabels: {
-                let nodes = try? await client.list(KubeClient.Scope(.nodes)).items
-                return (nodes ?? []).map { node in
-                    (node.at("metadata", "labels")?.object ?? JSONObject()).reduce(into: [:]) { labels, member in
-                        labels[member.key] = member.value.string
-                    }
-                }
-            },
+            nodes: { await client.clusterNodes() },
             hasProgram: { name in
                 let found = try? await offPool {
                     search.split(separator: ":").contains { access("\($0)/\(name)", X_OK) == 0 }

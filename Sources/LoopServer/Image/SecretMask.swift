@@ -20,9 +20,12 @@ struct SecretMask: Equatable, Sendable {
 
     /// The values of a build's secrets, and of its arguments that are named like secrets.
     static func secretArguments(_ arguments: [String: String]) -> [String] {
+        arguments.filter { name, value in value.count >= 4 && isSecret(name) }.map(\.value)
+    }
+
+    /// Whether an argument's name is like a secret's.
+    static func isSecret(_ name: String) -> Bool {
         let words = ["TOKEN", "SECRET", "PASS", "PWD", "KEY", "CREDENTIAL", "AUTH"]
-        return arguments.filter { name, value in
-            value.count >= 4 && words.contains { name.uppercased().contains($0) }
-        }.map(\.value)
+        return words.contains { name.uppercased().contains($0) }
     }
 }

@@ -9,6 +9,7 @@ struct SessionImages: Sendable {
     /// The newest ones, for manifests.
     let set = ImageSet()
     private let lanes: [ImageLane]
+    private let pruner: ImagePruner
     private let runs = ServiceRuns()
 
     /// The images that the chosen services build or run; nothing is looked for before the first build.
@@ -24,14 +25,15 @@ struct SessionImages: Sendable {
         let plan = ImagePlan(configuration.services, chosen: chosen, project: configuration.directory)
         let recipes = ImageRecipes(
             configuration, playground: options.registry, connection, home: home, set: set, scratch: scratch)
-        let pruner = ImagePruner(configuration, options, connection) { emit(LoopEvent(.notice($0))) }
+        let pruner = ImagePruner(configuration, options, connection, home: home) { emit(LoopEvent(.notice($0))) }
         let (set, runs, later) = (set, runs, LaterLanes())
         lanes = try plan.entries.enumerated().map { number, entry in
             let service = entry.owner.name
             let tell: @Sendable (LoopEvent.Kind) -> Void = { emit(LoopEvent($0, service: service)) }
             let builder = try recipes.builder(of: entry, emit: tell)
             return ImageLane(entry.name) {
-                (try await builder(), try await home.find(for: entry.name))
+                let builder = PrunedBuilder(builder: try await builder(), name: entry.name, pruner: pruner)
+                return (builder, try await home.find(for: entry.name))
             } emit: {
                 tell($0)
             } onBuilt: { built in
@@ -42,11 +44,9 @@ struct SessionImages: Sendable {
                 }
                 for other in plan.images(on: number) { await later.trigger(other) }
                 await runs.tell(entry.name)
-                // Before the next build, which may come to the same content as an old one.
-                if let home { await pruner.prune(after: built, of: entry.name, in: home) }
             }
         }
-        self.plan = plan
+        (self.plan, self.pruner) = (plan, pruner)
         later.set(lanes)
     }
 
@@ -75,6 +75,7 @@ struct SessionImages: Sendable {
     func run() async {
         await withDiscardingTaskGroup { group in
             for lane in lanes { group.addTask { await lane.run() } }
+            group.addTask { await pruner.run() }
         }
     }
 

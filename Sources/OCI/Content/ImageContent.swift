@@ -29,6 +29,14 @@ public struct ImageContent: Sendable {
         self.init(config: ImageConfig(platform: platform), layers: [])
     }
 
+    /// The same image with layers from elsewhere, where they are the same.
+    public func with(layers: [Layer]) -> ImageContent {
+        let known = Dictionary(layers.map { ($0.descriptor.digest, $0) }) { first, _ in first }
+        var image = self
+        image.layers = self.layers.map { known[$0.descriptor.digest] ?? $0 }
+        return image
+    }
+
     /// Whose media types it has; new layers are packed for it.
     public var family: MediaType.Family { MediaType.family(of: manifest.stored.mediaType) }
 

@@ -16,6 +16,10 @@ public struct Layer: Sendable {
     /// Its type, digest and size.
     public var descriptor: Descriptor { blob.descriptor }
 
+    /// The same layer, where it can be read from: what a registry has is downloaded, a large one into a file without a name,
+    /// which is there for as long as the layer is.
+    public func nearby() async throws -> Layer { Layer(try await blob.nearby(), diffID: diffID) }
+
     /// Layers up to this size stay in memory once their digest is known, so that nothing is read twice.
     public static let keptInMemory: Int64 = 32 << 20
 

@@ -127,6 +127,30 @@ import Testing
                 #expect(!text.contains(token))
                 #expect(!text.contains(key))
             }
+            let lines = try await commandLines(of: fixture, inherited: inherited) {
+                $0.secrets = ["tok": .environment("MY_TOKEN")]
+                $0.arguments = ["API_TOKEN": "arg-\(token)", "SSH_PRIVATE_KEY": token, "REGISTRY_PASSWORD": token]
+            }
+            #expect(lines.contains { $0.contains("SSH_PRIVATE_KEY") })
+            #expect(!lines.contains { $0.contains(token) })
+        }
+    }
+
+    /// The command lines of all processes while a step of a build runs.
+    private func commandLines(
+        of fixture: EngineFixture, inherited: [String: String], _ change: (inout EngineBuild) -> Void
+    ) async throws -> [String] {
+        let mark = "\(Int.random(in: 100_000...999_999))"
+        try fixture.write("RUN [\"/bin/busybox\", \"sleep\", \"\(mark)\"]\n")
+        let builder = fixture.builder(inherited: inherited, change)
+        let building = Task { try await fixture.build(builder) }
+        defer { building.cancel() }
+        return try await within(.seconds(60), "the step runs", state: { fixture.printed }) {
+            while true {
+                let lines = ProcessTable.now().entries.values.map(\.command)
+                if lines.contains(where: { $0.hasPrefix("/bin/busybox sleep \(mark)") }) { return lines }
+                try await Task.sleep(for: .milliseconds(20))
+            }
         }
     }
 
@@ -142,6 +166,12 @@ import Testing
         recipe.secrets = ["npm": .file("/no/such/file")]
         #expect(await refusal(recipe) == "image web: the file of its secret npm, /no/such/file, cannot be read")
         recipe.secrets = [:]
+        recipe.arguments = ["SSH_PRIVATE_KEY": "a", "SSH_AUTH_SOCK": "/x"]
+        #expect(
+            await refusal(recipe)
+                == "image web: its build argument SSH_AUTH_SOCK looks like a secret, but docker goes by it itself: it would be in the command line"
+        )
+        recipe.arguments = [:]
         recipe.dockerfile = "\(tree.path)/Dockerfile.absent"
         #expect(await refusal(recipe) == "image web: there is no \(tree.path)/Dockerfile.absent")
         recipe.dockerfile = tree.path

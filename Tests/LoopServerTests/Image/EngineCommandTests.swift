@@ -47,7 +47,32 @@ import Testing
         #expect(variables["DOCKER_HOST"] == "unix:///x")
         #expect(variables["BUILDKIT_PROGRESS"] == "rawjson")
         #expect(variables["DOCKER_BUILDKIT"] == nil)
-        #expect(EngineCommand.isOwnVariable("https_proxy"))
+        #expect(EngineVariables.contains("https_proxy"))
+    }
+
+    @Test(
+        "names that only begin as the programs' own are not theirs",
+        arguments: [
+            "SSH_PRIVATE_KEY", "GOOGLE_API_KEY", "GOPROXY", "REGISTRY_PASSWORD", "DOCKER_TOKEN", "CONTAINER_PORT",
+            "SSL_KEY", "path",
+        ])
+    func others(name: String) {
+        var recipe = EngineCommandTests.recipe
+        recipe.arguments = [name: "hunter22"]
+        for program in [EngineBuild.Program.docker, .podman, .buildah] {
+            let command = EngineCommand(ContainerEngine(program))
+            #expect(!command.build(recipe, platform: nil, idFile: "/tmp/id").contains { $0.contains("hunter22") })
+            #expect(command.buildEnvironment(recipe, on: [:])[name] == "hunter22")
+        }
+    }
+
+    @Test("a secret of a name that the program goes by is in no command line either")
+    func ownSecret() {
+        var recipe = EngineCommandTests.recipe
+        recipe.arguments = ["CONTAINER_SSHKEY": "hunter22"]
+        let command = EngineCommand(ContainerEngine(.podman))
+        #expect(!command.build(recipe, platform: nil, idFile: "/tmp/id").contains { $0.contains("hunter22") })
+        #expect(command.buildEnvironment(recipe, on: [:])["CONTAINER_SSHKEY"] == nil)
     }
 
     @Test("the image's own platform wins over the nodes'; a place with a comma stays one field")
@@ -92,7 +117,12 @@ import Testing
             #expect(names.pushRepository(of: name) == "localhost:5000/\(path)")
             #expect(names.pullRepository(of: name) == "k3d-registry.localhost:5000/\(path)")
         }
+        let below = RegistryNames(push: "registry.localhost:5000/team")
+        #expect(below.pushRepository(of: "web") == "registry.localhost:5000/team/web")
+        #expect(below.programRepository(of: "web") == "localhost:5000/team/web")
+        #expect(names.programRepository(of: "web") == "localhost:5000/web")
         let remote = RegistryNames(push: "ghcr.io/acme")
+        #expect(remote.programRepository(of: "web") == "ghcr.io/acme/web")
         #expect(remote.pushRepository(of: "ghcr.io/acme/web") == "ghcr.io/acme/web")
         #expect(remote.pushRepository(of: "web") == "ghcr.io/acme/web")
         #expect(RegistryNames(push: "localhost:5000", pull: "").pullRepository(of: "web") == "web")

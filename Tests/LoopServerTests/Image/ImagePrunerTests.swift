@@ -1,8 +1,10 @@
 import Glibc
+import HTTP
 import JSON
 import OCI
 import Reactor
 import Synchronization
+import TestCluster
 import Testing
 
 @testable import LoopServer
@@ -97,26 +99,38 @@ import Testing
         #expect(tags.tags["x"]?.count == PushedTags.limit)
     }
 
-    @Test("every image of a namespace's objects is in use, those of old revisions too")
-    func images() throws {
-        var found: Set<String> = []
-        for name in ["objects/replicasets.json", "objects/statefulset.json"] {
-            KubeClient.collectImages(try Recording.json(name), into: &found)
-        }
-        #expect(found.count > 1 && found.allSatisfy { !$0.isEmpty })
-        var revision: Set<String> = []
-        KubeClient.collectImages(
-            [
-                "data": [
+    @Test("every content that anything in the cluster names is in use: in revisions, variables, digests and releases")
+    func used() async throws {
+        let digest = "sha256:" + String(repeating: "ab", count: 32)
+        let object: JSON = [
+            "spec": [
+                "template": [
                     "spec": [
-                        "template": [
-                            "spec": ["containers": [["image": "web:1"]], "initContainers": [["image": "i:2"]]]
+                        "containers": [
+                            [
+                                "image": .string("r:1/web:\(Self.tag(1))"),
+                                "env": [["name": "IMAGE", "value": .string("r:1/run:\(Self.tag(2))")]],
+                            ]
                         ]
                     ]
                 ]
             ],
-            into: &revision)
-        #expect(revision == ["web:1", "i:2"])
+            "data": ["run.sh": .string("start r:1/x:\(Self.tag(3))\nstart r:1/x:\(Self.tag(4)), loopd-00, loopd-")],
+            "status": ["imageID": .string("docker-pullable://r:1/web@\(digest)")],
+        ]
+        var found: Set<String> = []
+        UsedContent.collect(object.bytes, into: &found)
+        #expect(found == Set((1...4).map(Self.tag) + [digest]))
+        // As `loopd rollback` keeps it, and as helm does: through gzip, in Base64, in the Secret's own Base64.
+        let text = Array(#"[{"image": "web:\#(Self.tag(5))"}]"#.utf8)
+        #expect(try await UsedContent.unpacked(Base64.encode(text)) == text)
+        let packed = try await Child.run(Launch(["gzip", "-c"]), input: text).standardOutput
+        let twice = Base64.encode(Array(Base64.encode(packed).utf8))
+        #expect(try await UsedContent.unpacked(twice) == text)
+        #expect(try await UsedContent.unpacked(Base64.encode(packed)) == text)
+        await #expect(throws: (any Error).self) {
+            try await UsedContent.unpacked(Base64.encode(Array(packed.prefix(20))))
+        }
     }
 
     // MARK: Registries
@@ -125,29 +139,37 @@ import Testing
     private final class Twin: PrunableRegistry {
         let digests: Mutex<[String: String]>
         let deleted = Mutex<[String]>([])
-        let deletes: Bool
+        let answer: Deletion
+        /// What happens when a tag is asked for right before it is deleted.
+        let onAsked = Mutex<(@Sendable () async -> Void)?>(nil)
 
-        init(_ digests: [String: String], deletes: Bool = true) {
+        init(_ digests: [String: String], answer: Deletion = .done) {
             self.digests = Mutex(digests)
-            self.deletes = deletes
+            self.answer = answer
         }
 
         func tags(in repository: String) async throws -> [String] { digests.withLock { $0.keys.sorted() } }
-        func digest(of tag: String, in repository: String) async throws -> String? { digests.withLock { $0[tag] } }
-        func delete(_ digest: String, in repository: String) async throws -> Bool {
-            guard deletes else { return false }
+        func digest(of tag: String, in repository: String) async throws -> String? {
+            await onAsked.withLock { $0 }?()
+            return digests.withLock { $0[tag] }
+        }
+        func delete(_ digest: String, in repository: String) async throws -> Deletion {
+            guard answer == .done else { return answer }
             deleted.withLock { $0.append(digest) }
             digests.withLock { digests in digests = digests.filter { $0.value != digest } }
-            return true
+            return .done
         }
     }
 
     private struct Refused: Error {}
 
     private func pruner(
-        _ twin: Twin, used: @escaping @Sendable () async throws -> Set<String> = { [] }, told: Lines = Lines()
+        _ twin: Twin, isPrivate: Bool = true, used: @escaping @Sendable () async throws -> Set<String> = { [] },
+        told: Lines = Lines()
     ) async -> ImagePruner {
-        let pruner = ImagePruner(PushedTags(path: nil), registry: { _ in twin }, used: used) { told.add($0) }
+        let pruner = ImagePruner(
+            PushedTags(path: nil), registry: { _ in twin }, isPrivate: { _ in isPrivate }, used: used
+        ) { told.add($0) }
         for number in 1...10 { await pruner.remember(Self.tag(number), in: "localhost:5000/web", isNew: true) }
         return pruner
     }
@@ -161,18 +183,78 @@ import Testing
     @Test("old ones go, and are forgotten")
     func prunes() async throws {
         let twin = Twin(Self.digests(1...10))
-        let pruner = await pruner(twin, used: { ["registry:5000/web:\(Self.tag(2))"] })
-        #expect(await pruner.prune("localhost:5000/web") == [1, 3, 4, 5].map(Self.tag))
+        let pruner = await pruner(twin, used: { [Self.tag(2)] })
+        #expect(await pruner.prune("localhost:5000/web").sorted() == [1, 3, 4, 5].map(Self.tag))
         #expect(await pruner.prune("localhost:5000/web") == [])
         #expect(twin.deleted.withLock { $0.sorted() } == [1, 3, 4, 5].map { "sha256:\($0)" })
-        let home = ImageHome.registry(RegistryNames(push: "localhost:5000", pull: "registry:5000"))
-        for number in 11...14 {
+        // 2 is in use, and 6 to 10 become old: that is worth to look once there are five new ones.
+        for number in 11...15 {
             twin.digests.withLock { $0[Self.tag(number)] = "sha256:\(number)" }
-            await pruner.prune(
-                after: BuiltImage(reference: "registry:5000/web:\(Self.tag(number))"), of: "web", in: home)
+            #expect(await pruner.prune(Self.place) == [])
+            await build(number, pruner)
         }
-        // 2 is in use, and 6 to 9 are old: that is worth to look.
-        #expect(twin.digests.withLock { $0.keys.sorted() } == [2, 10, 11, 12, 13, 14].map(Self.tag))
+        #expect(await pruner.prune(Self.place).sorted() == (6...10).map(Self.tag))
+        #expect(twin.digests.withLock { $0.keys.sorted() } == [2, 11, 12, 13, 14, 15].map(Self.tag))
+    }
+
+    private static let place = "localhost:5000/web"
+
+    private func build(_ number: Int, _ pruner: ImagePruner) async {
+        await pruner.begin(Self.place)
+        await pruner.end(Self.place, BuiltImage(reference: "registry:5000/web:\(Self.tag(number))"))
+    }
+
+    @Test("what grows is pruned beside the builds")
+    func beside() async throws {
+        let twin = Twin(Self.digests(1...10))
+        let pruner = await pruner(twin)
+        let task = Task { await pruner.run() }
+        await build(10, pruner)
+        try await within(.seconds(30), "old ones go", state: { "\(twin.deleted.withLock { $0 })" }) {
+            while twin.deleted.withLock({ $0.count }) < 5 { try await Task.sleep(for: .milliseconds(5)) }
+        }
+        task.cancel()
+        await task.value
+        #expect(twin.digests.withLock { $0.keys.sorted() } == (6...10).map(Self.tag))
+    }
+
+    @Test("a registry that others pull from is left alone")
+    func shared() async throws {
+        let (twin, told) = (Twin(Self.digests(1...10)), Lines())
+        let pruner = await pruner(twin, isPrivate: false, told: told)
+        #expect(await pruner.prune(Self.place) == [])
+        #expect(twin.deleted.withLock { $0.isEmpty } && told.all.isEmpty)
+    }
+
+    @Test("while an image is built nothing goes that it may come to, and afterwards it is looked at again")
+    func building() async throws {
+        let twin = Twin(Self.digests(1...10))
+        let pruner = await pruner(twin)
+        // A build begins when everything has been looked at, and comes to the content of an old image.
+        let asked = Mutex(0)
+        twin.onAsked.withLock {
+            $0 = { if asked.withLock({ $0 += 1; return $0 }) == 11 { await pruner.begin(Self.place) } }
+        }
+        #expect(await pruner.prune(Self.place) == [])
+        #expect(twin.deleted.withLock { $0.isEmpty })
+        #expect(await pruner.prune(Self.place) == [])
+        await pruner.end(
+            Self.place, BuiltImage(reference: "localhost:5000/web:\(Self.tag(1))", isUnchanged: true))
+        #expect(await pruner.prune(Self.place).sorted() == (2...6).map(Self.tag))
+        #expect(twin.digests.withLock { $0.keys.contains(Self.tag(1)) })
+    }
+
+    @Test("a repository with very many tags is left alone, and named once")
+    func many() async throws {
+        let digests = Self.digests(1...10).merging((0...ImagePruner.tagLimit).map { ("v\($0)", "x\($0)") }) { $1 }
+        let (twin, told) = (Twin(digests), Lines())
+        let pruner = await pruner(twin, told: told)
+        for _ in 1...3 {
+            #expect(await pruner.prune(Self.place) == [])
+            for number in 11...15 { await pruner.remember(Self.tag(number), in: Self.place, isNew: true) }
+        }
+        #expect(
+            told.all == ["old images stay in localhost:5000/web: it has 511 tags, too many to look through"])
     }
 
     @Test("where it is not known what is in use, nothing goes")
@@ -183,16 +265,20 @@ import Testing
         #expect(twin.deleted.withLock { $0.isEmpty })
     }
 
-    @Test("a registry that deletes nothing is named once")
-    func off() async throws {
-        let (twin, told) = (Twin(Self.digests(1...10), deletes: false), Lines())
+    @Test(
+        "a registry that deletes nothing is named once",
+        arguments: [
+            (Deletion.off, "it does not delete (REGISTRY_STORAGE_DELETE_ENABLED=true allows it)"),
+            (.refused, "this login may not delete there"),
+        ])
+    func off(answer: Deletion, why: String) async throws {
+        let (twin, told) = (Twin(Self.digests(1...10), answer: answer), Lines())
         let pruner = await pruner(twin, told: told)
-        #expect(await pruner.prune("localhost:5000/web") == [])
-        #expect(await pruner.prune("localhost:5000/web") == [])
-        #expect(
-            told.all == [
-                "old images stay in localhost:5000: it does not delete (REGISTRY_STORAGE_DELETE_ENABLED=true allows it)"
-            ])
+        for _ in 1...3 {
+            #expect(await pruner.prune(Self.place) == [])
+            for number in 11...15 { await pruner.remember(Self.tag(number), in: Self.place, isNew: true) }
+        }
+        #expect(told.all == ["old images stay in localhost:5000: \(why)"])
     }
 
     @Test(
@@ -200,10 +286,13 @@ import Testing
         .enabled(if: DebianRegistry.isInstalled, "docker-registry is not installed (apt-get install docker-registry)"),
         arguments: [true, false])
     func real(deletes: Bool) async throws {
-        try await DebianRegistry.run(deletes: deletes) { host in
+        try await DebianRegistry.run(deletes: deletes) { host, _ in
             let registry = Registry(host)
             let told = Lines()
-            let pruner = ImagePruner(PushedTags(path: nil), registry: { Registry($0) }, used: { [] }) { told.add($0) }
+            let pruner = ImagePruner(
+                PushedTags(path: nil), registry: { Registry($0) }, isPrivate: { await Registry.isNearby($0) },
+                used: { [] }
+            ) { told.add($0) }
             var tags: [String] = []
             for number in 1...10 {
                 var image = ImageContent(scratch: .host)
@@ -230,7 +319,9 @@ import Testing
 enum DebianRegistry {
     static let isInstalled = access("/usr/bin/docker-registry", X_OK) == 0
 
-    static func run(deletes: Bool, _ body: (_ host: String) async throws -> Void) async throws {
+    static func run(
+        deletes: Bool, _ body: (_ host: String, _ storage: String) async throws -> Void
+    ) async throws {
         let folder = try ScratchTree()
         try folder.write(
             "config.yml",
@@ -254,7 +345,7 @@ enum DebianRegistry {
         let drain = Task { while let bytes = try? await child.standardError?.read(), !bytes.isEmpty {} }
         let result: Result<Void, any Error>
         do {
-            try await body("127.0.0.1:\(try #require(port, "\(said)"))")
+            try await body("127.0.0.1:\(try #require(port, "\(said)"))", "\(folder.path)/content")
             result = .success(())
         } catch {
             result = .failure(error)

@@ -17,7 +17,7 @@ import Testing
         nodes = try NodeImages(
             leash: BuildLaneTests.leash,
             environment: ["PATH": "\(folder.path)/bin:/usr/bin:/bin", "LOG": "\(folder.path)/log"])
-        for program in ["k3d", "kind", "minikube", "k3s", "docker", "podman", "buildah"] { try double(program) }
+        for program in ["k3d", "kind", "minikube", "k3s", "ctr", "docker", "podman", "buildah"] { try double(program) }
     }
 
     /// A program that notes its arguments, and then does what `body` says.
@@ -80,6 +80,14 @@ import Testing
                     "k3s ctr --namespace k8s.io images import ARCHIVE",
                 ]
             ),
+            (
+                .k3sSocket, .podman,
+                [
+                    "ctr --address /run/k3s/containerd/containerd.sock --namespace k8s.io images ls --quiet",
+                    "podman save --format docker-archive --output ARCHIVE \(name)",
+                    "ctr --address /run/k3s/containerd/containerd.sock --namespace k8s.io images import ARCHIVE",
+                ]
+            ),
             (.shared(context: "docker-desktop"), .docker, []),
             (
                 .shared(context: "colima"), .podman,
@@ -116,6 +124,33 @@ import Testing
         try double("k3s", "echo other:1; echo \(reference)")
         #expect(try await nodes.load(reference, from: .engine(ContainerEngine(.docker)), by: .k3s))
         #expect(try calls == ["k3s ctr --namespace k8s.io images ls --quiet"])
+    }
+
+    @Test("what a node may have thrown away is brought again: an older content, and everything when nodes are new")
+    func again() async throws {
+        let seen = Mutex([ClusterNode(uid: "1")])
+        let nodes = NodeImages(
+            leash: try BuildLaneTests.leash,
+            environment: ["PATH": "\(folder.path)/bin:/usr/bin:/bin", "LOG": "\(folder.path)/log"]
+        ) { seen.withLock { $0 } }
+        let other = "docker.io/library/web:loopd-00000000000000ff"
+        func load(_ reference: String) async throws -> Bool {
+            try await nodes.load(reference, from: .engine(ContainerEngine(.docker)), by: .kind(cluster: "dev"))
+        }
+        #expect(try await !load(reference))
+        #expect(try await !load(other))
+        #expect(try await load(other))
+        #expect(try await !load(reference))
+        // A node that says that it has it need not get it.
+        seen.withLock { $0[0].images = [reference, other] }
+        #expect(try await load(other))
+        // The cluster was made anew.
+        seen.withLock { $0 = [ClusterNode(uid: "2")] }
+        #expect(try await !load(other))
+        // An alias stands for one content after the other.
+        #expect(try await !load("docker.io/library/web:dev"))
+        #expect(try await !load("docker.io/library/web:dev"))
+        #expect(try calls.count == 6)
     }
 
     struct Failure: Sendable, CustomTestStringConvertible {

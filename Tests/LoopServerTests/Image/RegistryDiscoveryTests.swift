@@ -7,7 +7,7 @@ import Testing
 @Suite("Where images go") struct RegistryDiscoveryTests {
     private static func surroundings(_ context: String) -> RegistryDiscovery.Surroundings {
         RegistryDiscovery.Surroundings(
-            context: context, hosting: { nil }, nodeLabels: { [] }, hasProgram: { _ in false }, hasFile: { _ in false },
+            context: context, hosting: { nil }, nodes: { [] }, hasProgram: { _ in false }, hasFile: { _ in false },
             output: { _ in nil }, complaint: { _ in nil })
     }
 
@@ -107,7 +107,7 @@ import Testing
         Case(
             testDescription: "minikube's profile of any name", context: "shop",
             change: {
-                $0.nodeLabels = { [["kubernetes.io/hostname": "shop", "minikube.k8s.io/name": "shop"]] }
+                $0.nodes = { [ClusterNode(labels: ["minikube.k8s.io/name": "shop"])] }
                 $0.hasProgram = { $0 == "minikube" }
             }, home: .nodes(.minikube(profile: "shop")),
             notice: "images go onto the nodes by minikube image load: there is no registry, which would be faster"),
@@ -120,10 +120,18 @@ import Testing
             }, home: .nodes(.k3s),
             notice: "images go onto the nodes by k3s ctr images import: there is no registry, which would be faster"),
         Case(
+            testDescription: "k3s on this machine, with containerd's own ctr", context: "default",
+            change: {
+                $0.server = "https://127.0.0.1:6443"
+                $0.hasFile = { $0 == RegistryDiscovery.k3sSocket }
+                $0.hasProgram = { $0 == "ctr" }
+            }, home: .nodes(.k3sSocket),
+            notice: "images go onto the nodes by ctr images import: there is no registry, which would be faster"),
+        Case(
             testDescription: "k3s with nodes elsewhere", context: "default",
             change: {
                 $0.server = "https://localhost:6443"
-                $0.nodeLabels = { [[:], [:]] }
+                $0.nodes = { [ClusterNode(), ClusterNode()] }
                 $0.hasProgram = { $0 == "k3s" }
             }, home: .nodes(.k3s),
             notice:
@@ -131,8 +139,21 @@ import Testing
         ),
         Case(
             testDescription: "nodes that run what the engine has", context: "docker-desktop",
+            change: { $0.nodes = { [ClusterNode(runtime: "docker://28.3.2")] } },
             home: .nodes(.shared(context: "docker-desktop")),
             notice: "images stay in the engine here: nodes of docker-desktop run what it has"),
+        Case(
+            testDescription: "nodes that kind has made for Docker Desktop", context: "docker-desktop",
+            change: {
+                $0.nodes = {
+                    [
+                        ClusterNode(
+                            runtime: "containerd://1.7.18", provider: "kind://docker/desktop/desktop-control-plane")
+                    ]
+                }
+                $0.hasProgram = { $0 == "kind" }
+            }, home: .nodes(.kind(cluster: "desktop")),
+            notice: "images go onto the nodes by kind load: there is no registry, which would be faster"),
     ]
 
     private final class Told: Sendable {
@@ -191,6 +212,16 @@ import Testing
         #expect(await failure(k3d)?.details[1] == "k3d's registry k3d-r: no port of it is published")
         k3d.output = { _ in nil }
         #expect(await failure(k3d)?.details[1] == "k3d's registry: neither k3d nor docker answers")
+        // A name is not enough: with another runtime nodes have a store of their own.
+        var rancher = Self.surroundings("rancher-desktop")
+        rancher.nodes = { [ClusterNode(runtime: "containerd://2.1.4")] }
+        #expect(
+            await failure(rancher)?.details[1]
+                == "nodes of rancher-desktop: they run containerd://2.1.4, not what docker has here")
+        rancher.nodes = { [] }
+        #expect(
+            await failure(rancher)?.details[1]
+                == "nodes of rancher-desktop: whether they run what docker has here may not be looked at")
         // A cluster elsewhere gets nothing from the k3s of this machine.
         var remote = Self.surroundings("default")
         remote.server = "https://10.0.0.7:6443"
@@ -224,6 +255,22 @@ import Testing
         }
         isUp.add("up")
         #expect(try await choice.find(for: "web") == .registry(RegistryNames(push: "localhost:5000")))
+    }
+
+    @Test("a node is read, and only kind's own tell its name")
+    func node() throws {
+        let node: JSON = [
+            "metadata": ["labels": ["a": "b"], "uid": "u"], "spec": ["providerID": "kind://docker/dev/dev-control-plane"],
+            "status": [
+                "nodeInfo": ["containerRuntimeVersion": "containerd://2.1.4"],
+                "images": [["names": ["a:1", "a@sha256:0"]], ["names": nil]],
+            ],
+        ]
+        let read = ClusterNode(node)
+        #expect(read.labels == ["a": "b"] && read.runtime == "containerd://2.1.4" && !read.isDocker)
+        #expect(read.kindCluster == "dev" && read.uid == "u" && read.images == ["a:1", "a@sha256:0"])
+        #expect(ClusterNode(provider: "k3s://docker/dev/node").kindCluster == nil)
+        #expect(ClusterNode().kindCluster == nil)
     }
 
     @Test("the ConfigMap of a real cluster is read")

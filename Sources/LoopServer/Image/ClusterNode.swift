@@ -1,0 +1,42 @@
+internal import JSON
+
+/// What a node says of itself that tells how images come onto it.
+struct ClusterNode: Equatable, Sendable {
+    /// Another one for a node that was made anew under the same name.
+    var uid = ""
+    var labels: [String: String] = [:]
+    /// What runs its containers, and its version: `containerd://2.1.4`.
+    var runtime = ""
+    /// Who made it: `kind://docker/dev/dev-control-plane`.
+    var provider = ""
+    /// What it has, by every name; of many only the biggest.
+    var images: Set<String> = []
+
+    /// Whether it runs what docker has, rather than from a store of its own.
+    var isDocker: Bool { runtime.hasPrefix("docker://") }
+
+    /// The cluster of kind's that it is in; `nil` for another node.
+    var kindCluster: String? {
+        let parts = provider.split(separator: "/", omittingEmptySubsequences: true)
+        return parts.count == 4 && parts[0] == "kind:" ? String(parts[2]) : nil
+    }
+}
+
+extension ClusterNode {
+    /// Takes what counts out of a node as the API has it.
+    init(_ node: JSON) {
+        uid = node.at("metadata", "uid")?.string ?? ""
+        labels = node["metadata"]?.strings("labels") ?? [:]
+        runtime = node.at("status", "nodeInfo", "containerRuntimeVersion")?.string ?? ""
+        provider = node.at("spec", "providerID")?.string ?? ""
+        images = Set(
+            (node.at("status", "images")?.array ?? []).flatMap { $0["names"]?.array?.compactMap(\.string) ?? [] })
+    }
+}
+
+extension KubeClient {
+    /// The nodes; none where they may not be looked at.
+    func clusterNodes() async -> [ClusterNode] {
+        ((try? await list(Scope(.nodes)).items) ?? []).map { ClusterNode($0) }
+    }
+}
