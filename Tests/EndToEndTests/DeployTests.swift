@@ -76,6 +76,32 @@ import Testing
         }
     }
 
+    @Test("nothing is deleted while a file is empty, or when no object is left")
+    func spares() async throws {
+        try await Scene.run { scene in
+            try configure(scene, ["manifests": ["k8s"]])
+            try scene.project.write("web/k8s/maps.yaml", map("one") + "---\n" + map("two"))
+            try scene.project.write("web/k8s/other.yaml", map("other"))
+            let loopd = try await scene.loopd("watch")
+            #expect(try await loopd.event("deployed") { $0["service"] == "web" }["objects"]?.array?.count == 3)
+            var place = loopd.log.count
+            try scene.project.replace("web/k8s/maps.yaml", "")
+            let doubted = try await loopd.event("notice", from: place)["text"]?.string
+            #expect(doubted == "nothing is deleted: web/k8s/maps.yaml is empty; `loopd undeploy` removes all of it")
+            #expect(try await loopd.event("deployed", from: place)["objects"]?.array == [])
+            place = loopd.log.count
+            try scene.project.replace("web/k8s/maps.yaml", map("one"))
+            #expect(try await loopd.event("deployed", from: place)["objects"]?.array == ["configmap/two deleted"])
+            try await loopd.stop()
+            try scene.project.replace("web/k8s/maps.yaml", "# none\n")
+            try scene.project.replace("web/k8s/other.yaml", "# none\n")
+            let none = try await scene.loopd("deploy", "--yes")
+            #expect(try await none.end(limit: .seconds(60)) == .exited(0), "\(none.transcript)")
+            #expect(none.transcript.contains("nothing is deleted: there is no object in the manifests"))
+            #expect(try await names("configmap", scene).contains("other"))
+        }
+    }
+
     @Test("a kustomization with a generator: a changed file in it is another ConfigMap, and the old one goes")
     func kustomize() async throws {
         try await Scene.run { scene in
