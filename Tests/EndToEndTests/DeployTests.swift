@@ -76,6 +76,32 @@ import Testing
         }
     }
 
+    @Test("nothing is deleted while a file is empty, or when no object is left")
+    func spares() async throws {
+        try await Scene.run { scene in
+            try configure(scene, ["manifests": ["k8s"]])
+            try scene.project.write("web/k8s/maps.yaml", map("one") + "---\n" + map("two"))
+            try scene.project.write("web/k8s/other.yaml", map("other"))
+            let loopd = try await scene.loopd("watch")
+            #expect(try await loopd.event("deployed") { $0["service"] == "web" }["objects"]?.array?.count == 3)
+            var place = loopd.log.count
+            try scene.project.replace("web/k8s/maps.yaml", "")
+            let doubted = try await loopd.event("notice", from: place)["text"]?.string
+            #expect(doubted == "nothing is deleted: web/k8s/maps.yaml is empty; `loopd undeploy` removes all of it")
+            #expect(try await loopd.event("deployed", from: place)["objects"]?.array == [])
+            place = loopd.log.count
+            try scene.project.replace("web/k8s/maps.yaml", map("one"))
+            #expect(try await loopd.event("deployed", from: place)["objects"]?.array == ["configmap/two deleted"])
+            try await loopd.stop()
+            try scene.project.replace("web/k8s/maps.yaml", "# none\n")
+            try scene.project.replace("web/k8s/other.yaml", "# none\n")
+            let none = try await scene.loopd("deploy", "--yes")
+            #expect(try await none.end(limit: .seconds(60)) == .exited(0), "\(none.transcript)")
+            #expect(none.transcript.contains("nothing is deleted: there is no object in the manifests"))
+            #expect(try await names("configmap", scene).contains("other"))
+        }
+    }
+
     @Test("a kustomization with a generator: a changed file in it is another ConfigMap, and the old one goes")
     func kustomize() async throws {
         try await Scene.run { scene in
@@ -177,6 +203,11 @@ import Testing
             #expect(try await other.end() == .exited(1))
             let held = try await other.event("failed")["summary"]?.string ?? ""
             #expect(held.hasPrefix("deployment/web is synced by "), "\(held)")
+            // A second one ends at once, and takes nothing from the first.
+            let second = try await scene.loopd("watch", "--cleanup")
+            #expect(try await second.end(limit: .seconds(60)) == .exited(1), "\(second.transcript)")
+            #expect(!second.log.events().contains { $0["event"] == "removed" }, "\(second.transcript)")
+            #expect(try await names("deployment", scene) == ["web"])
             let stopped = try await loopd.stop()
             #expect(stopped.status == .exited(130))
             let removed = loopd.log.events().filter { $0["event"] == "removed" }
@@ -186,6 +217,32 @@ import Testing
                 ], "\(loopd.transcript)")
             let space = try await scene.kubectl(["get", "namespace", scene.namespace], codes: [1], scoped: false)
             #expect(space.errorText.contains("NotFound"))
+        }
+    }
+
+    @Test("watch --cleanup leaves a workload that another loopd has taken over, and says who")
+    func cleanupAfterTakeOver() async throws {
+        try await Scene.run { scene in
+            let rules: JSON = [
+                ["watch": ["app/**"], "sync": ["to": "/srv/app"]],
+                ["watch": ["k8s/**"], "deploy": ["manifests": "k8s"]],
+            ]
+            try scene.project.configure(
+                scene.configuration(["web": ["root": "web", "workload": "deployment/web", "rules": rules]]))
+            try scene.project.write("web/app/a", "1")
+            try await write(scene, replicas: 1)
+            let first = try await scene.loopd("watch", "--cleanup")
+            _ = try await first.event("connected", limit: .seconds(90))
+            let second = try await scene.loopd("watch", "--take-over")
+            _ = try await second.event("connected", limit: .seconds(90))
+            #expect(try await first.end(limit: .seconds(60)) == .exited(1), "\(first.transcript)")
+            #expect(!first.log.events().contains { $0["event"] == "removed" }, "\(first.transcript)")
+            let notice = try await first.event("notice") {
+                $0["text"]?.string?.hasPrefix("what was deployed stays: deployment/web is synced by ") == true
+            }
+            #expect(notice.text.contains("\(second.child.pid)"), "\(notice.text)")
+            #expect(try await names("deployment", scene) == ["web"])
+            try await second.stop()
         }
     }
 

@@ -46,6 +46,10 @@ struct InvocationTests {
         ("watch --verbose=1", "--verbose takes no value", "see \"loopd help watch\""),
         ("check -o jsn", "-o cannot be \"jsn\"", "did you mean json?"),
         ("check --output yaml", "--output cannot be \"yaml\"", "one of: text, json"),
+        (
+            "watch --cleanup --no-deploy", "--cleanup removes what was deployed, and with --no-deploy nothing is",
+            "leave one of them out; \"loopd undeploy\" removes what is there"
+        ),
         ("down --context a", "\"down\" has no option --context", "see \"loopd help down\""),
         ("up web", "\"up\" takes no argument: \"web\"", "see \"loopd help up\""),
         ("help wach", "unknown command \"wach\"", "did you mean \"watch\"?"),

@@ -21,7 +21,7 @@ actor Deployer {
     private var applied: String?
     private var appliedImages: ManifestImages?
     private let rollouts: RolloutFollower
-    private var toldForeign: Set<ObjectReference> = []
+    private var toldKept: Set<String> = []
     private var toldWaiting: [String] = []
     private var hasToldUnpruned = false
     /// The workloads of the last deployment.
@@ -87,10 +87,11 @@ actor Deployer {
 
     /// Looks at what a set of manifests would change, and tells it; `origin` says where an object of it comes from.
     func plan(
-        _ objects: [JSON], isNewNamespace: Bool, origin: @escaping @Sendable (ObjectReference) -> String? = { _ in nil }
+        _ objects: [JSON], isNewNamespace: Bool, doubt: String? = nil,
+        origin: @escaping @Sendable (ObjectReference) -> String? = { _ in nil }
     ) async throws -> Pending {
         apply.origin = origin
-        let plan = try await apply.plan(objects, isNewNamespace: isNewNamespace)
+        let plan = try await apply.plan(objects, isNewNamespace: isNewNamespace, doubt: doubt)
         try Task.checkCancellation()
         workloads = plan.references.filter { $0.workload != nil }
         images = plan.images
@@ -102,9 +103,9 @@ actor Deployer {
         for words in plan.waiting where !toldWaiting.contains(words) { emit(.notice(words)) }
         toldWaiting = plan.waiting
         for conflict in plan.conflicts { emit(.notice("taken over: \(conflict)")) }
-        for object in plan.foreign where toldForeign.insert(object).inserted {
-            emit(.notice("\(object) has left the manifests and stays: loopd does not apply it any more"))
-        }
+        let kept = plan.kept.map(\.description)
+        for words in kept where toldKept.insert(words).inserted { emit(.notice(words)) }
+        toldKept.formIntersection(kept)
         if !plan.isEmpty { emit(.diff(lines: ManifestDiff.shortened(plan.lines))) }
     }
 

@@ -12,6 +12,8 @@ struct Deployments: Sendable {
         let devModes: [DevModeSession]
         /// Whether the lease of another loopd is taken over.
         var takeOver = false
+        /// Whether a person is asked before anything changes.
+        var isAsked = false
         /// The images as they are now.
         let images: @Sendable () async -> ManifestImages
         /// What image names mean to the cluster.
@@ -77,6 +79,7 @@ struct Deployments: Sendable {
         var apply = ManifestApply(inputs.connection.client, namespace: namespace, service: entry.service)
         apply.prepare = { await inputs.carry($0, .server) }
         apply.images = inputs.images
+        apply.prunesData = inputs.isAsked
         apply.rolled = { inputs.rolled($0) }
         return ManifestDeployment(
             ManifestSources(entry.deployments, project: inputs.configuration.directory),

@@ -23,6 +23,8 @@ struct ManifestApply: Sendable {
     var origin: @Sendable (ObjectReference) -> String? = { _ in nil }
     /// The ConfigMap that says what was applied; `nil` where nobody is to remember, and nothing is ever deleted.
     let inventory: String?
+    /// Whether what holds data goes with what has left the set, too: only where a person is asked before.
+    var prunesData = false
 
     /// Nothing happens before one of the calls.
     init(_ client: KubeClient, namespace: String, service: String, part: Inventory.Part = .rules) {
@@ -57,8 +59,8 @@ struct ManifestApply: Sendable {
         var items: [Item] = []
         /// What has left the set and is still loopd's.
         var leftovers: [ObjectReference] = []
-        /// What has left the set, but somebody else's by now.
-        var foreign: [ObjectReference] = []
+        /// What has left the set and stays.
+        var kept: [KeptLeftover] = []
         /// What changes, for people.
         var lines: [String] = []
         /// Fields that others have set and that are taken over.
@@ -87,7 +89,9 @@ struct ManifestApply: Sendable {
     /// Throws `LoopFailure` where the cluster would refuse an object: then nothing should be applied at all.
     ///
     /// `isNewNamespace` is for a service's own namespace that is not there yet.
-    func plan(_ objects: [JSON], isNewNamespace: Bool = false) async throws -> Plan {
+    ///
+    /// `doubt` says why the set may not be all of it; then nothing is deleted.
+    func plan(_ objects: [JSON], isNewNamespace: Bool = false, doubt: String? = nil) async throws -> Plan {
         var plan = Plan()
         let definitions = CustomDefinitions(objects)
         let images = await images()
@@ -144,7 +148,7 @@ struct ManifestApply: Sendable {
                 plan.lines.append("~ \(item.reference)  is loopd's from now on")
             }
         }
-        try await findLeftovers(&plan)
+        try await findLeftovers(&plan, doubt: doubt ?? (plan.items.isEmpty ? "there is no object in the manifests" : nil))
         return plan
     }
 
@@ -230,18 +234,19 @@ struct ManifestApply: Sendable {
         }
     }
 
-    private func findLeftovers(_ plan: inout Plan) async throws {
+    private func findLeftovers(_ plan: inout Plan, doubt: String?) async throws {
         for old in plan.inventory.leftovers(beside: plan.references).reversed() {
             guard let resource = try await resources.resource(of: old), let live = try await live(old, resource) else {
                 continue
             }
-            // With a namespace goes everything in it: only that of loopd's own making.
-            let mayGo = old.kind != "Namespace" || plan.inventory.makes(old)
-            if mayGo, ManifestApply.isOurs(live) {
+            let reason = KeptLeftover.Reason(
+                old, isOurs: ManifestApply.isOurs(live), isMade: plan.inventory.makes(old), prunesData: prunesData,
+                doubt: doubt)
+            if let reason {
+                plan.kept.append(KeptLeftover(reference: old, reason: reason))
+            } else {
                 plan.leftovers.append(old)
                 plan.lines += ManifestDiff.lines(old, from: live, to: nil)
-            } else {
-                plan.foreign.append(old)
             }
         }
     }
@@ -278,7 +283,8 @@ struct ManifestApply: Sendable {
             }
             done.append("\(old) deleted")
         }
-        let now = Inventory(plan.references, madeNamespaces: made)
+        let kept = plan.kept.filter(\.isRemembered).map(\.reference)
+        let now = Inventory(plan.references + kept, madeNamespaces: made)
         if now != union { try await keep(now) }
         return done
     }

@@ -24,8 +24,13 @@ actor ManifestDeployment: Deploying {
         if let project = sources.kluctlProject {
             pending = try await deployer.plan(project: project)
         } else {
+            let before = sources.emptyFile
             let objects = try await sources.objects(kubectl: connection.context.kubectl, leash: connection.leash)
-            pending = try await deployer.plan(objects, isNewNamespace: isNewNamespace) { sources.origin(of: $0) }
+            // A generator truncates its file before it writes it: kubectl may have seen that moment.
+            let doubt = (before ?? sources.emptyFile).map { "\($0) is empty" }
+            pending = try await deployer.plan(objects, isNewNamespace: isNewNamespace, doubt: doubt) {
+                sources.origin(of: $0)
+            }
         }
         if case .nothing = pending { return false }
         return true

@@ -64,14 +64,25 @@ struct ManifestSources: Sendable {
         return objects
     }
 
-    /// Where an object stands: the file that has its kind and its name.
-    func origin(of reference: ObjectReference) -> String? {
-        let files = places.flatMap { place -> [String] in
+    /// A file with nothing in it, as people know it; `nil` where there is none.
+    var emptyFile: String? {
+        files.first { file in
+            var status = stat()
+            return stat(file, &status) == 0 && status.st_mode & S_IFMT == S_IFREG && status.st_size == 0
+        }.map(shown)
+    }
+
+    private var files: [String] {
+        places.flatMap { place -> [String] in
             switch place {
             case .kustomization(let path), .files(let path): Manifests.files(at: path)
             }
         }
-        return files.first { file in
+    }
+
+    /// Where an object stands: the file that has its kind and its name.
+    func origin(of reference: ObjectReference) -> String? {
+        files.first { file in
             guard let text = try? SmallFile.read(file, limit: 1 << 20) else { return false }
             return ManifestSources.mentions(String(decoding: text, as: UTF8.self), reference)
         }.map(shown)

@@ -28,6 +28,7 @@ actor NixDeployment: Deploying {
             connection.client, namespace: inputs.configuration.namespace, service: service.name)
         apply.prepare = { await inputs.carry($0, .server) }
         apply.images = inputs.images
+        apply.prunesData = inputs.isAsked
         deployer = Deployer(kluctl: deployment.kluctl, connection, apply, clues: inputs.clues, emit: emit)
         let built = Output()
         self.built = built

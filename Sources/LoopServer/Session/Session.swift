@@ -101,8 +101,11 @@ public struct Session: Sendable {
     private func run(_ report: @escaping @Sendable (LoopEvent) -> Void) -> SessionRun {
         // Lanes report from their own tasks; the reader gets one event at a time.
         let order = Mutex(())
-        return SessionRun(configuration: configuration, options: options) { event in
+        let ledger = AppliedLedger()
+        let emit: @Sendable (LoopEvent) -> Void = { event in
+            ledger.note(event)
             order.withLock { _ in report(event) }
         }
+        return SessionRun(configuration: configuration, options: options, emit: emit, ledger: ledger)
     }
 }

@@ -33,7 +33,8 @@ extension SessionRun {
         let images = try SessionImages(
             configuration, options, chosen: Set(services.map(\.name)), connection, home: imageHome(connection),
             scratch: scratch.path, emit: emit)
-        let inputs = deployInputs(connection, devModes, images.set, scratch: scratch.path)
+        var inputs = deployInputs(connection, devModes, images.set, scratch: scratch.path)
+        inputs.isAsked = true
         let start = StartManifests(services, inputs, emit: report)
         var waiting = works(inputs)
         guard services.contains(where: { !$0.manifests.isEmpty }) || !waiting.isEmpty else {

@@ -10,6 +10,8 @@ struct SessionRun: Sendable {
     let emit: @Sendable (LoopEvent) -> Void
     /// Its name in leases: services of one workload share what it holds.
     let name = SessionRun.randomName()
+    /// What it has applied.
+    var ledger = AppliedLedger()
 
     var services: [Service] {
         SessionRun.inOrder(configuration.services.filter(isChosen))

@@ -1,5 +1,6 @@
 internal import JSON
 internal import Reactor
+internal import Synchronization
 
 /// Taking away what loopd has deployed.
 extension SessionRun {
@@ -31,7 +32,7 @@ extension SessionRun {
             report(.notice("nothing was removed"))
             return true
         }
-        if !options.takeOver, let held = await holder(connection) { throw held }
+        if !options.takeOver, let held = await held(connection).first?.value { throw held }
         for problem in await leaveDevMode(connection) {
             report(.failed(LoopEvent.Failure(problem, nextStep: "nothing was removed")))
             return false
@@ -40,23 +41,27 @@ extension SessionRun {
         return true
     }
 
-    /// Another loopd that syncs into one of the workloads: it would bring back what goes.
-    private func holder(_ connection: ClusterConnection) async -> LeaseHeld? {
+    /// The services whose workload another loopd syncs into: it would bring back what goes.
+    private func held(_ connection: ClusterConnection) async -> [String: LeaseHeld] {
         let now = Timestamp.now().seconds
+        var held: [String: LeaseHeld] = [:]
         for service in services {
             guard case .workload(let kind, let name) = service.target,
                 let live = try? await connection.client.get(kind.resource, name, namespace: configuration.namespace),
-                let lease = Lease(of: live), lease.isHeld(at: now)
+                let lease = Lease(of: live), lease.isHeld(at: now), lease.session != self.name
             else { continue }
-            return LeaseHeld(workload: "\(kind.rawValue)/\(name)", lease: lease, now: now)
+            held[service.name] = LeaseHeld(workload: "\(kind.rawValue)/\(name)", lease: lease, now: now)
         }
-        return nil
+        return held
     }
 
-    private func undeployment(_ connection: ClusterConnection) async throws -> Undeployment {
-        try await Undeployment(
-            of: services, connection, namespace: configuration.namespace,
-            isEverything: services.count == configuration.services.count)
+    private func undeployment(
+        _ connection: ClusterConnection, without held: [String: LeaseHeld] = [:]
+    ) async throws -> Undeployment {
+        let going = services.filter { held[$0.name] == nil }
+        return try await Undeployment(
+            of: going, connection, namespace: configuration.namespace,
+            isEverything: going.count == configuration.services.count)
     }
 
     /// How long the end of a session waits for what goes with it.
@@ -64,10 +69,20 @@ extension SessionRun {
 
     /// Removes everything at the end of a session, also for a task that is cancelled, which is how most sessions end; says
     /// what is left.
+    ///
+    /// What another loopd holds stays, and all of it where this session has applied nothing.
     func cleanUp(_ connection: ClusterConnection) async {
+        guard ledger.hasApplied else {
+            report(.notice("nothing is removed: this session has applied nothing; `loopd undeploy` removes all of it"))
+            return
+        }
         await Task {
             let isDone: Void? = await DeployAttempt.run({ report($0) }) {
-                let found = try await undeployment(connection)
+                let held = await held(connection)
+                for (service, lease) in held.sorted(by: { $0.key < $1.key }) {
+                    emit(LoopEvent(.notice("what was deployed stays: \(lease)"), service: service))
+                }
+                let found = try await undeployment(connection, without: held)
                 for line in found.kept { report(.notice(line)) }
                 try await found.carryOut(limit: SessionRun.cleanupPatience, emit)
             }
@@ -76,4 +91,17 @@ extension SessionRun {
             }
         }.value
     }
+}
+
+/// Whether a session has changed the cluster so far, as its events tell.
+final class AppliedLedger: Sendable {
+    private let applied = Mutex(false)
+
+    /// Takes notice of an event.
+    func note(_ event: LoopEvent) {
+        if case .deployed(let objects, _) = event.kind, !objects.isEmpty { applied.withLock { $0 = true } }
+    }
+
+    /// Whether something was applied.
+    var hasApplied: Bool { applied.withLock { $0 } }
 }

@@ -23,6 +23,9 @@ actor StartManifests {
     /// The images in each service's manifests.
     private var images: [String: Set<String>] = [:]
     private var toldWaiting: Set<String> = []
+    /// What is applied now: one after the other.
+    private var turn: Task<Void, Never>?
+    private var fileCount = 0
 
     /// The manifests of these services.
     init(
@@ -38,13 +41,37 @@ actor StartManifests {
 
     /// Applies all of them, and says what is not unchanged; throws `LoopFailure`.
     func apply() async throws -> [String] {
-        var changed: [String] = []
-        for service in services { changed += try await apply(service) }
-        return changed
+        try await inTurn { start in
+            var changed: [String] = []
+            for service in start.services { changed += try await start.apply(service) }
+            return changed
+        }
     }
 
     /// Applies those again that have one of these images in them.
     func settle(images changed: Set<String>) async {
+        try? await inTurn { await $0.settleNow(images: changed) }
+    }
+
+    /// Runs something after what was asked for before: images are finished at any time.
+    private func inTurn<Result: Sendable>(
+        _ body: @escaping @Sendable (isolated StartManifests) async throws -> Result
+    ) async throws -> Result {
+        let before = turn
+        let next = Task {
+            await before?.value
+            try Task.checkCancellation()
+            return try await body(self)
+        }
+        turn = Task { _ = await next.result }
+        return try await withTaskCancellationHandler {
+            try await next.value
+        } onCancel: {
+            next.cancel()
+        }
+    }
+
+    private func settleNow(images changed: Set<String>) async {
         for service in services where images[service.name]?.isDisjoint(with: changed) == false {
             let started = monotonicNow()
             guard let done = await DeployAttempt.run(emit, { try await apply(service) }), !done.isEmpty else {
@@ -83,16 +110,19 @@ actor StartManifests {
 
     private func apply(_ service: Service) async throws -> [String] {
         var changed: [String] = []
-        images[service.name] = []
+        var found: Set<String> = []
         for manifest in service.manifests {
             let prepared = try await prepare(manifest)
             defer { if let file = prepared.file { unlink(file) } }
             tell(prepared.waiting)
-            images[service.name]?.formUnion(prepared.images)
+            found.formUnion(prepared.images)
+            // Whatever fails from here on, those that were there before are in it, too.
+            images[service.name, default: []].formUnion(prepared.images)
             if prepared.isEmpty { continue }
             await remember(prepared.objects, of: service.name)
             changed += try await connection.apply(manifest, as: prepared.file, namespace: namespace)
         }
+        images[service.name] = found
         return changed
     }
 
@@ -126,7 +156,8 @@ actor StartManifests {
         }
         guard prepared.objects != objects else { return prepared }
         let list: JSON = ["apiVersion": "v1", "kind": "List", "items": .array(prepared.objects)]
-        prepared.file = PrivateFile.write(list.bytes, to: "\(inputs.scratch)/manifest.json")
+        fileCount += 1
+        prepared.file = PrivateFile.write(list.bytes, to: "\(inputs.scratch)/manifest-\(fileCount).json")
         return prepared
     }
 

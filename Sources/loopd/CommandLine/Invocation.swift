@@ -101,6 +101,11 @@ extension Invocation {
     }
 
     private func checkArguments() throws(UsageError) {
+        if flags.isSuperset(of: [.noDeploy, .cleanup]) {
+            throw UsageError(
+                message: "--cleanup removes what was deployed, and with --no-deploy nothing is",
+                hint: "leave one of them out; \"loopd undeploy\" removes what is there")
+        }
         switch command.arguments {
         case .services, .folders: break
         case .service, .socket:

@@ -43,6 +43,26 @@ import Testing
     }
 
     @Test(
+        "what has left the set goes, but no definition, no namespace of others, and no data without a question",
+        arguments: [
+            ("ConfigMap", true, false, nil), ("ConfigMap", false, false, .foreign),
+            ("CustomResourceDefinition", true, true, .definition), ("Namespace", true, true, .found),
+            ("PersistentVolumeClaim", true, true, nil), ("PersistentVolumeClaim", true, false, .data),
+            ("PersistentVolume", true, false, .data),
+        ] as [(String, Bool, Bool, KeptLeftover.Reason?)])
+    func leavers(kind: String, isOurs: Bool, prunesData: Bool, reason: KeptLeftover.Reason?) {
+        let object = Self.reference(kind, "x")
+        let found = KeptLeftover.Reason(object, isOurs: isOurs, isMade: false, prunesData: prunesData, doubt: nil)
+        #expect(found == reason)
+        if let found {
+            // What may go later stays in the list.
+            #expect(KeptLeftover(reference: object, reason: found).isRemembered == (found == .data))
+        }
+        let doubted = KeptLeftover.Reason(object, isOurs: true, isMade: true, prunesData: true, doubt: "why")
+        #expect(doubted == .doubt("why"))
+    }
+
+    @Test(
         "who has the fields that conflict, from the server's own words",
         arguments: [
             (

@@ -1,0 +1,58 @@
+/// An object that has left the manifests, and stays in the cluster nevertheless.
+struct KeptLeftover: Hashable, Sendable, CustomStringConvertible {
+    /// Why it stays.
+    enum Reason: Hashable, Sendable {
+        /// Somebody else applies it by now.
+        case foreign
+        /// With the definition of a kind goes every object of it.
+        case definition
+        /// A namespace that loopd has not made.
+        case found
+        /// There is data in it, and nobody is asked.
+        case data
+        /// The set may not be all of it: why.
+        case doubt(String)
+
+        /// `nil` for an object that goes.
+        init?(_ reference: ObjectReference, isOurs: Bool, isMade: Bool, prunesData: Bool, doubt: String?) {
+            if !isOurs {
+                self = .foreign
+            } else if let doubt {
+                self = .doubt(doubt)
+            } else if reference.kind == CustomDefinitions.kind {
+                self = .definition
+            } else if reference.kind == "Namespace", !isMade {
+                self = .found
+            } else if !prunesData, Reason.holders.contains(reference.kind) {
+                self = .data
+            } else {
+                return nil
+            }
+        }
+
+        private static let holders = ["Namespace", "PersistentVolume", "PersistentVolumeClaim"]
+    }
+
+    let reference: ObjectReference
+    let reason: Reason
+
+    /// Whether loopd keeps it in its list: it may go later.
+    var isRemembered: Bool {
+        switch reason {
+        case .data, .doubt: true
+        case .foreign, .definition, .found: false
+        }
+    }
+
+    /// For people.
+    var description: String {
+        switch reason {
+        case .foreign: "\(reference) has left the manifests and stays: loopd does not apply it any more"
+        case .definition:
+            "\(reference) has left the manifests and stays: every object of its kind would go with it"
+        case .found: "\(reference) has left the manifests and stays: it was there before"
+        case .data: "\(reference) has left the manifests and stays, with its data: `loopd deploy` asks and deletes it"
+        case .doubt(let why): "nothing is deleted: \(why); `loopd undeploy` removes all of it"
+        }
+    }
+}
