@@ -208,4 +208,92 @@ struct LoginTests {
             }
         }
     }
+
+    private final class Password: Sendable {
+        private let state = Mutex("first")
+        var current: String { state.withLock(\.self) }
+        func change(to new: String) { state.withLock { $0 = new } }
+    }
+
+    /// A registry that takes one password, which changes; `status` is what it says to another one.
+    private static func passwords(
+        refusal status: Int, _ check: @Sendable (PlaygroundRegistry, Scratch, Password) async throws -> Void
+    ) async throws {
+        let password = Password()
+        try await PlaygroundRegistry.run(fault: { exchange, _ in
+            let given = exchange.request.headers["Authorization"]
+            let right = "Basic \(Base64.encode(Array("h:\(password.current)".utf8)))"
+            guard given != right else { return false }
+            try await exchange.refuse(
+                given == nil ? 401 : status, "DENIED", headers: ["WWW-Authenticate": "Basic realm=\"r\""])
+            return true
+        }) { process, scratch in try await check(process, scratch, password) }
+    }
+
+    private static func image() async throws -> ImageContent {
+        var image = ImageContent(scratch: .host)
+        image.append(try await Layer.pack([LayerEntry("data", .bytes(noise(1000)))]))
+        return image
+    }
+
+    @Test("a login that comes to be there later is found without a new client", arguments: [false, true])
+    func later(asksForTokens: Bool) async throws {
+        let expected = "Basic \(Base64.encode(Array("h:first".utf8)))"
+        let tokens = Tokens { request, _ in request.headers["Authorization"] == expected }
+        let check: @Sendable (String, Scratch) async throws -> Void = { name, scratch in
+            let registry = Registry(name, options: .init(environment: ["HOME": scratch.path]))
+            let image = try await Self.image()
+            await #expect {
+                try await registry.push(image, to: "app", tags: ["1"])
+            } throws: { error in
+                (error as? RegistryFailure)?.kind == .unauthorized
+            }
+            let config: JSON = ["auths": [name: Self.auth("h:first")]]
+            try scratch.write(".docker/config.json", config.bytes)
+            #expect(try await registry.push(image, to: "app", tags: ["1"]).blobsSent == 2)
+        }
+        if asksForTokens {
+            let port = Mutex<UInt16>(0)
+            try await PlaygroundRegistry.run(fault: { exchange, _ in
+                try await tokens.serve(exchange, port: port.withLock(\.self))
+            }) { process, scratch in
+                port.withLock { $0 = UInt16(process.name.split(separator: ":")[1]) ?? 0 }
+                try await check(process.name, scratch)
+            }
+        } else {
+            try await Self.passwords(refusal: 401) { process, scratch, _ in try await check(process.name, scratch) }
+        }
+    }
+
+    @Test("a helper's login that has expired is asked for again, however the registry says so", arguments: [401, 403])
+    func expired(status: Int) async throws {
+        try await Self.passwords(refusal: status) { process, scratch, password in
+            /// A double of a helper: it hands out what is valid now.
+            struct Helper: ProgramRunner {
+                let file: String
+                func run(_ arguments: [String], input: [UInt8], limit: Int) async throws -> Output {
+                    #expect(arguments == ["docker-credential-double", "get"])
+                    return try await DirectRunner().run(["cat", file], input: input, limit: limit)
+                }
+            }
+            let config: JSON = ["credHelpers": [process.name: "double"]]
+            try scratch.write(".docker/config.json", config.bytes)
+            let file = try scratch.write("login", "{\"Username\": \"h\", \"Secret\": \"first\"}")
+            let registry = Registry(
+                process.name, options: .init(environment: ["HOME": scratch.path], programs: Helper(file: file)))
+            let image = try await Self.image()
+            #expect(try await registry.push(image, to: "app", tags: ["1"]).blobsSent == 2)
+            password.change(to: "second")
+            await #expect {
+                try await registry.push(image, to: "app", tags: ["2"])
+            } throws: { error in
+                [.unauthorized, .denied].contains((error as? RegistryFailure)?.kind)
+            }
+            try scratch.write("login", "{\"Username\": \"h\", \"Secret\": \"second\"}")
+            _ = try await registry.push(image, to: "app", tags: ["2"])
+            password.change(to: "third")
+            try scratch.write("login", "{\"Username\": \"h\", \"Secret\": \"third\"}")
+            _ = try await registry.push(image, to: "app", tags: ["3"])
+        }
+    }
 }

@@ -20,7 +20,8 @@ actor Authenticator {
     /// For every scope: a registry that takes passwords.
     private var basic: String?
     private var fetches: [String: Task<Token, any Error>] = [:]
-    private var known: [String: Credentials?] = [:]
+    /// Logins that were of use, by repository.
+    private var known: [String: Credentials] = [:]
 
     init(registry: String, store: CredentialStore?) {
         self.registry = registry
@@ -43,17 +44,19 @@ actor Authenticator {
         let scope = scopes.joined(separator: " ")
         // Another call of the same scope may have got one meanwhile.
         if let present = header(for: scope), present != rejected { return present }
-        let credentials = await credentials(repository)
         guard let challenge = Challenge.best(of: fields) else {
             throw Refusal(reason: "it asks for a kind of login that loopd does not know", isDenied: false)
         }
         guard challenge.scheme == "bearer" else {
-            guard case .basic(let user, let password)? = credentials else {
-                throw Refusal(reason: "it wants a login, and there is none for it here", isDenied: false)
-            }
-            let header = "Basic \(Base64.encode(Array("\(user):\(password)".utf8)))"
-            guard header != rejected else {
-                throw Refusal(reason: "it refuses \(credentials?.description ?? "the login")", isDenied: false)
+            let header = try await withLogin(repository) { credentials in
+                guard case .basic(let user, let password)? = credentials else {
+                    throw Refusal(reason: "it wants a login, and there is none for it here", isDenied: false)
+                }
+                let header = "Basic \(Base64.encode(Array("\(user):\(password)".utf8)))"
+                guard header != rejected else {
+                    throw Refusal(reason: "it refuses \(credentials?.description ?? "the login")", isDenied: false)
+                }
+                return header
             }
             basic = header
             return header
@@ -66,8 +69,10 @@ actor Authenticator {
                 return try await answer(fields, scopes: scopes, repository: repository, rejected: rejected, send: send)
             }
         }
-        let fetch = Task { [registry] in
-            try await Authenticator.token(challenge, scopes: scopes, credentials, registry: registry, send: send)
+        let fetch = Task {
+            try await withLogin(repository) { credentials in
+                try await Authenticator.token(challenge, scopes: scopes, credentials, send: send)
+            }
         }
         fetches[scope] = fetch
         defer { fetches[scope] = nil }
@@ -80,15 +85,46 @@ actor Authenticator {
         return token.header
     }
 
-    private func credentials(_ repository: String) async -> Credentials? {
-        if let found = known[repository] { return found }
+    /// Forgets what was refused after all: the next call asks for the login again.
+    func forget(_ scope: String, _ repository: String) {
+        known[repository] = nil
+        tokens[scope] = nil
+        basic = nil
+    }
+
+    /// Whether there is another login now than the one that did not do; the old one is forgotten then.
+    func isRenewed(_ scope: String, _ repository: String) async -> Bool {
         let found = await store?.credentials(for: registry, repository: repository)
-        known[repository] = .some(found)
-        return found
+        guard let found, found != known[repository] else { return false }
+        forget(scope, repository)
+        return true
+    }
+
+    /// Does something with a repository's login, where there is one.
+    ///
+    /// Logins come to be there, and short-lived ones expire: what is refused is asked for once more, and that there is
+    /// none is not remembered.
+    private func withLogin<Result>(
+        _ repository: String, _ body: (Credentials?) async throws -> Result
+    ) async throws -> Result {
+        var refused: (login: Credentials, refusal: Refusal)?
+        if let kept = known[repository] {
+            do {
+                return try await body(kept)
+            } catch let refusal as Refusal {
+                refused = (kept, refusal)
+                known[repository] = nil
+            }
+        }
+        let found = await store?.credentials(for: registry, repository: repository)
+        if let refused, found == refused.login { throw refused.refusal }
+        let result = try await body(found)
+        known[repository] = found
+        return result
     }
 
     private static func token(
-        _ challenge: Challenge, scopes: [String], _ credentials: Credentials?, registry: String,
+        _ challenge: Challenge, scopes: [String], _ credentials: Credentials?,
         send: @Sendable (Call) async throws -> Answer
     ) async throws -> Token {
         guard let realm = challenge.parameters["realm"], var url = RegistryURL(realm) else {

@@ -133,16 +133,23 @@ public final class Registry: Sendable {
         call.headers["Authorization"] = header
         let answer = try await way.transport.send(call)
         hasAnswered.store(true, ordering: .relaxed)
+        let repository = request.repository ?? ""
+        // Amazon's says so of a login that has expired.
+        if answer.status == 403, header != nil, await authenticator.isRenewed(scope, repository) {
+            return try await attempt(request)
+        }
         guard answer.status == 401 else { return answer }
         do {
             call.headers["Authorization"] = try await authenticator.answer(
-                answer.headers.all("WWW-Authenticate"), scopes: request.scopes, repository: request.repository ?? "",
+                answer.headers.all("WWW-Authenticate"), scopes: request.scopes, repository: repository,
                 rejected: header
             ) { [self] in try await redirected($0) }
         } catch let refusal as Authenticator.Refusal {
             throw failure(refusal, request.what, request.repository)
         }
-        return try await way.transport.send(call)
+        let second = try await way.transport.send(call)
+        if second.status == 401 { await authenticator.forget(scope, repository) }
+        return second
     }
 
     /// Makes a call to another server than the registry: its token server, its storage.
