@@ -139,6 +139,49 @@ import Testing
         }
     }
 
+    @Test("one cause is told once, however often it happens, where an image is rolled out and files are synced")
+    func cause() async throws {
+        try await Scene.run { scene in
+            let sync: JSON = ["watch": ["app/**"], "sync": ["to": "/srv/app"]]
+            try await configure(scene, rules: [sync])
+            let manifest = scene.project.path + "/app.json"
+            let text = String(decoding: try Disk.read(manifest), as: UTF8.self)
+            var object = try JSON(parsing: text)
+            var container = try #require(object.containers[0])
+            container["command"] = ["sh", "/srv/image/start"]
+            object["spec"]?["template"]?["spec"]?["containers"] = [container]
+            try scene.project.write("app.json", object.text)
+            try scene.project.write("app/a", "one")
+            try scene.project.write("image/start", "echo up; exec sleep 1000")
+            let loopd = try await scene.loopd("watch")
+            _ = try await loopd.event("connected", limit: .seconds(60))
+            let place = loopd.log.count
+            try scene.project.write("image/start", "echo up; sleep 1; echo boom: no table >&2; exit 3")
+            _ = try await loopd.event("failed", from: place, limit: .seconds(60)) {
+                $0["summary"]?.string?.contains("exited with code 3") == true
+            }
+            // It is ready for a moment in each run, which is no recovery.
+            _ = try await scene.pods().until("a third crash", limit: .seconds(90)) { pods in
+                pods.contains { pod in
+                    (pod.json.at("status", "containerStatuses")?[0]?["restartCount"]?.integer ?? 0) >= 2
+                        && pod.json.at("status", "containerStatuses")?[0]?["state"]?["running"] == nil
+                }
+            }
+            let fixed = loopd.log.count
+            try scene.project.write("image/start", "echo up again; exec sleep 1000")
+            _ = try await loopd.event("rolledOut", from: fixed, limit: .seconds(60))
+            let causes = loopd.log.events(from: place).filter {
+                $0["event"] == "failed" && $0["summary"]?.string?.contains("exited with code 3") == true
+            }
+            #expect(causes.count == 1, "\(loopd.transcript)")
+            let recoveries = loopd.log.events()[place..<fixed].filter {
+                $0["text"]?.string?.hasSuffix("are ready") == true
+            }
+            #expect(recoveries.isEmpty, "\(recoveries)")
+            try await loopd.stop()
+        }
+    }
+
     @Test("of five saves during a build at most two builds and images come to their end, and the last content runs")
     func saves() async throws {
         try await Scene.run { scene in

@@ -11,7 +11,8 @@ actor ManifestDeployment: Deploying {
     /// Nothing happens before the first call.
     init(
         _ sources: ManifestSources, kluctl: Deployment.Kluctl? = nil, _ connection: ClusterConnection,
-        _ apply: ManifestApply, clues: @escaping RegistryClues.Source = { RegistryClues() }, emit: @escaping @Sendable (LoopEvent.Kind) -> Void
+        _ apply: ManifestApply, clues: @escaping RegistryClues.Source = { RegistryClues() },
+        emit: @escaping @Sendable (LoopEvent.Kind) -> Void
     ) {
         self.sources = sources
         self.connection = connection

@@ -35,7 +35,8 @@ actor RolloutFollower {
 
     /// Follows workloads until they run, and tells it; false where one does not, of which every cause was told.
     static func follow(
-        _ workloads: [ObjectReference], since started: UInt64, _ client: KubeClient, _ clues: @escaping RegistryClues.Source,
+        _ workloads: [ObjectReference], since started: UInt64, _ client: KubeClient,
+        _ clues: @escaping RegistryClues.Source,
         ledger: CauseLedger? = nil, _ emit: @escaping @Sendable (LoopEvent.Kind) -> Void
     ) async -> Bool {
         let endings = await withTaskGroup(of: RolloutWatch.Ending.self) { group in

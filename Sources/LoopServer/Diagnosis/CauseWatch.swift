@@ -14,6 +14,8 @@ final class CauseWatch: Sendable {
         /// Whether the warnings are there, or known not to come.
         var hasEvents = false
         var isChanged = false
+        /// From when on all is well, while there is nothing to explain.
+        var wellFrom: ContinuousClock.Instant?
         var present: [Diagnosis] = []
 
         mutating func note(_ event: JSON) { events[ObjectEvent.name(event)] = ObjectEvent(event) }
@@ -28,16 +30,19 @@ final class CauseWatch: Sendable {
     private let patience: Duration
     private let ledger: CauseLedger?
     private let report: @Sendable (LoopEvent.Failure) -> Void
+    private let onWell: @Sendable () -> Void
     private let known = Mutex(Known())
     private let news = Gate()
 
     /// - Parameters:
     ///   - ledger: what others tell about the same target, which is not told again.
-    ///   - report: called in order, from the task that runs it.
+    ///   - onWell: called whenever what was told is over, before what comes after is news.
+    ///   - report: called in order, as `onWell` from the task that runs it.
     init(
         _ client: KubeClient, _ target: Target, namespace: String, container: String? = nil,
-        clues: @escaping RegistryClues.Source = { RegistryClues() }, ledger: CauseLedger? = nil, patience: Duration = .seconds(1),
-        report: @escaping @Sendable (LoopEvent.Failure) -> Void
+        clues: @escaping RegistryClues.Source = { RegistryClues() }, ledger: CauseLedger? = nil,
+        patience: Duration = .seconds(1),
+        onWell: @escaping @Sendable () -> Void = {}, report: @escaping @Sendable (LoopEvent.Failure) -> Void
     ) {
         self.client = client
         self.target = target
@@ -46,13 +51,16 @@ final class CauseWatch: Sendable {
         self.clues = clues
         self.ledger = ledger
         self.patience = patience
+        self.onWell = onWell
         self.report = report
     }
 
-    /// Takes the newest state; `nil` when there is nothing to explain: what comes after is news then.
-    func update(_ state: WorkloadState?) {
+    /// Takes the newest state; `nil` when there is nothing to explain: what comes after is news then, if it stays so for
+    /// as long as `settling`.
+    func update(_ state: WorkloadState?, settling: Duration = .zero) {
         known.withLock { known in
             known.state = state
+            known.wellFrom = state == nil ? known.wellFrom ?? .now + settling : nil
             known.isChanged = true
         }
         news.signal()
@@ -77,10 +85,16 @@ final class CauseWatch: Sendable {
                 return (known, known.isChanged)
             }
             guard let state = now.state else {
-                await stop(&events)
                 known.withLock { $0.present = [] }
+                let wait = (now.wellFrom ?? .now) - .now
+                if wait > .zero {
+                    timer = lookAgain(after: wait)
+                    continue
+                }
+                await stop(&events)
                 ledger?.forget(target)
                 (told, answers) = ([], [:])
+                onWell()
                 continue
             }
             watches.note(state.pods)
@@ -104,16 +118,18 @@ final class CauseWatch: Sendable {
                 if found.questions.contains(where: { answers[$0] == nil }) { news.signal() }
             }
             known.withLock { $0.present = found.diagnoses }
-            timer = found.recheck.map { wait in
-                Task {
-                    guard (try? await Task.sleep(for: wait)) != nil else { return }
-                    self.known.withLock { $0.isChanged = true }
-                    self.news.signal()
-                }
-            }
+            timer = found.recheck.map { lookAgain(after: $0) }
         }
         timer?.cancel()
         await stop(&events)
+    }
+
+    private func lookAgain(after wait: Duration) -> Task<Void, Never> {
+        Task {
+            guard (try? await Task.sleep(for: wait)) != nil else { return }
+            self.known.withLock { $0.isChanged = true }
+            self.news.signal()
+        }
     }
 
     private func tell(_ diagnoses: [Diagnosis], _ told: inout Set<[String]>) {

@@ -28,7 +28,8 @@ enum RolloutWatch {
     ///   - patience: how long a cause may wait for what makes it clearer, a log for example.
     ///   - report: called in order, one call at a time.
     static func run(
-        _ target: Target, client: KubeClient, namespace: String, clues: @escaping RegistryClues.Source = { RegistryClues() },
+        _ target: Target, client: KubeClient, namespace: String,
+        clues: @escaping RegistryClues.Source = { RegistryClues() },
         ledger: CauseLedger? = nil, limit: Duration = .seconds(120), settling: Duration = .seconds(1),
         byHand: Bool = false, patience: Duration = .seconds(1),
         report: @escaping @Sendable (LoopEvent.Failure) -> Void
@@ -79,7 +80,8 @@ enum RolloutWatch {
 
     /// Follows a target as `run` does; whether it has become ready.
     static func follow(
-        _ target: Target, client: KubeClient, namespace: String, clues: @escaping RegistryClues.Source = { RegistryClues() },
+        _ target: Target, client: KubeClient, namespace: String,
+        clues: @escaping RegistryClues.Source = { RegistryClues() },
         ledger: CauseLedger? = nil,
         limit: Duration = .seconds(120), settling: Duration = .seconds(1),
         report: @escaping @Sendable (LoopEvent.Failure) -> Void

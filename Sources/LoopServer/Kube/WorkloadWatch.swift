@@ -29,6 +29,9 @@ struct WorkloadState: Equatable, Sendable {
         (workload?.at("spec", "replicas") ?? workload?.at("status", "desiredNumberScheduled"))?.integer.map { Int($0) }
     }
 
+    /// Whether a container that lasts has been started again.
+    var hasRestarted: Bool { pods.contains { !$0.isOver && $0.lastingContainers.contains { $0.restarts > 0 } } }
+
     /// Whether there are fewer pods than there should be.
     var lacksPods: Bool { wantedPods.map { wanted in pods.count { !$0.isOver } < wanted } ?? pods.isEmpty }
 

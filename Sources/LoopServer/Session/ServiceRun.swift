@@ -41,7 +41,9 @@ final class ServiceRun: Sendable {
         self.trouble = trouble
         causes = CauseWatch(
             client, target, namespace: namespace, container: service.container, clues: clues, ledger: ledger
-        ) { [name = service.name] failure in
+        ) { [name = service.name] in
+            if trouble.heal() { emit(LoopEvent(.notice("the pods of \(target) are ready"), service: name)) }
+        } report: { [name = service.name] failure in
             emit(LoopEvent(.failed(trouble.tell(failure)), service: name))
         }
         if case .workload(let kind, let name) = target {
@@ -90,6 +92,7 @@ final class ServiceRun: Sendable {
             if state.isMissing {
                 if told != "missing" { await tellMissing() }
                 told = "missing"
+                trouble.setAbsence(true)
                 causes.update(nil)
                 await containers?.setInstances([])
                 nodes?.update(state)
@@ -128,8 +131,8 @@ final class ServiceRun: Sendable {
             // Why pods do not come up or get ready is told in full, as soon as it is known.
             let hasTrouble = !isMisnamed && (reason != nil || !state.isReady(service.container))
             trouble.setAbsence(reason != nil)
-            if !hasTrouble, reason == nil, trouble.heal() { report(.notice("the pods of \(target) are ready")) }
-            causes.update(hasTrouble ? state : nil)
+            // What crashes again and again is ready in between.
+            causes.update(hasTrouble ? state : nil, settling: state.hasRestarted ? .seconds(30) : .zero)
             let isExplained = reason != nil && !isMisnamed && isExplained(state)
             let isComing = reason != nil && !isExplained && isComing(state)
             if let reason, reason != told, !isExplained {
@@ -321,9 +324,10 @@ private final class ServiceTrouble: Sendable {
         return failure
     }
 
-    /// All is well; true where something else has been told.
+    /// All is well, where there is something to sync into; true where something else has been told.
     func heal() -> Bool {
         state.withLock { state in
+            guard !state.isAbsent else { return false }
             defer { state.isTold = false }
             return state.isTold
         }

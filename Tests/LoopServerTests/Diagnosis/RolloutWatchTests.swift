@@ -174,6 +174,42 @@ struct RolloutWatchTests {
         #expect(heard.count == 1 && ending != .behind)
     }
 
+    @Test("a cause is news again only when all was well for long enough", arguments: [true, false])
+    func settling(isLong: Bool) async throws {
+        let cluster = SmallCluster()
+        func state(_ code: Int64) throws -> WorkloadState {
+            var recorded = try RecordedPicture("crash")
+            recorded.setContainer([
+                "terminated": ["exitCode": .integer(code), "containerID": .string("containerd://\(code)")]
+            ])
+            recorded.picture.state.workload = nil
+            return recorded.picture.state
+        }
+        let (heard, well) = (Heard(), Heard())
+        let (first, second) = (try state(3), try state(4))
+        try await withAPI({ try await cluster.handle($0) }) { client, _ in
+            let causes = CauseWatch(client, .selector("app=crash"), namespace: "broken", patience: .seconds(30)) {
+                well.add(LoopEvent.Failure(""))
+            } report: {
+                heard.add($0)
+            }
+            let run = Task { await causes.run() }
+            defer { run.cancel() }
+            causes.update(first)
+            _ = try await heard.failure(0)
+            while causes.present.isEmpty { try await Task.sleep(for: .milliseconds(5)) }
+            causes.update(nil, settling: isLong ? .seconds(1000) : .zero)
+            while !causes.present.isEmpty { try await Task.sleep(for: .milliseconds(5)) }
+            if !isLong { _ = try await well.failure(0) }
+            causes.update(first)
+            while causes.present.isEmpty { try await Task.sleep(for: .milliseconds(5)) }
+            causes.update(second)
+            _ = try await heard.failure(isLong ? 1 : 2)
+        }
+        #expect(heard.all.map { $0.summary.contains("code 3") } == (isLong ? [true, false] : [true, true, false]))
+        #expect(well.all.isEmpty == isLong)
+    }
+
     @Test("a limit that passes is told with what is short, and why")
     func limit() async throws {
         let crash = try Crash()
