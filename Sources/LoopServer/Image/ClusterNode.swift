@@ -1,4 +1,5 @@
 internal import JSON
+internal import OCI
 
 /// What a node says of itself that tells how images come onto it.
 struct ClusterNode: Equatable, Sendable {
@@ -38,5 +39,22 @@ extension KubeClient {
     /// The nodes; none where they may not be looked at.
     func clusterNodes() async -> [ClusterNode] {
         ((try? await list(Scope(.nodes)).items) ?? []).map { ClusterNode($0) }
+    }
+
+    /// Whether a pod of a namespace waits for an image that its node does not find.
+    func isMissed(_ reference: String, in namespace: String) async -> Bool {
+        let pods = (try? await list(Scope(.pods, namespace: namespace)).items) ?? []
+        return pods.contains { KubeClient.isMissed(reference, by: $0) }
+    }
+
+    /// Whether a pod waits for an image, by its full name.
+    static func isMissed(_ reference: String, by pod: JSON) -> Bool {
+        let statuses = ["initContainerStatuses", "containerStatuses", "ephemeralContainerStatuses"]
+            .flatMap { pod.at("status", $0)?.array ?? [] }
+        return statuses.contains { status in
+            let reason = status.at("state", "waiting", "reason")?.string ?? ""
+            return ["ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull"].contains(reason)
+                && ImageName.full(status["image"]?.string ?? "") == reference
+        }
     }
 }

@@ -1,3 +1,5 @@
+internal import OCI
+
 /// The command lines of docker, podman and buildah, as argument arrays.
 struct EngineCommand: Equatable, Sendable {
     let engine: ContainerEngine
@@ -102,7 +104,9 @@ struct EngineCommand: Equatable, Sendable {
     /// Prints the names of a repository's images that loopd has tagged, the newest image first, and perhaps other names of
     /// theirs.
     func ownTags(of repository: String) -> [String] {
-        let filter = ["--filter", "reference=\(repository):\(ImageHome.tagPrefix)*"]
+        // Docker compares with the short form of a name.
+        let name = engine.program == .docker ? ImageName.familiar(repository) : repository
+        let filter = ["--filter", "reference=\(name):\(ImageHome.tagPrefix)*"]
         switch engine.program {
         case .docker: return program + ["image", "ls", "--format", "{{.Repository}}:{{.Tag}}"] + filter
         case .podman:

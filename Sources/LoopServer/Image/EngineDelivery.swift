@@ -117,9 +117,7 @@ struct EngineDelivery: Sendable {
     /// The names among a list's lines that loopd has given to a repository: podman and buildah list every name of an image
     /// that has a matching one.
     static func ownNames(_ list: String, _ repository: String) -> [String] {
-        let familiar = ["docker.io/library/", "docker.io/"].lazy.filter(repository.hasPrefix).first
-            .map { String(repository.dropFirst($0.count)) }
-        let prefixes = ([repository] + (familiar.map { [$0] } ?? [])).map { "\($0):\(ImageHome.tagPrefix)" }
+        let prefixes = [repository, ImageName.familiar(repository)].map { "\($0):\(ImageHome.tagPrefix)" }
         return list.split(whereSeparator: \.isNewline).map(String.init).filter { line in
             prefixes.contains { line.hasPrefix($0) }
         }

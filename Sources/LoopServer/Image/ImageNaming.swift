@@ -40,6 +40,12 @@ extension ImageName {
         return parsed.repository.contains("/") ? "docker.io/\(name)" : "docker.io/library/\(name)"
     }
 
+    /// The same name as docker shows it: `web` for `docker.io/library/web`.
+    static func familiar(_ name: String) -> String {
+        let prefix = ["docker.io/library/", "docker.io/"].first { name.hasPrefix($0) } ?? ""
+        return String(name.dropFirst(prefix.count))
+    }
+
     /// Whether a registry, by host and port, is on this machine, where plain HTTP is the custom.
     static func isLoopback(_ registry: String) -> Bool {
         let host =

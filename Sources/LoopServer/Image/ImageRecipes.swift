@@ -34,7 +34,9 @@ final class ImageRecipes: Sendable {
         self.scratch = scratch
         nodes = NodeSystems(connection.client)
         let client = connection.client
-        images = NodeImages(leash: connection.leash) { await client.clusterNodes() }
+        images = NodeImages(
+            leash: connection.leash, nodes: { await client.clusterNodes() },
+            isMissed: { await client.isMissed($0, in: configuration.namespace) })
     }
 
     /// What builds an image of the plan.

@@ -5,7 +5,7 @@ internal import Synchronization
 /// Brings images onto the nodes of a cluster without a registry.
 ///
 /// What has a tag by content is brought once: what was there under that name is the same. That is believed of the newest one
-/// of a repository only, and of the same nodes: what nothing runs any more a node may have thrown away.
+/// of a repository only, of the same nodes, and as long as no pod misses it: what nothing runs a node may have thrown away.
 final class NodeImages: Sendable {
     /// Where an image is.
     enum Source: Sendable {
@@ -19,6 +19,7 @@ final class NodeImages: Sendable {
     /// Variables on top of loopd's own environment.
     private let environment: [String: String]
     private let nodes: @Sendable () async -> [ClusterNode]
+    private let isMissed: @Sendable (_ reference: String) async -> Bool
     /// What was brought last, by the way and the repository.
     private let newest = Mutex<[String: Brought]>([:])
 
@@ -28,14 +29,18 @@ final class NodeImages: Sendable {
         let nodes: Set<String>
     }
 
-    /// - Parameter nodes: the nodes as the cluster shows them; none where they may not be looked at.
+    /// - Parameters:
+    ///   - nodes: the nodes as the cluster shows them; none where they may not be looked at.
+    ///   - isMissed: whether a pod waits for an image that its node does not find.
     init(
         leash: String, environment: [String: String] = ProcessEnvironment.inherited,
-        nodes: @escaping @Sendable () async -> [ClusterNode] = { [] }
+        nodes: @escaping @Sendable () async -> [ClusterNode] = { [] },
+        isMissed: @escaping @Sendable (_ reference: String) async -> Bool = { _ in false }
     ) {
         self.leash = leash
         self.environment = environment
         self.nodes = nodes
+        self.isMissed = isMissed
     }
 
     /// Brings an image onto the nodes; whether they had it.
@@ -51,7 +56,7 @@ final class NodeImages: Sendable {
             if !isByContent {
                 false
             } else if newest.withLock({ $0[place] == brought }) {
-                true
+                await !isMissed(reference)
             } else {
                 await isPresent(reference, nodes, by: loader)
             }

@@ -37,7 +37,8 @@ import Testing
             let tag = try #require(ImageName(built.reference).tag)
             #expect(built.reference == "acme/web:\(tag)" && !built.isUnchanged)
             // The registry has lost its content: what was downloaded is still here.
-            ScratchTree.remove("\(storage)/docker/registry/v2/blobs/sha256/\(base.layers[0].descriptor.digest.hex.prefix(2))")
+            ScratchTree.remove(
+                "\(storage)/docker/registry/v2/blobs/sha256/\(base.layers[0].descriptor.digest.hex.prefix(2))")
             #expect(try await !builder.build(to: .nodes(.k3s)) { _ in }.isUnchanged)
             let archives = written.withLock { $0 }
             #expect(archives.count == 2)

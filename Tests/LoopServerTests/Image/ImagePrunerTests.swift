@@ -233,7 +233,13 @@ import Testing
         // A build begins when everything has been looked at, and comes to the content of an old image.
         let asked = Mutex(0)
         twin.onAsked.withLock {
-            $0 = { if asked.withLock({ $0 += 1; return $0 }) == 11 { await pruner.begin(Self.place) } }
+            $0 = {
+                if asked.withLock({
+                    $0 += 1; return $0
+                }) == 11 {
+                    await pruner.begin(Self.place)
+                }
+            }
         }
         #expect(await pruner.prune(Self.place) == [])
         #expect(twin.deleted.withLock { $0.isEmpty })

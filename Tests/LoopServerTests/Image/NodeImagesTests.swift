@@ -1,4 +1,5 @@
 import Glibc
+import JSON
 import Reactor
 import Synchronization
 import Testing
@@ -129,10 +130,11 @@ import Testing
     @Test("what a node may have thrown away is brought again: an older content, and everything when nodes are new")
     func again() async throws {
         let seen = Mutex([ClusterNode(uid: "1")])
+        let missed = Mutex<Set<String>>([])
         let nodes = NodeImages(
             leash: try BuildLaneTests.leash,
-            environment: ["PATH": "\(folder.path)/bin:/usr/bin:/bin", "LOG": "\(folder.path)/log"]
-        ) { seen.withLock { $0 } }
+            environment: ["PATH": "\(folder.path)/bin:/usr/bin:/bin", "LOG": "\(folder.path)/log"],
+            nodes: { seen.withLock { $0 } }, isMissed: { reference in missed.withLock { $0.contains(reference) } })
         let other = "docker.io/library/web:loopd-00000000000000ff"
         func load(_ reference: String) async throws -> Bool {
             try await nodes.load(reference, from: .engine(ContainerEngine(.docker)), by: .kind(cluster: "dev"))
@@ -147,10 +149,31 @@ import Testing
         // The cluster was made anew.
         seen.withLock { $0 = [ClusterNode(uid: "2")] }
         #expect(try await !load(other))
+        #expect(try await load(other))
+        missed.withLock { $0 = [other] }
+        #expect(try await !load(other))
         // An alias stands for one content after the other.
         #expect(try await !load("docker.io/library/web:dev"))
         #expect(try await !load("docker.io/library/web:dev"))
-        #expect(try calls.count == 6)
+        #expect(try calls.count == 7)
+    }
+
+    @Test("a pod misses an image that its node cannot pull")
+    func missed() throws {
+        func pod(_ reason: String, _ image: String) -> JSON {
+            [
+                "status": [
+                    "containerStatuses": [
+                        ["image": .string(image), "state": ["waiting": ["reason": .string(reason)]]]
+                    ]
+                ]
+            ]
+        }
+        #expect(KubeClient.isMissed(reference, by: pod("ErrImagePull", reference)))
+        #expect(KubeClient.isMissed(reference, by: pod("ImagePullBackOff", "web:loopd-0123456789abcdef")))
+        #expect(!KubeClient.isMissed(reference, by: pod("ContainerCreating", reference)))
+        #expect(!KubeClient.isMissed(reference, by: pod("ErrImagePull", "web:other")))
+        #expect(!KubeClient.isMissed(reference, by: [:]))
     }
 
     struct Failure: Sendable, CustomTestStringConvertible {

@@ -260,7 +260,8 @@ import Testing
     @Test("a node is read, and only kind's own tell its name")
     func node() throws {
         let node: JSON = [
-            "metadata": ["labels": ["a": "b"], "uid": "u"], "spec": ["providerID": "kind://docker/dev/dev-control-plane"],
+            "metadata": ["labels": ["a": "b"], "uid": "u"],
+            "spec": ["providerID": "kind://docker/dev/dev-control-plane"],
             "status": [
                 "nodeInfo": ["containerRuntimeVersion": "containerd://2.1.4"],
                 "images": [["names": ["a:1", "a@sha256:0"]], ["names": nil]],
