@@ -184,6 +184,36 @@ import Testing
         }
     }
 
+    @Test("a service of the same name in another project: nothing of the first is deleted, by whatever command")
+    func projects() async throws {
+        try await Scene.run { scene in
+            try configure(scene, ["manifests": "k8s"])
+            try scene.project.write("web/k8s/map.yaml", map("first"))
+            let first = try await scene.loopd("deploy", "--yes")
+            #expect(try await first.end(limit: .seconds(60)) == .exited(0), "\(first.transcript)")
+            var configuration = try JSON(parsing: Disk.read("\(scene.project.path)/loop.json"))
+            configuration["project"] = "other"
+            try scene.project.configure(configuration)
+            try scene.project.replace("web/k8s/map.yaml", map("second"))
+            for command in ["deploy", "rollback", "undeploy"] {
+                let refused = try await scene.loopd(command, "--yes", "web")
+                #expect(try await refused.end(limit: .seconds(60)) == .exited(1), "\(refused.transcript)")
+                let failed = try await refused.event("failed")["summary"]?.string ?? ""
+                let words = "service web in namespace \(scene.namespace) is deployed by project "
+                #expect(failed.hasPrefix(words), "\(failed)")
+                #expect(failed.hasSuffix(", this is other"), "\(failed)")
+            }
+            #expect(try await names("configmap", scene).contains("first"))
+            #expect(!(try await names("configmap", scene).contains("second")))
+            // A list of an earlier loopd says nothing of a project.
+            let labels = ["configmap/loopd-inventory-web", "secret/loopd-release-web.1"]
+            for object in labels { try await scene.kubectl(["label", object, "loopd.dev/project-"]) }
+            let taken = try await scene.loopd("deploy", "--yes")
+            #expect(try await taken.end(limit: .seconds(60)) == .exited(0), "\(taken.transcript)")
+            #expect(lines(try await taken.event("diff")) == ["+ configmap/second", "- configmap/first"])
+        }
+    }
+
     @Test("watch --cleanup removes all of it when Ctrl-C comes, and the namespace that loopd has made")
     func cleanup() async throws {
         try await Scene.run { scene in

@@ -63,7 +63,8 @@ final class HelmDouble: Sendable {
                 --post-renderer-args=*) arguments="$arguments ${1#*=}" ;;
                 --dry-run=server) dry=yes ;;
                 --revision) revision=$2; shift ;;
-                --set-string|--set-json) sets="$sets $2"; shift ;;
+                --set-json) sets="$sets $2"; shift ;;
+                --set-file) sets="$sets ${2%%=*}=$(cat "${2#*=}")"; shift ;;
                 --values) files="$files $2"; shift ;;
                 --output|--version|--template) shift ;;
                 --*) ;;

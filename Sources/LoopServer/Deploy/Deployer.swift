@@ -38,7 +38,8 @@ actor Deployer {
         self.connection = connection
         self.apply = apply
         self.emit = emit
-        history = ReleaseHistory(connection.client, service: apply.service, namespace: apply.namespace)
+        history = ReleaseHistory(
+            connection.client, service: apply.service, of: apply.project, namespace: apply.namespace)
         rollouts = RolloutFollower(
             connection.client, clues: clues, ledger: connection.told, emit: emit)
     }

@@ -76,7 +76,9 @@ struct Deployments: Sendable {
             return HelmDeployment(
                 release, inputs, folder: "\(inputs.scratch)/helm-\(number)", emit: emit)
         }
-        var apply = ManifestApply(inputs.connection.client, namespace: namespace, service: entry.service)
+        var apply = ManifestApply(
+            inputs.connection.client, namespace: namespace, service: entry.service,
+            of: inputs.configuration.project)
         apply.prepare = { await inputs.carry($0, .server) }
         apply.images = inputs.images
         apply.prunesData = inputs.isAsked

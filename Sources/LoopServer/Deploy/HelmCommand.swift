@@ -41,21 +41,24 @@ struct HelmCommand: Equatable, Sendable {
     struct Inputs: Equatable, Sendable {
         var release: HelmRelease
         var valuesFiles: [String]
+        /// Numbers and booleans; texts are in `texts`.
         var set: [String: JSON]
+        /// The private files that hold the texts of `set`: what is in an argument list anybody on the machine may read.
+        var texts: [String: String] = [:]
 
         /// As they stand in the file.
         init(_ release: HelmRelease) {
             self.release = release
             valuesFiles = release.valuesFiles
-            set = release.set
+            set = release.set.filter { $0.value.string == nil }
         }
 
         fileprivate var arguments: [String] {
             valuesFiles.flatMap { ["--values", HelmCommand.listed($0)] }
-                + set.sorted { $0.key < $1.key }.flatMap { key, value in
-                    // Numbers and booleans as such, and a text that looks like one as a text.
-                    value.string.map { ["--set-string", "\(key)=\(HelmCommand.escaped($0))"] }
-                        ?? ["--set-json", "\(key)=\(value.text)"]
+                // Numbers and booleans as such, and a text that looks like one as a text.
+                + set.sorted { $0.key < $1.key }.flatMap { ["--set-json", "\($0.key)=\($0.value.text)"] }
+                + texts.sorted { $0.key < $1.key }.flatMap { key, file in
+                    ["--set-file", "\(key)=\(HelmCommand.escaped(file))"]
                 }
                 + (release.version.map { ["--version", $0] } ?? [])
         }
@@ -65,10 +68,12 @@ struct HelmCommand: Equatable, Sendable {
     var version: [String] { [program, "version", "--template", "{{.Version}}"] }
 
     /// What an upgrade would apply, as the cluster's own version and kinds make it; as JSON.
+    ///
+    /// The values are reset: one that was taken out of the files would otherwise live on in the release.
     func rendering(_ inputs: Inputs) -> [String] {
         [
-            program, "upgrade", inputs.release.name, inputs.release.chart, "--install", "--dry-run=server", "--output",
-            "json",
+            program, "upgrade", inputs.release.name, inputs.release.chart, "--install", "--reset-values",
+            "--dry-run=server", "--output", "json",
         ]
             + cluster + inputs.arguments
     }
@@ -86,7 +91,11 @@ struct HelmCommand: Equatable, Sendable {
 
     /// The upgrade, or the first installation.
     func upgrade(_ inputs: Inputs, postRenderer: [String], forcesConflicts: Bool) -> [String] {
-        [program, "upgrade", inputs.release.name, inputs.release.chart, "--install", "--output", "json", "--skip-crds"]
+        [
+            program, "upgrade", inputs.release.name, inputs.release.chart, "--install", "--reset-values", "--output",
+            "json",
+            "--skip-crds",
+        ]
             + (forcesConflicts ? ["--force-conflicts"] : []) + cluster + inputs.arguments + postRenderer
     }
 
@@ -109,7 +118,7 @@ struct HelmCommand: Equatable, Sendable {
     /// Removes a release.
     func uninstall(_ release: String) -> [String] { [program, "uninstall", release] + cluster }
 
-    /// A value of `--set-string`, as what it is: commas and braces would make lists of it.
+    /// A path in `--set-file`, as what it is: commas and braces would make lists of it.
     static func escaped(_ value: String) -> String {
         var result = ""
         for character in value {

@@ -110,12 +110,16 @@ actor HelmDeployment: Deploying {
             }
             result.value.valuesFiles[number] = copy
         }
-        for (key, value) in release.set {
+        for (number, (key, value)) in release.set.sorted(by: { $0.key < $1.key }).enumerated() {
             guard let text = value.string else { continue }
             let replaced = try images.expanded(text, in: "\"set\" of release \(release.name)")
             result.used.formUnion(replaced.used)
             result.missing.formUnion(replaced.missing)
-            result.value.set[key] = .string(replaced.value)
+            let file = "\(folder)/set-\(number)"
+            guard PrivateFile.write(Array(replaced.value.utf8), to: file) != nil else {
+                throw SystemError.last("write \(file)")
+            }
+            result.value.texts[key] = file
         }
         return result
     }

@@ -49,7 +49,7 @@ struct Inventory: Equatable, Sendable {
     private static let key = "objects"
 
     /// The ConfigMap of a service's inventory.
-    func configMap(named configMap: String, of service: String, namespace: String) -> JSON {
+    func configMap(named configMap: String, of service: String, in project: String, namespace: String) -> JSON {
         let entries = objects.map { object -> JSON in
             var entry: JSON = [
                 "apiVersion": .string(object.apiVersion), "kind": .string(object.kind), "name": .string(object.name),
@@ -62,7 +62,10 @@ struct Inventory: Equatable, Sendable {
             "apiVersion": "v1", "kind": "ConfigMap",
             "metadata": [
                 "name": .string(configMap), "namespace": .string(namespace),
-                "labels": ["app.kubernetes.io/managed-by": "loopd", "loopd.dev/service": .string(service)],
+                "labels": [
+                    "app.kubernetes.io/managed-by": "loopd", "loopd.dev/service": .string(service),
+                    ProjectLabel.key: .string(project),
+                ],
             ],
             "data": [Inventory.key: .string(JSON.array(entries).text)],
         ]

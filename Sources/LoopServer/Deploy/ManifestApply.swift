@@ -10,6 +10,8 @@ struct ManifestApply: Sendable {
     /// Where objects go that name no namespace.
     let namespace: String
     let service: String
+    /// The project of the service.
+    let project: String
     private let resources: APIResources
     /// What an object becomes before it is applied: dev mode's patch belongs in it, so that one rollout comes of it.
     ///
@@ -27,10 +29,11 @@ struct ManifestApply: Sendable {
     var prunesData = false
 
     /// Nothing happens before one of the calls.
-    init(_ client: KubeClient, namespace: String, service: String, part: Inventory.Part = .rules) {
+    init(_ client: KubeClient, namespace: String, service: String, of project: String, part: Inventory.Part = .rules) {
         self.client = client
         self.namespace = namespace
         self.service = service
+        self.project = project
         inventory = Inventory.name(of: service, part)
         resources = APIResources(client)
     }
@@ -40,6 +43,7 @@ struct ManifestApply: Sendable {
         self.client = client
         self.namespace = namespace
         service = ""
+        project = ""
         inventory = nil
         resources = APIResources(client)
     }
@@ -148,7 +152,8 @@ struct ManifestApply: Sendable {
                 plan.lines.append("~ \(item.reference)  is loopd's from now on")
             }
         }
-        try await findLeftovers(&plan, doubt: doubt ?? (plan.items.isEmpty ? "there is no object in the manifests" : nil))
+        try await findLeftovers(
+            &plan, doubt: doubt ?? (plan.items.isEmpty ? "there is no object in the manifests" : nil))
         return plan
     }
 
@@ -226,6 +231,7 @@ struct ManifestApply: Sendable {
         guard let inventory else { return }
         do {
             let map = try await client.get(.configMaps, inventory, namespace: namespace)
+            try ProjectLabel.check(map, of: service, in: project)
             plan.inventory = Inventory(configMap: map)
         } catch let error as KubeError where error.isNotFound {
             return
@@ -310,7 +316,7 @@ struct ManifestApply: Sendable {
         do {
             _ = try await client.apply(
                 .configMaps, inventory, namespace: namespace,
-                content.configMap(named: inventory, of: service, namespace: namespace),
+                content.configMap(named: inventory, of: service, in: project, namespace: namespace),
                 manager: ManifestApply.manager, force: true)
         } catch let error as KubeError {
             throw LoopFailure(

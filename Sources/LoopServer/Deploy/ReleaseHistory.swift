@@ -23,12 +23,14 @@ struct ReleaseHistory: Sendable {
 
     private let client: KubeClient
     private let service: String
+    private let project: String
     private let namespace: String
 
     /// The history of a service.
-    init(_ client: KubeClient, service: String, namespace: String) {
+    init(_ client: KubeClient, service: String, of project: String, namespace: String) {
         self.client = client
         self.service = service
+        self.project = project
         self.namespace = namespace
     }
 
@@ -50,6 +52,7 @@ struct ReleaseHistory: Sendable {
 
     private func secrets() async throws -> [JSON] {
         let list = try await client.list(.init(.secrets, namespace: namespace, labels: selector))
+        for secret in list.items { try ProjectLabel.check(secret, of: service, in: project) }
         return list.items.sorted { Self.number(of: $0) ?? 0 > Self.number(of: $1) ?? 0 }
     }
 
@@ -96,6 +99,7 @@ struct ReleaseHistory: Sendable {
                 "name": .string(Self.name(of: service, number)), "namespace": .string(namespace),
                 "labels": [
                     "app.kubernetes.io/managed-by": "loopd", "loopd.dev/service": .string(service),
+                    ProjectLabel.key: .string(project),
                     Self.number: .string("\(number)"),
                 ],
             ],

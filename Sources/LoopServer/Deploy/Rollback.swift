@@ -49,8 +49,10 @@ struct RollbackSearch: Sendable {
     // MARK: Sets of manifests
 
     private func toEarlierSet() async throws -> Rollback? {
-        let history = ReleaseHistory(connection.client, service: service.name, namespace: namespace)
-        var apply = ManifestApply(connection.client, namespace: namespace, service: service.name)
+        let project = inputs.configuration.project
+        let history = ReleaseHistory(
+            connection.client, service: service.name, of: project, namespace: namespace)
+        var apply = ManifestApply(connection.client, namespace: namespace, service: service.name, of: project)
         apply.prepare = { await inputs.carry($0, .server) }
         for release in try await history.releases() {
             let plan = try await apply.plan(release.objects)

@@ -18,6 +18,7 @@ struct Undeployment: Sendable {
 
     let connection: ClusterConnection
     let namespace: String
+    private let project: String
     private let resources: APIResources
     /// In the order in which they go.
     private(set) var parts: [Part] = []
@@ -28,8 +29,10 @@ struct Undeployment: Sendable {
     ///
     /// `isEverything` says that no service is left out, so that the namespace may go as well. Throws `LoopFailure`.
     init(
-        of services: [Service], _ connection: ClusterConnection, namespace: String, isEverything: Bool
+        of services: [Service], in project: String, _ connection: ClusterConnection, namespace: String,
+        isEverything: Bool
     ) async throws {
+        self.project = project
         self.connection = connection
         self.namespace = namespace
         resources = APIResources(connection.client)
@@ -60,6 +63,7 @@ struct Undeployment: Sendable {
         for kind in Inventory.Part.allCases.reversed() {
             let name = Inventory.name(of: service.name, kind)
             guard let map = try await get(.configMaps, name, namespace: namespace) else { continue }
+            try ProjectLabel.check(map, of: service.name, in: project)
             part.lists.append(name)
             let inventory = Inventory(configMap: map)
             for object in inventory.objects.reversed() {
@@ -196,7 +200,9 @@ struct Undeployment: Sendable {
             try await wait(for: part.objects + part.releases.flatMap(\.objects) + pods, until: end)
             // Only now: whoever is killed before that can begin again.
             for list in part.lists { try await forget(.configMaps, list) }
-            try await ReleaseHistory(connection.client, service: part.service, namespace: namespace).forget()
+            try await ReleaseHistory(
+                connection.client, service: part.service, of: project, namespace: namespace
+            ).forget()
             let gone = part.releases.map { "release/\($0.name)" } + part.objects.map(\.reference.description)
             emit(
                 LoopEvent(

@@ -37,7 +37,8 @@ struct NixBuilds: Sendable {
             let success: BuildLane.Success
             if case .deploy(let deployment) = service.rules[entry.rule].action {
                 var apply = ManifestApply(
-                    connection.client, namespace: configuration.namespace, service: service.name)
+                    connection.client, namespace: configuration.namespace, service: service.name,
+                    of: configuration.project)
                 apply.prepare = prepare
                 apply.images = images
                 let deployer = Deployer(

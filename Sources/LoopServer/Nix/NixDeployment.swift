@@ -25,7 +25,8 @@ actor NixDeployment: Deploying {
         else { return nil }
         let connection = inputs.connection
         var apply = ManifestApply(
-            connection.client, namespace: inputs.configuration.namespace, service: service.name)
+            connection.client, namespace: inputs.configuration.namespace, service: service.name,
+            of: inputs.configuration.project)
         apply.prepare = { await inputs.carry($0, .server) }
         apply.images = inputs.images
         apply.prunesData = inputs.isAsked

@@ -60,7 +60,7 @@ extension SessionRun {
     ) async throws -> Undeployment {
         let going = services.filter { held[$0.name] == nil }
         return try await Undeployment(
-            of: going, connection, namespace: configuration.namespace,
+            of: going, in: configuration.project, connection, namespace: configuration.namespace,
             isEverything: going.count == configuration.services.count)
     }
 

@@ -119,7 +119,7 @@ actor StartManifests {
             // Whatever fails from here on, those that were there before are in it, too.
             images[service.name, default: []].formUnion(prepared.images)
             if prepared.isEmpty { continue }
-            await remember(prepared.objects, of: service.name)
+            try await remember(prepared.objects, of: service.name)
             changed += try await connection.apply(manifest, as: prepared.file, namespace: namespace)
         }
         images[service.name] = found
@@ -179,13 +179,18 @@ actor StartManifests {
     // MARK: Remembering
 
     /// Keeps what a service's manifests make, so that it can be taken away again; what leaves them stays in the list.
-    private func remember(_ manifests: [JSON], of service: String) async {
+    ///
+    /// Throws `LoopFailure` where the list is another project's.
+    private func remember(_ manifests: [JSON], of service: String) async throws {
+        let project = inputs.configuration.project
         let name = Inventory.name(of: service, .manifests)
         do {
             let objects = try await placed(manifests)
             var known = Inventory([])
             do {
-                known = Inventory(configMap: try await connection.client.get(.configMaps, name, namespace: namespace))
+                let map = try await connection.client.get(.configMaps, name, namespace: namespace)
+                try ProjectLabel.check(map, of: service, in: project)
+                known = Inventory(configMap: map)
             } catch let error as KubeError where error.isNotFound {}
             var made = known.madeNamespaces
             for object in objects where object.kind == "Namespace" && !known.objects.contains(object) {
@@ -199,8 +204,11 @@ actor StartManifests {
             guard all != known else { return }
             _ = try await connection.client.apply(
                 .configMaps, name, namespace: namespace,
-                all.configMap(named: name, of: service, namespace: namespace), manager: ManifestApply.manager,
+                all.configMap(named: name, of: service, in: project, namespace: namespace),
+                manager: ManifestApply.manager,
                 force: true)
+        } catch let failure as LoopFailure {
+            throw failure
         } catch {
             if !Task.isCancelled {
                 emit(

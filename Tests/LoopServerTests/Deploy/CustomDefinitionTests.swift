@@ -79,7 +79,7 @@ private final class DefinitionServer: Sendable {
     func applies(isThere: Bool) async throws {
         let server = DefinitionServer(definition: isThere ? Self.definition([:]) : JSON?.none)
         try await withAPI(server.handle) { client, _ in
-            let apply = ManifestApply(client, namespace: "team", service: "app")
+            let apply = ManifestApply(client, namespace: "team", service: "app", of: "shop")
             let plan = try await apply.plan([Self.widget, Self.definition(["size": "integer"])])
             #expect(plan.references.map(\.namespace) == [nil, "team"])
             #expect(plan.lines.count == 2, "\(plan.lines)")
@@ -114,7 +114,7 @@ private final class DefinitionServer: Sendable {
         definition["metadata"]?["managedFields"] = [["manager": "loopd", "operation": "Apply"]]
         let server = DefinitionServer(definition: definition)
         try await withAPI(server.handle) { client, _ in
-            let apply = ManifestApply(client, namespace: "team", service: "app")
+            let apply = ManifestApply(client, namespace: "team", service: "app", of: "shop")
             await #expect(throws: LoopFailure.self) {
                 try await apply.plan([Self.widget, Self.definition([:])])
             }

@@ -15,16 +15,20 @@ import Testing
 
     @Test("an upgrade names the cluster, the files and the values, each as what it is")
     func upgrade() {
+        var inputs = HelmCommand.Inputs(Self.release)
+        inputs.texts = ["image.tag": "/s/set-0", "label": "/s/with, comma"]
         let command = Self.helm.upgrade(
-            .init(Self.release), postRenderer: ["--post-renderer", "/bin/loopd"], forcesConflicts: false)
+            inputs, postRenderer: ["--post-renderer", "/bin/loopd"], forcesConflicts: false)
         #expect(
             command == [
-                "/bin/helm", "upgrade", "web", "/p/charts/web", "--install", "--output", "json", "--skip-crds",
+                "/bin/helm", "upgrade", "web", "/p/charts/web", "--install", "--reset-values", "--output", "json",
+                "--skip-crds",
                 "--kubeconfig", "/k", "--kube-context", "k3d-dev", "--namespace", "shop", "--values", "/p/a.yaml",
-                "--values", "\"/p/with, comma.yaml\"", "--set-string", "image.tag=1\\,2", "--set-string", "label=true",
-                "--set-json", "n=3", "--set-json", "on=true", "--set-json", "share=0.5", "--post-renderer",
-                "/bin/loopd",
+                "--values", "\"/p/with, comma.yaml\"", "--set-json", "n=3", "--set-json", "on=true", "--set-json",
+                "share=0.5", "--set-file", "image.tag=/s/set-0", "--set-file", "label=/s/with\\, comma",
+                "--post-renderer", "/bin/loopd",
             ])
+        #expect(Self.helm.rendering(inputs).contains("--reset-values"))
     }
 
     @Test("conflicts of a server-side release are forced; a version is given with the chart's name")

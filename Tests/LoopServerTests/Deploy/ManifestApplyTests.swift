@@ -18,7 +18,7 @@ import Testing
             Self.reference("Namespace", "x", namespace: nil),
         ]
         let inventory = Inventory(old)
-        let map = inventory.configMap(named: Inventory.name(of: "web"), of: "web", namespace: "a")
+        let map = inventory.configMap(named: Inventory.name(of: "web"), of: "web", in: "shop", namespace: "a")
         #expect(map.at("metadata", "name")?.string == "loopd-inventory-web")
         #expect(Inventory(configMap: map) == inventory)
         #expect(

@@ -112,7 +112,7 @@ import Testing
             ObjectReference(apiVersion: "v1", kind: "Namespace", namespace: nil, name: $0)
         }
         let inventory = Inventory(objects, madeNamespaces: ["mine", "gone"])
-        let map = inventory.configMap(named: "x", of: "web", namespace: "a")
+        let map = inventory.configMap(named: "x", of: "web", in: "shop", namespace: "a")
         #expect(Inventory(configMap: map) == inventory)
         #expect(Inventory(configMap: map).makes(objects[0]) && !Inventory(configMap: map).makes(objects[1]))
         #expect(inventory.madeNamespaces == ["mine"])

@@ -182,7 +182,7 @@ private final class SecretStore: Sendable {
     func keeps() async throws {
         let store = SecretStore()
         try await withAPI(store.handle) { client, _ in
-            let history = ReleaseHistory(client, service: "web", namespace: "team")
+            let history = ReleaseHistory(client, service: "web", of: "shop", namespace: "team")
             for number in 1...7 {
                 #expect(await history.keep([["n": .integer(Int64(number))]]) == nil)
                 #expect(await history.keep([["n": .integer(Int64(number))]]) == nil)
