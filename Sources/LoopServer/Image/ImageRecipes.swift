@@ -16,7 +16,7 @@ final class ImageRecipes: Sendable {
     private let home: ImageHomeChoice
     private let set: ImageSet
     private let scratch: String
-    private let registries = Registries()
+    private let registries: Registries
     private let nodes: NodeSystems
     private let images: NodeImages
     /// What was said of engines.
@@ -35,6 +35,7 @@ final class ImageRecipes: Sendable {
         nodes = NodeSystems(connection.client)
         let client = connection.client
         images = NodeImages(leash: connection.leash) { await client.clusterNodes() }
+        registries = Registries(leash: connection.leash)
     }
 
     /// What builds an image of the plan.
