@@ -114,19 +114,21 @@ final class ImageRecipes: Sendable {
                 }
                 return .image(ImageName("\(names.pushRepository(of: text)):\(tag)"))
             }
-            var place = ImageName(text)
-            if place.registry.isEmpty {
-                // On the playground a bare name is its own registry's; elsewhere it is the Hub's, by custom.
-                if let playground {
-                    place.registry = playground
-                } else if !place.repository.contains("/") {
-                    place.repository = "library/\(place.repository)"
-                }
-            } else if let names, place.registry == ImageName("\(names.pull)/x").registry {
-                place.registry = ImageName("\(names.push)/x").registry
-            }
-            return .image(place)
+            return .image(ImageRecipes.place(of: text, playground: playground, names))
         }
+    }
+
+    /// Where this machine finds a base that is none of the plan's images.
+    static func place(of text: String, playground: String?, _ names: RegistryNames?) -> ImageName {
+        var place = ImageName(text)
+        if place.registry.isEmpty, let playground {
+            // A bare name is its own registry's; elsewhere it is the Hub's, by custom.
+            place.registry = playground
+        } else if let names, !place.registry.isEmpty, place.registry == ImageName("\(names.pull)/x").registry {
+            place.registry = ImageName("\(names.push)/x").registry
+        }
+        (place.registry, place.repository) = place.location
+        return place
     }
 }
 
