@@ -56,9 +56,11 @@ final class ImageRecipes: Sendable {
                     leash: leash, survey: survey)
             }
         case .command(let command):
+            let project = configuration.directory
             return {
                 CommandBuilder(
-                    image: image, command: command, engine: try? await ContainerEngine.find(nil), access: access,
+                    image: image, command: command, project: project, engine: try? await ContainerEngine.find(nil),
+                    access: access,
                     leash: leash)
             }
         case .nix(let installable):
