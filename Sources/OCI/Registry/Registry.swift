@@ -45,6 +45,8 @@ public final class Registry: Sendable {
     let authenticator: Authenticator
     /// What never answered is not there; what did is waited for.
     private let hasAnswered = Atomic(false)
+    /// Whether it takes blobs in several pieces; `nil` until one has shown it.
+    let takesPieces = Mutex<Bool?>(nil)
 
     /// A client of a registry by host and port, as image names begin with it; an empty name is the Hub.
     public init(_ host: String, options: Options = Options()) {
