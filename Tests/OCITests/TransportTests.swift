@@ -115,6 +115,31 @@ struct TransportTests {
         await #expect(throws: failure) { try await transport.send(Call("GET", url)) }
     }
 
+    @Test("a slow link that breaks is not given up while bytes go, and what cuts them for ever is")
+    func movement() async throws {
+        var patience = Patience()
+        patience.pause = .nanoseconds(1)
+        let trouble = Recovery.Trouble(.broken("cut"))
+        let start = ContinuousClock.now
+        var still = Recovery(patience)
+        let first = try await still.pause(after: trouble, at: start)
+        let second = try await still.pause(after: trouble, at: start + .seconds(40))
+        #expect(first && !second)
+
+        let movement = Movement()
+        var slow = Recovery(patience)
+        var now = start
+        var count = 0
+        while count < 100 {
+            slow.noteMovement(movement)
+            guard try await slow.pause(after: trouble, at: now) else { break }
+            count += 1
+            now += .seconds(40)
+            movement.note(at: now)
+        }
+        #expect((10..<100).contains(count))
+    }
+
     @Test("without curl the program that is missing is named", arguments: [127, nil] as [Int32?])
     func noCurl(status: Int32?) async throws {
         struct Nobody: ProgramRunner {

@@ -34,6 +34,7 @@ struct BlobUpload: Sendable {
     let progress: @Sendable (Int64) -> Void
     /// How often an upload begins again from nothing.
     private static let restarts = 8
+    private let movement = Movement()
 
     private var digest: Digest { blob.descriptor.digest }
     private var what: String { "push \(repository)" }
@@ -143,6 +144,7 @@ struct BlobUpload: Sendable {
                 // The answer to the last piece may be all that was lost.
                 if try await isThere() { return }
             } catch Obstacle.passing(let trouble) {
+                recovery.noteMovement(movement)
                 guard try await recovery.pause(after: trouble) else {
                     throw registry.failure(trouble, what, repository)
                 }
@@ -260,6 +262,11 @@ struct BlobUpload: Sendable {
     }
 
     private func attempt(_ request: Registry.Request) async throws -> Answer {
+        var request = request
+        request.progress = { [movement, progress = request.progress] count in
+            if count > 0 { movement.note() }
+            progress(count)
+        }
         do {
             return try await registry.attempt(request)
         } catch let error as TransportFailure where error.mayPass {

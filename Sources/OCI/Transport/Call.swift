@@ -17,7 +17,8 @@ struct Call: Sendable {
     var body: Body
     /// What an answer in memory may have.
     var limit = 4 << 20
-    /// Where the body of an answer with status 200 goes in place of memory.
+    /// Where the body of an answer with status 200 or 206 goes in place of memory; what is in it already, from an
+    /// attempt that broke off, is not asked for again.
     var output: OutputFile?
     /// How many bytes of the body the connection has taken.
     var progress: @Sendable (Int) -> Void = { _ in }
