@@ -39,7 +39,7 @@ struct Answer: Sendable {
     let body: [UInt8]
 }
 
-/// Why there is no answer; all but the last two may be different a moment later.
+/// Why there is no answer; the first two may be different a moment later.
 enum TransportFailure: Error, Equatable, CustomStringConvertible {
     /// Nothing answers there.
     case unreachable(String)
@@ -47,19 +47,21 @@ enum TransportFailure: Error, Equatable, CustomStringConvertible {
     case broken(String)
     /// Its certificate is not trusted.
     case certificate(String)
+    /// It does not speak TLS, and is not on this machine.
+    case plain(String)
     /// It does not speak the protocol, or the program that does is missing.
     case unusable(String)
 
     var mayPass: Bool {
         switch self {
         case .unreachable, .broken: true
-        case .certificate, .unusable: false
+        case .certificate, .plain, .unusable: false
         }
     }
 
     var description: String {
         switch self {
-        case .unreachable(let why), .broken(let why), .certificate(let why), .unusable(let why): why
+        case .unreachable(let why), .broken(let why), .certificate(let why), .plain(let why), .unusable(let why): why
         }
     }
 }

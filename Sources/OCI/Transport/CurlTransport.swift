@@ -107,7 +107,7 @@ struct CurlTransport: Transport {
         _ = consume file
     }
 
-    private static let missing = TransportFailure.unusable(
+    static let missing = TransportFailure.unusable(
         "the program curl, which speaks HTTPS for loopd, is not installed (apt-get install curl)")
 
     /// What curl's exit codes mean.
@@ -115,7 +115,13 @@ struct CurlTransport: Transport {
         let said =
             text.split(separator: "\n").first { !$0.hasPrefix(CurlConfiguration.sent) }.map { String($0.prefix(300)) }
             ?? "curl: exit code \(code)"
+        func says(_ words: [String]) -> Bool { words.contains { said.contains($0) } }
         return switch code {
+        // A handshake that failed, in the words of OpenSSL and GnuTLS: what came was no TLS, or did not come.
+        case 35 where says(["wrong version number", "packet length too long", "record layer", "unexpected TLS packet"]):
+            .plain(said)
+        case 35 where says(["reset", "SSL_ERROR_SYSCALL", "unexpected eof", "non-properly terminated", "timed out"]):
+            .broken(said)
         // Proxy, host, connection.
         case 5, 6, 7: .unreachable(said)
         case 35, 51, 53, 54, 58, 59, 60, 66, 77, 80, 82, 83, 90, 91: .certificate(said)
