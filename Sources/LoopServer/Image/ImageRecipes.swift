@@ -60,8 +60,7 @@ final class ImageRecipes: Sendable {
             return {
                 CommandBuilder(
                     image: image, command: command, project: project, engine: try? await ContainerEngine.find(nil),
-                    access: access,
-                    leash: leash)
+                    access: access, leash: leash)
             }
         case .nix(let installable):
             let root = "\(scratch)/image-\(entry.owner.name)-\(entry.rules[0])"
