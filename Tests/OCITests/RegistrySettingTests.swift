@@ -2,6 +2,7 @@ import HTTP
 import JSON
 import OCI
 import Reactor
+import Synchronization
 import TestCluster
 import Testing
 
@@ -120,12 +121,7 @@ struct RegistrySettingTests {
         .enabled(if: Program.isInstalled("openssl") && Program.isInstalled("curl")))
     func https() async throws {
         let scratch = try Scratch()
-        let (key, certificate) = ("\(scratch.path)/key.pem", "\(scratch.path)/ca.pem")
-        try await Child.succeed([
-            "openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-keyout", key, "-out",
-            certificate,
-            "-subj", "/CN=test", "-addext", "subjectAltName=IP:127.0.0.1,DNS:localhost,DNS:registry.localhost",
-        ])
+        let (certificate, key) = try await Self.certify(scratch)
         try await withRegistry(.init(certificate: (certificate, key))) { process, _ in
             // Names below localhost, which a resolver may not know, and each way to say whom to trust.
             let name = "registry.localhost:\(process.port)"
@@ -160,6 +156,53 @@ struct RegistrySettingTests {
                 try await Registry(process.name, options: .brief).push(image, to: "app", tags: ["1"])
             } throws: { error in
                 (error as? RegistryFailure)?.kind == .untrusted
+            }
+        }
+    }
+
+    /// A key and a certificate for this machine's names.
+    private static func certify(_ scratch: Scratch) async throws -> (file: String, key: String) {
+        let made = ("\(scratch.path)/ca.pem", "\(scratch.path)/key.pem")
+        try await Child.succeed([
+            "openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-keyout", made.1, "-out", made.0,
+            "-subj", "/CN=test", "-addext", "subjectAltName=IP:127.0.0.1,DNS:localhost,DNS:registry.localhost",
+        ])
+        return made
+    }
+
+    /// To another registry, by way of this machine.
+    private static func copy(_ image: ImageContent) async throws {
+        try await PlaygroundRegistry.run { other, _ in
+            let registry = Registry(other.name)
+            let report = try await registry.push(image, to: "copy", tags: ["1"])
+            #expect(report.blobsSent == 2)
+            #expect(try await isWhole(registry, "copy", "1"))
+        }
+    }
+
+    @Test(
+        "a base image's blob that breaks off again and again comes all the same, each time from there on",
+        .enabled(if: Program.isInstalled("openssl") && Program.isInstalled("curl")), arguments: [false, true])
+    func download(isSecure: Bool) async throws {
+        let scratch = try Scratch()
+        let certificate = isSecure ? try await Self.certify(scratch) : nil
+        try await withRegistry(.init(certificate: certificate)) { process, _ in
+            var brief = Registry.Options.brief
+            brief.certificates = certificate?.file
+            let options = brief
+            var image = ImageContent(scratch: .host)
+            // What is smaller is read into memory.
+            let file = try scratch.write("file", noise(20 << 20))
+            image.append(try await Layer.pack([.file("file", from: file)]))
+            _ = try await Registry(process.name, options: options).push(image, to: "app", tags: ["1"])
+            let connections = Mutex(0)
+            try await withRelay(to: .tcp(host: "127.0.0.1", port: process.port)) { count in
+                connections.withLock { $0 = count }
+                return .init(cutAnswersAfter: 6 << 20)
+            } _: { relay in
+                let base = try await Registry(relay.name, options: options).image("1", in: "app", platform: .host)
+                try await Self.copy(base)
+                #expect(connections.withLock(\.self) >= 4)
             }
         }
     }

@@ -1,3 +1,4 @@
+import Glibc
 import HTTP
 import Reactor
 import Testing
@@ -113,6 +114,92 @@ struct TransportTests {
         let programs = Notes(status: code, said: "") { _, _ in }
         let transport = CurlTransport(programs: programs, patience: Patience(), temporaryFolder: "/tmp")
         await #expect(throws: failure) { try await transport.send(Call("GET", url)) }
+    }
+
+    @Test(
+        "a handshake that fails is plain HTTP, a moment's trouble, or a certificate",
+        arguments: [
+            ("OpenSSL/3.0.19: error:0A00010B:SSL routines::wrong version number", "plain"),
+            ("error:0A0000C6:SSL routines::packet length too long", "plain"),
+            ("TLS connect error: error:0A000139:SSL routines::record layer failure", "plain"),
+            ("gnutls_handshake() failed: An unexpected TLS packet was received.", "plain"),
+            ("Recv failure: Connection reset by peer", "broken"),
+            ("OpenSSL SSL_connect: SSL_ERROR_SYSCALL in connection to r.example:443", "broken"),
+            ("error:0A000126:SSL routines::unexpected eof while reading", "broken"),
+            ("gnutls_handshake() failed: The TLS connection was non-properly terminated.", "broken"),
+            ("error:14094410:SSL routines:ssl3_read_bytes:sslv3 alert handshake failure", "certificate"),
+        ])
+    func handshakes(said: String, kind: String) {
+        let line = "curl: (35) \(said)"
+        let expected: [String: TransportFailure] = [
+            "plain": .plain(line), "broken": .broken(line), "certificate": .certificate(line),
+        ]
+        #expect(CurlTransport.failure(35, "\n\(CurlConfiguration.sent)0\n\(line)\n") == expected[kind])
+    }
+
+    /// An address of this machine that is not its own alone; `nil` where it has none.
+    private static let outside: String? = {
+        var list: UnsafeMutablePointer<ifaddrs>?
+        guard getifaddrs(&list) == 0 else { return nil }
+        defer { freeifaddrs(list) }
+        var next = list
+        while let entry = next?.pointee {
+            next = entry.ifa_next
+            guard let about = entry.ifa_addr, about.pointee.sa_family == sa_family_t(AF_INET) else { continue }
+            var text = [CChar](repeating: 0, count: 64)
+            let size = socklen_t(MemoryLayout<sockaddr_in>.size)
+            guard getnameinfo(about, size, &text, 64, nil, 0, NI_NUMERICHOST) == 0 else { continue }
+            let address = String(decoding: text.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+            if !address.hasPrefix("127.") { return address }
+        }
+        return nil
+    }()
+
+    @Test(
+        "plain HTTP of another machine is told as that",
+        .enabled(if: outside != nil && Program.isInstalled("curl"), "another address than loopback is needed"))
+    func elsewhere() async throws {
+        let address = try #require(Self.outside)
+        let listener = try Listener(.tcp(host: address, port: 0))
+        let server = HTTPServer(listener) { exchange in try? await exchange.respond(HTTPResponse(200)) }
+        await withTaskGroup(of: Void.self) { group in
+            group.addTask { try? await server.run() }
+            let name = "\(listener.endpoint)"
+            await #expect {
+                try await Registry(name).check()
+            } throws: { error in
+                let failure = error as? RegistryFailure
+                return failure?.kind == .untrusted && failure?.nextStep.contains("TLS") == true
+                    && failure?.summary.hasSuffix("\(name) speaks plain HTTP; loopd does that only to this machine")
+                        == true
+            }
+            group.cancelAll()
+        }
+    }
+
+    @Test("a slow link that breaks is not given up while bytes go, and what cuts them for ever is")
+    func movement() async throws {
+        var patience = Patience()
+        patience.pause = .nanoseconds(1)
+        let trouble = Recovery.Trouble(.broken("cut"))
+        let start = ContinuousClock.now
+        var still = Recovery(patience)
+        let first = try await still.pause(after: trouble, at: start)
+        let second = try await still.pause(after: trouble, at: start + .seconds(40))
+        #expect(first && !second)
+
+        let movement = Movement()
+        var slow = Recovery(patience)
+        var now = start
+        var count = 0
+        while count < 100 {
+            slow.noteMovement(movement)
+            guard try await slow.pause(after: trouble, at: now) else { break }
+            count += 1
+            now += .seconds(40)
+            movement.note(at: now)
+        }
+        #expect((10..<100).contains(count))
     }
 
     @Test("without curl the program that is missing is named", arguments: [127, nil] as [Int32?])

@@ -5,6 +5,8 @@ internal import Reactor
 struct CommandBuilder: ImageBuilder {
     let image: Image
     let recipe: ImageCommand
+    /// The project's folder.
+    let project: String
     /// Where the image is looked for when there is no registry; `nil` where no engine is here.
     let engine: ContainerEngine?
     let access: ImageAccess
@@ -18,11 +20,13 @@ struct CommandBuilder: ImageBuilder {
 
     /// A builder of one image.
     init(
-        image: Image, command recipe: ImageCommand, engine: ContainerEngine?, access: ImageAccess, leash: String,
+        image: Image, command recipe: ImageCommand, project: String, engine: ContainerEngine?, access: ImageAccess,
+        leash: String,
         inherited: [String: String] = ProcessEnvironment.inherited
     ) {
         self.image = image
         self.recipe = recipe
+        self.project = project
         self.engine = engine
         self.access = access
         self.leash = leash
@@ -30,24 +34,21 @@ struct CommandBuilder: ImageBuilder {
     }
 
     func build(to home: ImageHome, output: @escaping @Sendable (String) -> Void) async throws -> BuiltImage {
-        // Of its own for each build: what an earlier one has left would look like this one's.
-        let number = UInt32.random(in: .min ... .max)
-        let hex = String(number, radix: 16)
-        let tag = CommandBuilder.temporaryPrefix + String(repeating: "0", count: 8 - hex.count) + hex
         switch home {
         case .registry(let names):
-            let repository = names.programRepository(of: image.name)
-            return try await withTemporary("\(repository):\(tag)", remove: { [access] in try? await access.untag($0) })
-            {
+            let reference = "\(names.programRepository(of: image.name)):\(temporaryTag)"
+            let before = await clear(reference)
+            return try await withTemporary(reference, remove: { [access] in try? await access.untag($0) }) {
                 try await run($0, output)
-                return try await take($0, names)
+                return try await take($0, otherThan: before, names)
             }
         case .nodes:
             guard let engine else {
                 throw refusal("there is neither a registry to push it to nor an engine to look for it in")
             }
             let delivery = EngineDelivery(image: image, engine: engine, access: access, leash: leash)
-            let reference = "\(ImageName.full(image.name)):\(tag)"
+            let reference = "\(ImageName.full(image.name)):\(temporaryTag)"
+            await delivery.untag(reference)
             return try await withTemporary(reference, remove: { await delivery.untag($0) }) {
                 try await run($0, output)
                 guard let id = try await delivery.id(of: $0) else { throw nothing("\(engine.title) has no \($0)") }
@@ -56,7 +57,24 @@ struct CommandBuilder: ImageBuilder {
         }
     }
 
-    /// Runs `body` with a name that is taken away afterwards, however it ends.
+    /// The tag that the program gets: the same for each build, because a registry that deletes nothing keeps it for ever.
+    private var temporaryTag: String {
+        let digest = SHA256Digest(of: Array("\(project)\0\(image.name)".utf8))
+        return CommandBuilder.temporaryPrefix + digest.hex.prefix(16)
+    }
+
+    /// Takes the temporary name away, as a build that was cut off has left it: that would look like this one's.
+    ///
+    /// Returns the digest that it has all the same, of nothing of use, where the registry deletes nothing.
+    private func clear(_ reference: String) async -> String? {
+        // What does not work now is told by what comes after the build.
+        guard let left = try? await access.digest(reference) else { return nil }
+        try? await access.untag(reference)
+        do { return try await access.digest(reference) } catch { return left }
+    }
+
+    /// Runs `body` with a name that is taken away afterwards, unless it is cancelled: the next build may have begun then,
+    /// and does it.
     private func withTemporary(
         _ reference: String, remove: @escaping @Sendable (String) async -> Void,
         _ body: (String) async throws -> BuiltImage
@@ -66,8 +84,7 @@ struct CommandBuilder: ImageBuilder {
             await remove(reference)
             return built
         } catch {
-            // Also when this was cancelled: nobody waits for it then.
-            Task.detached { await remove(reference) }
+            if !Task.isCancelled { await remove(reference) }
             throw error
         }
     }
@@ -111,8 +128,9 @@ struct CommandBuilder: ImageBuilder {
     }
 
     /// Gives what the program has pushed a tag by its content.
-    private func take(_ reference: String, _ names: RegistryNames) async throws -> BuiltImage {
-        guard let digest = try await access.digest(reference) else {
+    private func take(_ reference: String, otherThan before: String?, _ names: RegistryNames) async throws -> BuiltImage
+    {
+        guard let digest = try await access.digest(reference), digest != before else {
             throw nothing("the registry has no \(reference)")
         }
         let repository = names.programRepository(of: image.name)

@@ -223,8 +223,8 @@ extension ImagePruner {
         _ configuration: Configuration, _ options: Session.Options, _ connection: ClusterConnection,
         home: ImageHomeChoice, tell: @escaping @Sendable (String) -> Void
     ) {
-        let (client, namespace, registries) = (connection.client, configuration.namespace, Registries())
-        let leash = connection.leash
+        let (client, namespace, leash) = (connection.client, configuration.namespace, connection.leash)
+        let registries = Registries(leash: leash)
         self.init(
             PushedTags(
                 path: PushedTags.path(

@@ -16,7 +16,7 @@ final class ImageRecipes: Sendable {
     private let home: ImageHomeChoice
     private let set: ImageSet
     private let scratch: String
-    private let registries = Registries()
+    private let registries: Registries
     private let nodes: NodeSystems
     private let images: NodeImages
     /// What was said of engines.
@@ -37,6 +37,7 @@ final class ImageRecipes: Sendable {
         images = NodeImages(
             leash: connection.leash, nodes: { await client.clusterNodes() },
             isMissed: { await client.isMissed($0, in: configuration.namespace) })
+        registries = Registries(leash: connection.leash)
     }
 
     /// What builds an image of the plan.
@@ -57,10 +58,11 @@ final class ImageRecipes: Sendable {
                     leash: leash, survey: survey)
             }
         case .command(let command):
+            let project = configuration.directory
             return {
                 CommandBuilder(
-                    image: image, command: command, engine: try? await ContainerEngine.find(nil), access: access,
-                    leash: leash)
+                    image: image, command: command, project: project, engine: try? await ContainerEngine.find(nil),
+                    access: access, leash: leash)
             }
         case .nix(let installable):
             let root = "\(scratch)/image-\(entry.owner.name)-\(entry.rules[0])"
@@ -115,19 +117,21 @@ final class ImageRecipes: Sendable {
                 }
                 return .image(ImageName("\(names.pushRepository(of: text)):\(tag)"))
             }
-            var place = ImageName(text)
-            if place.registry.isEmpty {
-                // On the playground a bare name is its own registry's; elsewhere it is the Hub's, by custom.
-                if let playground {
-                    place.registry = playground
-                } else if !place.repository.contains("/") {
-                    place.repository = "library/\(place.repository)"
-                }
-            } else if let names, place.registry == ImageName("\(names.pull)/x").registry {
-                place.registry = ImageName("\(names.push)/x").registry
-            }
-            return .image(place)
+            return .image(ImageRecipes.place(of: text, playground: playground, names))
         }
+    }
+
+    /// Where this machine finds a base that is none of the plan's images.
+    static func place(of text: String, playground: String?, _ names: RegistryNames?) -> ImageName {
+        var place = ImageName(text)
+        if place.registry.isEmpty, let playground {
+            // A bare name is its own registry's; elsewhere it is the Hub's, by custom.
+            place.registry = playground
+        } else if let names, !place.registry.isEmpty, place.registry == ImageName("\(names.pull)/x").registry {
+            place.registry = ImageName("\(names.push)/x").registry
+        }
+        (place.registry, place.repository) = place.location
+        return place
     }
 }
 

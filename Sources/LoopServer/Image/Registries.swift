@@ -4,13 +4,11 @@ internal import Synchronization
 /// The clients of a session's registries: each keeps its connections and logins.
 final class Registries: Sendable {
     private let clients = Mutex<[String: Registry]>([:])
-    private let options: Registry.Options
+    let options: Registry.Options
 
-    /// Clients with the logins of this user.
-    init() {
-        var options = Registry.Options()
-        options.credentials = CredentialStore(environment: ProcessEnvironment.inherited)
-        self.options = options
+    /// Clients with the logins and certificates of an environment, whose programs end with loopd.
+    init(leash: String, environment: [String: String] = ProcessEnvironment.inherited) {
+        options = Registry.Options(environment: environment, programs: LeashedPrograms(leash: leash))
     }
 
     /// The client of a registry by host and port; an empty name is the Hub.

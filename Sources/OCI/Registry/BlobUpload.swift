@@ -1,4 +1,5 @@
 internal import HTTP
+internal import Synchronization
 
 /// Brings one blob into a repository: by a mount, or by an upload that survives what happens to it.
 struct BlobUpload: Sendable {
@@ -13,12 +14,16 @@ struct BlobUpload: Sendable {
     private struct Session {
         var place: RegistryURL
         var offset: Int64 = 0
+        /// How much goes in one request; a blob that is no larger goes with the request that ends the upload.
+        var piece: Int64
     }
 
     /// What an attempt ran into.
     private enum Obstacle: Error {
         /// The registry has lost the upload, or what it has of it is of no use.
         case lost
+        /// Pieces, in all likelihood: one of the first was refused.
+        case pieces
         case passing(Recovery.Trouble)
     }
 
@@ -29,8 +34,8 @@ struct BlobUpload: Sendable {
     let progress: @Sendable (Int64) -> Void
     /// How often an upload begins again from nothing.
     private static let restarts = 8
+    private let movement = Movement()
 
-    private var chunk: Int64 { max(1, registry.options.pieceSize) }
     private var digest: Digest { blob.descriptor.digest }
     private var what: String { "push \(repository)" }
     private var scopes: [String] { Registry.push(repository) }
@@ -80,7 +85,10 @@ struct BlobUpload: Sendable {
             throw registry.failure(
                 TransportFailure.unusable("it does not say where an upload goes"), what, repository)
         }
-        return Session(place: place)
+        var piece = max(1, registry.options.pieceSize)
+        if registry.takesPieces.withLock({ $0 == false }) { piece = .max }
+        if let least = answer.headers["OCI-Chunk-Min-Length"].flatMap({ Int64($0) }) { piece = max(piece, least) }
+        return Session(place: place, piece: piece)
     }
 
     private func send(_ blob: Blob, _ begun: Session?) async throws {
@@ -103,18 +111,28 @@ struct BlobUpload: Sendable {
         var recovery = Recovery(registry.options.patience)
         var farthest: Int64 = 0
         var restarts = 0
+        var isWhole = false
         while true {
             do {
                 var current: Session
                 if let session { current = session } else { current = try await begin() }
+                if isWhole { current.piece = .max }
                 session = current
                 while true {
                     let isDone = try await advance(&current, reader)
                     session = current
-                    if isDone { return }
+                    if isDone {
+                        if isWhole { registry.takesPieces.withLock { $0 = $0 ?? false } }
+                        return
+                    }
                     if current.offset > farthest { recovery.noteProgress() }
                     farthest = max(farthest, current.offset)
                 }
+            } catch Obstacle.pieces {
+                // Many registries, Google's among them, take a blob only as a whole.
+                isWhole = true
+                if let refused = session { abandon(refused) }
+                session = nil
             } catch Obstacle.lost {
                 session = nil
                 restarts += 1
@@ -126,6 +144,7 @@ struct BlobUpload: Sendable {
                 // The answer to the last piece may be all that was lost.
                 if try await isThere() { return }
             } catch Obstacle.passing(let trouble) {
+                recovery.noteMovement(movement)
                 guard try await recovery.pause(after: trouble) else {
                     throw registry.failure(trouble, what, repository)
                 }
@@ -144,11 +163,12 @@ struct BlobUpload: Sendable {
     /// Sends the next piece; `true` where the blob is complete.
     private func advance(_ session: inout Session, _ reader: UploadReader) async throws -> Bool {
         let size = blob.descriptor.size
-        if session.offset == 0, size <= chunk || session.offset == size {
+        if session.offset == 0, size <= session.piece || session.offset == size {
             return try await finish(session, reader, from: 0)
         }
         if session.offset == size { return try await finish(session, reader, from: size) }
-        let count = min(chunk, size - session.offset)
+        let begun = session.offset
+        let count = min(session.piece, size - begun)
         var request = upload("PATCH", session.place)
         request.headers["Content-Range"] = "\(session.offset)-\(session.offset + count - 1)"
         request.body = body(reader, session.offset, count)
@@ -157,11 +177,20 @@ struct BlobUpload: Sendable {
         switch answer.status {
         case 200..<300:
             session.place = place(answer, session.place)
-            session.offset = BlobUpload.received(answer) ?? session.offset + count
-            guard session.offset <= size else { throw Obstacle.lost }
+            session.offset = BlobUpload.received(answer) ?? begun + count
+            guard session.offset > begun, session.offset <= size else { throw Obstacle.lost }
+            if begun > 0 { registry.takesPieces.withLock { $0 = true } }
             return false
-        default: throw try obstacle(answer, reader)
+        default:
+            if begun <= session.piece, isAgainstPieces(answer) { throw Obstacle.pieces }
+            throw try obstacle(answer, reader)
         }
+    }
+
+    /// Whether a refusal may be one of pieces: it is final, and about neither the login nor the amount.
+    private func isAgainstPieces(_ answer: Answer) -> Bool {
+        guard registry.takesPieces.withLock({ $0 == nil }), Recovery.Trouble(answer) == nil else { return false }
+        return answer.status == 501 || (400..<500).contains(answer.status) && ![401, 403, 413].contains(answer.status)
     }
 
     /// Sends what is left and the digest.
@@ -217,6 +246,8 @@ struct BlobUpload: Sendable {
 
     /// How much the registry has of an upload; `nil` where it has to begin again.
     private func resume(_ session: Session) async throws -> Session? {
+        // What goes as a whole has no parts.
+        if session.piece == .max { return nil }
         let answer: Answer
         do {
             answer = try await attempt(upload("GET", session.place))
@@ -227,10 +258,15 @@ struct BlobUpload: Sendable {
         guard answer.status == 204 || answer.status == 200, let offset = BlobUpload.received(answer),
             offset <= blob.descriptor.size
         else { return nil }
-        return Session(place: place(answer, session.place), offset: offset)
+        return Session(place: place(answer, session.place), offset: offset, piece: session.piece)
     }
 
     private func attempt(_ request: Registry.Request) async throws -> Answer {
+        var request = request
+        request.progress = { [movement, progress = request.progress] count in
+            if count > 0 { movement.note() }
+            progress(count)
+        }
         do {
             return try await registry.attempt(request)
         } catch let error as TransportFailure where error.mayPass {

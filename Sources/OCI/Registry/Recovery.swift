@@ -1,4 +1,14 @@
 internal import HTTP
+internal import Synchronization
+
+/// When the last bytes went.
+final class Movement: Sendable {
+    private let moment = Mutex<ContinuousClock.Instant?>(nil)
+
+    var last: ContinuousClock.Instant? { moment.withLock(\.self) }
+
+    func note(at now: ContinuousClock.Instant = .now) { moment.withLock { $0 = now } }
+}
 
 /// Decides how long to go on with a registry that fails: pauses that grow, up to a time without any progress.
 struct Recovery {
@@ -27,6 +37,9 @@ struct Recovery {
     private let patience: Patience
     private var since: ContinuousClock.Instant?
     private var next: Duration
+    private var movements = 0
+    /// How often it counts that bytes went, where nothing came of them.
+    private static let fruitless = 16
 
     init(_ patience: Patience) {
         self.patience = patience
@@ -37,11 +50,22 @@ struct Recovery {
     mutating func noteProgress() {
         since = nil
         next = patience.pause
+        movements = 0
+    }
+
+    /// Bytes went, even if what they were part of failed: a slow link that breaks is there all the same.
+    ///
+    /// That counts only so often: something may cut off the same bytes for ever.
+    mutating func noteMovement(_ movement: Movement) {
+        guard let began = since, let moment = movement.last, moment > began, movements < Recovery.fruitless else {
+            return
+        }
+        since = moment
+        movements += 1
     }
 
     /// Waits before the next attempt; `false` where there is none any more.
-    mutating func pause(after trouble: Trouble) async throws -> Bool {
-        let now = ContinuousClock.now
+    mutating func pause(after trouble: Trouble, at now: ContinuousClock.Instant = .now) async throws -> Bool {
         let began = since ?? now
         since = began
         // Several clients that lost the same registry do not come back at the same moment.

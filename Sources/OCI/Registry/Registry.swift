@@ -45,6 +45,8 @@ public final class Registry: Sendable {
     let authenticator: Authenticator
     /// What never answered is not there; what did is waited for.
     private let hasAnswered = Atomic(false)
+    /// Whether it takes blobs in several pieces; `nil` until one has shown it.
+    let takesPieces = Mutex<Bool?>(nil)
 
     /// A client of a registry by host and port, as image names begin with it; an empty name is the Hub.
     public init(_ host: String, options: Options = Options()) {
@@ -97,6 +99,7 @@ public final class Registry: Sendable {
     /// Makes a request that may be repeated, until there is an answer that will not be another one a moment later.
     func perform(_ request: Request) async throws -> Answer {
         var recovery = Recovery(options.patience)
+        var arrived: Int64 = 0
         while true {
             let trouble: Recovery.Trouble
             do {
@@ -109,6 +112,10 @@ public final class Registry: Sendable {
                 trouble = Recovery.Trouble(error)
             } catch let error as TransportFailure {
                 throw failure(error, request.what, request.repository)
+            }
+            if let size = request.output?.size, size > arrived {
+                arrived = size
+                recovery.noteProgress()
             }
             guard try await recovery.pause(after: trouble) else {
                 throw failure(trouble, request.what, request.repository)

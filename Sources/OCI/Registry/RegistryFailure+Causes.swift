@@ -19,10 +19,16 @@ extension Registry {
                 "cannot \(what): the certificate of \(host) is not trusted",
                 details: [why],
                 nextStep: "put its authority's certificate at ~/.config/containers/certs.d/\(host)/ca.crt")
+        case .plain(let why):
+            RegistryFailure(
+                .untrusted, registry: host, repository: repository,
+                "cannot \(what): \(host) speaks plain HTTP; loopd does that only to this machine", details: [why],
+                nextStep: "use a registry on this machine (localhost:5000), or give \(host) TLS")
         case .unusable(let why):
             RegistryFailure(
                 .protocolError, registry: host, repository: repository, "cannot \(what) at \(host): \(why)",
-                nextStep: why.contains("curl") ? "install curl" : "check that \(host) is an image registry")
+                nextStep: why == CurlTransport.missing.description
+                    ? "install curl" : "check that \(host) is an image registry")
         }
     }
 

@@ -10,7 +10,7 @@ public struct RegistryFailure: Error, Equatable, Sendable, CustomStringConvertib
         case unauthorized
         /// The login is right, and may not do this.
         case denied
-        /// Its certificate is not one that this machine trusts.
+        /// Its certificate is not one that this machine trusts, or it has none.
         case untrusted
         /// It answers, and goes on failing, or has too much to do.
         case failing

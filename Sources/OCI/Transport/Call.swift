@@ -17,7 +17,8 @@ struct Call: Sendable {
     var body: Body
     /// What an answer in memory may have.
     var limit = 4 << 20
-    /// Where the body of an answer with status 200 goes in place of memory.
+    /// Where the body of an answer with status 200 or 206 goes in place of memory; what is in it already, from an
+    /// attempt that broke off, is not asked for again.
     var output: OutputFile?
     /// How many bytes of the body the connection has taken.
     var progress: @Sendable (Int) -> Void = { _ in }
@@ -38,7 +39,7 @@ struct Answer: Sendable {
     let body: [UInt8]
 }
 
-/// Why there is no answer; all but the last two may be different a moment later.
+/// Why there is no answer; the first two may be different a moment later.
 enum TransportFailure: Error, Equatable, CustomStringConvertible {
     /// Nothing answers there.
     case unreachable(String)
@@ -46,19 +47,21 @@ enum TransportFailure: Error, Equatable, CustomStringConvertible {
     case broken(String)
     /// Its certificate is not trusted.
     case certificate(String)
+    /// It does not speak TLS, and is not on this machine.
+    case plain(String)
     /// It does not speak the protocol, or the program that does is missing.
     case unusable(String)
 
     var mayPass: Bool {
         switch self {
         case .unreachable, .broken: true
-        case .certificate, .unusable: false
+        case .certificate, .plain, .unusable: false
         }
     }
 
     var description: String {
         switch self {
-        case .unreachable(let why), .broken(let why), .certificate(let why), .unusable(let why): why
+        case .unreachable(let why), .broken(let why), .certificate(let why), .plain(let why), .unusable(let why): why
         }
     }
 }

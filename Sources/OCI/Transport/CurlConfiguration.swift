@@ -4,6 +4,9 @@ internal import HTTP
 struct CurlConfiguration: Equatable {
     private(set) var text = ""
 
+    /// What the line begins with, among the errors, that says how much of a body has gone.
+    static let sent = "loopd: sent "
+
     var bytes: [UInt8] { Array(text.utf8) }
 
     mutating func flag(_ name: String) { text += "\(name)\n" }
@@ -37,6 +40,7 @@ struct CurlConfiguration: Equatable {
         // Without it curl waits a second for a permission that many servers never give.
         set("header", "Expect:")
         set("connect-timeout", "\(max(1, patience.connect.components.seconds))")
+        if !call.body.isNone { set("write-out", "%{stderr}\n\(CurlConfiguration.sent)%{size_upload}\n") }
         set("speed-limit", "1")
         set("speed-time", "\(max(1, patience.idle.components.seconds))")
         if let certificates { set("cacert", certificates) }

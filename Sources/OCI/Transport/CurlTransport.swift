@@ -30,8 +30,8 @@ struct CurlTransport: Transport {
             configuration.set("upload-file", made.body)
         }
         if let output = call.output {
-            try output.clear()
             configuration.set("output", output.path)
+            if output.size > 0 { configuration.set("continue-at", "\(output.size)") }
             configuration.set("max-filesize", "\(call.limit)")
             // The head alone goes to standard output.
             configuration.set("dump-header", "-")
@@ -46,6 +46,7 @@ struct CurlTransport: Transport {
 
     private func run(_ configuration: CurlConfiguration, _ call: Call) async throws -> Answer {
         let room = 256 << 10
+        let begun = call.output?.size ?? 0
         let output: Output
         do {
             output = try await programs.run(
@@ -54,16 +55,34 @@ struct CurlTransport: Transport {
         } catch let error as SystemError where error.code == ENOENT {
             throw CurlTransport.missing
         }
+        let answer = Result { () throws(TransportFailure) in
+            try CurlTransport.parse(output.standardOutput, hasOutput: call.output != nil)
+        }
+        if let file = call.output, let status = try? answer.get().status, status != (begun > 0 ? 206 : 200) {
+            // Words about an error; or all of it, where curl wanted the rest and has taken nothing.
+            try file.cut(to: status == 200 ? 0 : begun)
+            if status == 200 { throw TransportFailure.broken("all of it came where the rest was asked for") }
+        }
         switch output.status {
         case .exited(0): break
+        case .exited(33) where begun > 0: break
         case .exited(127): throw CurlTransport.missing
-        case .exited(let code): throw CurlTransport.failure(code, output.errorText)
+        case .exited(let code):
+            // Of one that was too slow nothing went for long.
+            if code != 28, let sent = CurlTransport.sent(output.errorText), sent > 0 { call.progress(sent) }
+            throw CurlTransport.failure(code, output.errorText)
         case .signalled: throw TransportFailure.broken("curl ended by \(output.status)")
         }
         guard output.standardOutput.count < (call.output == nil ? call.limit : 0) + room else {
             throw TransportFailure.unusable("an answer of more than \(call.limit) bytes")
         }
-        return try CurlTransport.parse(output.standardOutput, hasOutput: call.output != nil)
+        return try answer.get()
+    }
+
+    /// How much of a body has gone.
+    private static func sent(_ text: String) -> Int? {
+        text.split(separator: "\n").last { $0.hasPrefix(CurlConfiguration.sent) }
+            .flatMap { Int($0.dropFirst(CurlConfiguration.sent.count)) }
     }
 
     /// Writes a body to a file, off the cooperative pool.
@@ -88,13 +107,21 @@ struct CurlTransport: Transport {
         _ = consume file
     }
 
-    private static let missing = TransportFailure.unusable(
+    static let missing = TransportFailure.unusable(
         "the program curl, which speaks HTTPS for loopd, is not installed (apt-get install curl)")
 
     /// What curl's exit codes mean.
     static func failure(_ code: Int32, _ text: String) -> TransportFailure {
-        let said = text.split(separator: "\n").first.map { String($0.prefix(300)) } ?? "curl: exit code \(code)"
+        let said =
+            text.split(separator: "\n").first { !$0.hasPrefix(CurlConfiguration.sent) }.map { String($0.prefix(300)) }
+            ?? "curl: exit code \(code)"
+        func says(_ words: [String]) -> Bool { words.contains { said.contains($0) } }
         return switch code {
+        // A handshake that failed, in the words of OpenSSL and GnuTLS: what came was no TLS, or did not come.
+        case 35 where says(["wrong version number", "packet length too long", "record layer", "unexpected TLS packet"]):
+            .plain(said)
+        case 35 where says(["reset", "SSL_ERROR_SYSCALL", "unexpected eof", "non-properly terminated", "timed out"]):
+            .broken(said)
         // Proxy, host, connection.
         case 5, 6, 7: .unreachable(said)
         case 35, 51, 53, 54, 58, 59, 60, 66, 77, 80, 82, 83, 90, 91: .certificate(said)

@@ -22,12 +22,21 @@ final class PlainTransport: Transport {
             case .some(let body): body
             case .form(let text): .bytes(Array(text.utf8))
             }
+        let begun = call.output?.size ?? 0
+        var headers = call.headers
+        if begun > 0 { headers["Range"] = "bytes=\(begun)-" }
         do {
-            let request = HTTPRequest(call.method, call.url.target, headers: call.headers)
+            let request = HTTPRequest(call.method, call.url.target, headers: headers)
             let answer = try await client.send(request, carrying: body, progress: call.progress)
             let head = answer.response
-            if let output = call.output, head.status == 200 {
-                try await receive(answer, output, limit: call.limit)
+            let isRest = begun > 0 && head.status == 206
+            if let output = call.output, head.status == 200 || isRest {
+                guard !isRest || head.headers["Content-Range"]?.hasPrefix("bytes \(begun)-") == true else {
+                    try output.cut(to: 0)
+                    throw TransportFailure.broken("another part came than was asked for")
+                }
+                try output.cut(to: isRest ? begun : 0)
+                try await receive(answer, output, limit: call.limit - (isRest ? Int(begun) : 0))
                 return Answer(status: head.status, headers: head.headers, body: [])
             }
             return Answer(
@@ -41,11 +50,17 @@ final class PlainTransport: Transport {
     }
 
     private func receive(_ answer: HTTPResponseBody, _ output: OutputFile, limit: Int) async throws {
-        try output.clear()
         var pending: [UInt8] = []
         var left = limit
         while true {
-            let bytes = try await answer.read()
+            let bytes: [UInt8]
+            do {
+                bytes = try await answer.read()
+            } catch {
+                // The next attempt goes on after it.
+                try await output.append(pending)
+                throw error
+            }
             if bytes.isEmpty { break }
             left -= bytes.count
             guard left >= 0 else { throw HTTPError.tooLarge("more than \(limit) bytes") }

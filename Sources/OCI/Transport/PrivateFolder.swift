@@ -41,9 +41,17 @@ final class OutputFile: Sendable {
 
     deinit { close(descriptor) }
 
-    /// Empties it.
-    func clear() throws(SystemError) {
-        guard ftruncate(descriptor, 0) == 0, lseek(descriptor, 0, SEEK_SET) == 0 else { throw .last("empty \(path)") }
+    /// How many bytes it has.
+    var size: Int64 {
+        var about = stat()
+        return fstat(descriptor, &about) == 0 ? Int64(about.st_size) : 0
+    }
+
+    /// Keeps its beginning, and appends there from now on.
+    func cut(to size: Int64) throws(SystemError) {
+        guard ftruncate(descriptor, off_t(size)) == 0, lseek(descriptor, off_t(size), SEEK_SET) >= 0 else {
+            throw .last("cut \(path)")
+        }
     }
 
     /// Appends bytes, off the cooperative pool.

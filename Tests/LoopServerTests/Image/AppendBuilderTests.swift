@@ -20,7 +20,7 @@ import Testing
             let asked = Mutex<[String]>([])
             let hasImage = Mutex(false)
             let path = folder.path
-            var access = ImageAccess.live(Registries(), NodeImages(leash: "/no/such/leash"))
+            var access = ImageAccess.live(Registries(leash: "/no/such/leash"), NodeImages(leash: "/no/such/leash"))
             access.load = { reference, source, _ in
                 asked.withLock { $0.append(reference) }
                 guard case .archive(let write) = source, !hasImage.withLock({ $0 }) else { return true }
@@ -32,7 +32,7 @@ import Testing
             let recipe = AppendBuilder.Recipe(
                 image: Image("acme/web", nil, alias: "dev"), base: { .image(ImageName("\(host)/base:1")) }, layers: [],
                 configs: [])
-            let builder = AppendBuilder(recipe, platform: { .host }, registries: Registries(), access: access)
+            let builder = AppendBuilder(recipe, platform: { .host }, registries: Registries(leash: "/no/such/leash"), access: access)
             let built = try await builder.build(to: .nodes(.k3s)) { _ in }
             let tag = try #require(ImageName(built.reference).tag)
             #expect(built.reference == "acme/web:\(tag)" && !built.isUnchanged)

@@ -29,7 +29,8 @@ import Testing
         let recipe = ImageCommand(
             ["sh", "-c", script, "sh", "${image}"], directory: fixture.tree.path, environment: environment)
         return CommandBuilder(
-            image: Image("acme/web", .command(recipe), alias: alias), command: recipe, engine: engine, access: access,
+            image: Image("acme/web", .command(recipe), alias: alias), command: recipe, project: fixture.tree.path,
+            engine: engine, access: access,
             leash: EngineFixture.leash)
     }
 
@@ -76,7 +77,8 @@ import Testing
             let recipe = ImageCommand(["loopd-no-such-program", "${image}"], directory: fixture.tree.path)
             let missing = try await fixture.failure(
                 CommandBuilder(
-                    image: Image("acme/web", .command(recipe)), command: recipe, engine: nil,
+                    image: Image("acme/web", .command(recipe)), command: recipe, project: fixture.tree.path,
+                    engine: nil,
                     access: ImageAccess.live(), leash: EngineFixture.leash))
             #expect(missing.summary == "image acme/web: there is no program loopd-no-such-program")
         }

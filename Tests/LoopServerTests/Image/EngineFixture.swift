@@ -163,5 +163,7 @@ final class ScratchPath: Sendable {
 
 extension ImageAccess {
     /// Registries without logins of this machine's user, and nodes that nobody asks for.
-    static func live() -> ImageAccess { live(Registries(), NodeImages(leash: EngineFixture.leash)) }
+    static func live() -> ImageAccess {
+        live(Registries(leash: EngineFixture.leash), NodeImages(leash: EngineFixture.leash))
+    }
 }
