@@ -203,21 +203,29 @@ public final class Registry: Sendable {
         }
         guard let upload = uploads.withLock({ $0[id] }) else { throw RegistryError.unknownUpload }
         guard upload.begin() else { throw RegistryError.invalidUpload("the upload is in use", status: 409) }
+        // Whoever has the answer may come back at once: the upload is free before it leaves.
+        let answer = try await answer(exchange, upload, repository, query)
+        try await exchange.respond(answer)
+    }
+
+    /// Works on an upload that was taken, and lets go of it.
+    private func answer(
+        _ exchange: HTTPExchange, _ upload: Upload, _ repository: String, _ query: [(String, String)]
+    ) async throws -> HTTPResponse {
         defer { upload.end() }
         switch exchange.request.method {
-        case "GET":
-            try await exchange.respond(HTTPResponse(204, headers: progress(of: upload, in: repository)))
+        case "GET": return HTTPResponse(204, headers: progress(of: upload, in: repository))
         case "PATCH":
             try checkRange(exchange.request.headers["Content-Range"], upload)
             try await receive(exchange, into: upload)
-            try await exchange.respond(HTTPResponse(202, headers: progress(of: upload, in: repository)))
+            return HTTPResponse(202, headers: progress(of: upload, in: repository))
         case "PUT":
             try checkRange(exchange.request.headers["Content-Range"], upload)
             try await receive(exchange, into: upload)
-            try await finish(exchange, upload, repository, query.first { $0.0 == "digest" }?.1 ?? "")
+            return try finish(upload, repository, query.first { $0.0 == "digest" }?.1 ?? "")
         case "DELETE":
             forget(upload)
-            try await exchange.respond(HTTPResponse(204))
+            return HTTPResponse(204)
         default: throw RegistryError.unsupported
         }
     }
@@ -227,10 +235,18 @@ public final class Registry: Sendable {
     ) async throws {
         if let mount = query.first(where: { $0.0 == "mount" }).flatMap({ Digest($0.1) }), storage.size(of: mount) != nil
         {
-            return try await created(exchange, mount, repository)
+            return try await exchange.respond(created(mount, repository))
         }
         let upload = try Upload(in: "\(storage.root)/uploads")
         _ = upload.begin()
+        let answer = try await firstAnswer(exchange, upload, repository, query.first { $0.0 == "digest" }?.1)
+        try await exchange.respond(answer)
+    }
+
+    /// Keeps a new upload, with its content where that comes at once, and lets go of it.
+    private func firstAnswer(
+        _ exchange: HTTPExchange, _ upload: Upload, _ repository: String, _ claimed: String?
+    ) async throws -> HTTPResponse {
         defer { upload.end() }
         let isAccepted = uploads.withLock { uploads in
             if uploads.count >= Registry.uploadLimit {
@@ -245,11 +261,11 @@ public final class Registry: Sendable {
         guard isAccepted else {
             throw RegistryError(status: 429, code: "TOOMANYREQUESTS", message: "too many uploads at once")
         }
-        if let claimed = query.first(where: { $0.0 == "digest" })?.1 {
+        if let claimed {
             try await receive(exchange, into: upload)
-            return try await finish(exchange, upload, repository, claimed)
+            return try finish(upload, repository, claimed)
         }
-        try await exchange.respond(HTTPResponse(202, headers: progress(of: upload, in: repository)))
+        return HTTPResponse(202, headers: progress(of: upload, in: repository))
     }
 
     private func checkRange(_ range: String?, _ upload: Upload) throws {
@@ -271,9 +287,7 @@ public final class Registry: Sendable {
         }
     }
 
-    private func finish(
-        _ exchange: HTTPExchange, _ upload: Upload, _ repository: String, _ claimed: String
-    ) async throws {
+    private func finish(_ upload: Upload, _ repository: String, _ claimed: String) throws -> HTTPResponse {
         defer { forget(upload) }
         guard let digest = Digest(claimed) else {
             throw RegistryError.invalidDigest("\(claimed) is not a sha256 digest")
@@ -282,17 +296,16 @@ public final class Registry: Sendable {
             throw RegistryError.invalidDigest("the blob has the digest \(upload.digest), not \(digest)")
         }
         try upload.commit(to: storage.blob(digest))
-        try await created(exchange, digest, repository)
+        return created(digest, repository)
     }
 
-    private func created(_ exchange: HTTPExchange, _ digest: Digest, _ repository: String) async throws {
-        try await exchange.respond(
-            HTTPResponse(
-                201,
-                headers: [
-                    "Location": "/v2/\(repository)/blobs/\(digest)", "Docker-Content-Digest": digest.description,
-                    "Content-Length": "0",
-                ]))
+    private func created(_ digest: Digest, _ repository: String) -> HTTPResponse {
+        HTTPResponse(
+            201,
+            headers: [
+                "Location": "/v2/\(repository)/blobs/\(digest)", "Docker-Content-Digest": digest.description,
+                "Content-Length": "0",
+            ])
     }
 
     private func forget(_ upload: Upload) {
