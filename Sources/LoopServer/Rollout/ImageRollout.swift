@@ -54,7 +54,8 @@ actor ImageRollout {
     ///   - ledger: what others of the session tell about the same workload.
     init(
         _ image: RolledImage, recreate: Bool, dev: DevModeSession?, client: KubeClient, namespace: String,
-        clues: @escaping RegistryClues.Source = { RegistryClues() }, ledger: CauseLedger? = nil, emit: @escaping @Sendable (LoopEvent.Kind) -> Void
+        clues: @escaping RegistryClues.Source = { RegistryClues() }, ledger: CauseLedger? = nil,
+        emit: @escaping @Sendable (LoopEvent.Kind) -> Void
     ) {
         self.image = image
         self.recreate = recreate
@@ -70,7 +71,8 @@ actor ImageRollout {
     /// image themselves.
     init?(
         _ image: Image, of service: Service, dev: DevModeSession?, client: KubeClient, namespace: String,
-        clues: @escaping RegistryClues.Source = { RegistryClues() }, ledger: CauseLedger? = nil, emit: @escaping @Sendable (LoopEvent.Kind) -> Void
+        clues: @escaping RegistryClues.Source = { RegistryClues() }, ledger: CauseLedger? = nil,
+        emit: @escaping @Sendable (LoopEvent.Kind) -> Void
     ) {
         guard case .workload(let kind, let name) = service.target else { return nil }
         self.init(
