@@ -32,12 +32,14 @@ import Testing
             let recipe = AppendBuilder.Recipe(
                 image: Image("acme/web", nil, alias: "dev"), base: { .image(ImageName("\(host)/base:1")) }, layers: [],
                 configs: [])
-            let builder = AppendBuilder(recipe, platform: { .host }, registries: Registries(leash: "/no/such/leash"), access: access)
+            let builder = AppendBuilder(
+                recipe, platform: { .host }, registries: Registries(leash: "/no/such/leash"), access: access)
             let built = try await builder.build(to: .nodes(.k3s)) { _ in }
             let tag = try #require(ImageName(built.reference).tag)
             #expect(built.reference == "acme/web:\(tag)" && !built.isUnchanged)
             // The registry has lost its content: what was downloaded is still here.
-            ScratchTree.remove("\(storage)/docker/registry/v2/blobs/sha256/\(base.layers[0].descriptor.digest.hex.prefix(2))")
+            ScratchTree.remove(
+                "\(storage)/docker/registry/v2/blobs/sha256/\(base.layers[0].descriptor.digest.hex.prefix(2))")
             #expect(try await !builder.build(to: .nodes(.k3s)) { _ in }.isUnchanged)
             let archives = written.withLock { $0 }
             #expect(archives.count == 2)
