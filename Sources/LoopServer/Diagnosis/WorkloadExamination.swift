@@ -56,8 +56,9 @@ struct WorkloadExamination {
         return isOurs ? message : nil
     }
 
-    /// Since when the workload makes such pods as it does: what was said of it before is about others. Compared with the
-    /// times of events, so by the server's clock; `nil` while it is asked for.
+    /// Since when the workload makes such pods as it does: what was said of it before is about others.
+    ///
+    /// By the server's clock, as the times of events are; `nil` while it is asked for.
     private mutating func templateTime() -> String? {
         switch picture.target {
         case .workload(.statefulset, _), .workload(.daemonset, _): break

@@ -47,7 +47,6 @@ actor ImageRollout {
     private(set) var absent: String?
 
     /// - Parameters:
-    ///   - image: which workload, and which container of it.
     ///   - recreate: whether what cannot be changed (a Job, a bare pod) may be deleted and made anew.
     ///   - dev: the session's dev mode of the workload, whichever service it belongs to.
     ///   - clues: what image names mean to the cluster.

@@ -32,7 +32,8 @@ import Testing
             let recipe = AppendBuilder.Recipe(
                 image: Image("acme/web", nil, alias: "dev"), base: { .image(ImageName("\(host)/base:1")) }, layers: [],
                 configs: [])
-            let builder = AppendBuilder(recipe, platform: { .host }, registries: Registries(leash: "/no/such/leash"), access: access)
+            let builder = AppendBuilder(
+                recipe, platform: { .host }, registries: Registries(leash: "/no/such/leash"), access: access)
             let built = try await builder.build(to: .nodes(.k3s)) { _ in }
             let tag = try #require(ImageName(built.reference).tag)
             #expect(built.reference == "acme/web:\(tag)" && !built.isUnchanged)
