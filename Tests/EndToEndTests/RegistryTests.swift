@@ -73,14 +73,17 @@ import Testing
             let first = built["reference"]?.string ?? ""
             #expect(first.hasPrefix("\(scene.cluster.registry)/\(image):loopd-"))
             try await untilRunning(first, scene)
+            // The first one stays: kubectl keeps what it has applied in an annotation.
+            var second = ""
             for number in 1...12 {
                 let place = loopd.log.count
                 try scene.project.replace("image/a", "\(number)")
                 built = try await loopd.event("imageBuilt", from: place, limit: .seconds(60))
                 try await untilRunning(built["reference"]?.string ?? "", scene)
+                if number == 1 { second = built["reference"]?.string ?? "" }
             }
             // Old tags go beside the builds, some time after the last of them.
-            let oldest = first.split(separator: ":").last.map(String.init) ?? ""
+            let oldest = second.split(separator: ":").last.map(String.init) ?? ""
             let left = try await within(.seconds(60), "\(oldest) goes", state: { loopd.transcript }) {
                 while true {
                     let left = try await tags(scene, of: image)
