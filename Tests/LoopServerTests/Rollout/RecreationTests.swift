@@ -237,7 +237,7 @@ struct RecreationTests {
             }
             scene.api.remove("jobs", "once")
             scene.api.set { $0.refusals["POST jobs"] = Array(repeating: (403, "exceeded quota: q"), count: 100) }
-            let ended = try await scene.kept.finish(limit: .seconds(2), emit: { _ in })
+            let ended = try await scene.kept.finish(limit: .seconds(15), emit: { _ in })
             #expect(ended.map(\.kept.workload) == ["job/once", "pod/bare"])
             #expect(ended.first?.problem == "job/once is deleted and cannot be made anew yet: exceeded quota: q")
             #expect(ended.last?.problem == nil)
