@@ -101,35 +101,18 @@ enum DiagnosisRows {
 
 /// The objects of a namespace as `kubectl get --watch` tells them, with the moments at which it does.
 private final class ObjectWatch: Sendable {
-    private let child: Child
-    private let log = EventLog()
+    private let lines: TimedLines
 
     init(_ scene: Scene, _ resource: String) async throws {
-        var launch = Launch([
-            "kubectl", "--kubeconfig", scene.cluster.kubeconfig, "--context", scene.cluster.context, "-n",
-            scene.namespace, "get", resource, "--watch", "--output-watch-events", "-o", "json",
-        ])
-        launch.standardError = .null
-        child = try await Child.spawn(launch)
-        let (output, log) = (child.standardOutput, log)
-        Task.detached {
-            var rest: [UInt8] = []
-            while let bytes = try? await output?.read(), !bytes.isEmpty {
-                let moment = Int64(now())
-                rest += bytes
-                while let end = rest.firstIndex(of: 0x0A) {
-                    let event = try? JSON(parsing: Array(rest[..<end]))
-                    rest.removeFirst(end + 1)
-                    if let object = event?["object"] { log.add(["object": object, "at": .integer(moment)]) }
-                }
-            }
-            log.end()
+        let arguments = ["get", resource, "--watch", "--output-watch-events", "-o", "json"]
+        lines = try await TimedLines(scene, arguments) { line in
+            (try? JSON(parsing: line))?["object"].map { ["object": $0] }
         }
     }
 
     /// The first object that is wanted, and when it was told.
     func first(_ isWanted: @escaping @Sendable (JSON) -> Bool) async throws -> (object: JSON, at: UInt64) {
-        let found = try await within(.seconds(60), "an object of the API") { [log] in
+        let found = try await within(.seconds(60), "an object of the API") { [log = lines.log] in
             await log.first(from: 0) { isWanted($0["object"] ?? .null) }
         }
         guard let found, let object = found["object"], let moment = found["at"]?.integer else {
@@ -138,5 +121,5 @@ private final class ObjectWatch: Sendable {
         return (object, UInt64(moment))
     }
 
-    func stop() { child.signal(SIGKILL) }
+    func stop() { lines.child.signal(SIGKILL) }
 }

@@ -8,8 +8,7 @@ internal import TestCluster
 /// It works on any cluster, and it sees what a program there would see: the time from a save to its line is the save, the
 /// way there, the file's appearance, and the line's way back.
 final class Reader: Sendable {
-    private let child: Child
-    private let log = EventLog()
+    private let lines: TimedLines
 
     /// Starts to read a file, again and again; returns once it spins.
     convenience init(_ scene: Scene, pod: String, file: String) async throws {
@@ -33,25 +32,9 @@ final class Reader: Sendable {
     }
 
     private init(_ scene: Scene, _ pod: String, _ script: String, _ file: String) async throws {
-        var launch = Launch([
-            "kubectl", "--kubeconfig", scene.cluster.kubeconfig, "--context", scene.cluster.context, "-n",
-            scene.namespace, "exec", pod, "--", "sh", "-c", script, file,
-        ])
-        launch.standardError = .inherit
-        child = try await Child.spawn(launch)
-        let (output, log) = (child.standardOutput, log)
-        Task.detached {
-            var rest: [UInt8] = []
-            while let bytes = try? await output?.read(), !bytes.isEmpty {
-                let moment = Int64(now())
-                rest += bytes
-                while let end = rest.firstIndex(of: 0x0A) {
-                    log.add(["line": .string(String(decoding: rest[..<end], as: UTF8.self)), "at": .integer(moment)])
-                    rest.removeFirst(end + 1)
-                }
-            }
-            log.end()
-        }
+        lines = try await TimedLines(
+            scene, ["exec", pod, "--", "sh", "-c", script, file], standardError: .inherit
+        ) { ["line": .string(String(decoding: $0, as: UTF8.self))] }
         _ = try await seen("ready")
     }
 
@@ -61,13 +44,13 @@ final class Reader: Sendable {
     }
 
     /// How many lines were seen.
-    var count: Int { log.count }
+    var count: Int { lines.log.count }
 
     /// The first line of a kind from a place on, and when it was seen.
     func line(
         from place: Int, where isWanted: @escaping @Sendable (String) -> Bool
     ) async throws -> (text: String, at: UInt64) {
-        let log = log
+        let log = lines.log
         let found = try await within(.seconds(60), "the line in the container") {
             await log.first(from: place) { $0["line"]?.string.map(isWanted) ?? false }
         }
@@ -78,7 +61,7 @@ final class Reader: Sendable {
     }
 
     func stop() async {
-        child.signal(SIGKILL)
-        _ = await child.wait()
+        lines.child.signal(SIGKILL)
+        _ = await lines.child.wait()
     }
 }

@@ -137,17 +137,9 @@ public final class HTTPClient: Sendable {
 
     private func connect() async throws -> Stream {
         guard let limit = patience.connect else { return try await Stream.connect(to: endpoint) }
-        return try await withThrowingTaskGroup(of: Stream?.self) { [endpoint] group in
-            group.addTask { try await Stream.connect(to: endpoint) }
-            group.addTask {
-                try await Task.sleep(for: limit)
-                return nil
-            }
-            defer { group.cancelAll() }
-            guard let first = try await group.next(), let stream = first else {
-                throw HTTPError.tooSlow("connect \(endpoint): nothing for \(limit)")
-            }
-            return stream
+        let endpoint = endpoint
+        return try await atMost(limit, otherwise: HTTPError.tooSlow("connect \(endpoint): nothing for \(limit)")) {
+            try await Stream.connect(to: endpoint)
         }
     }
 

@@ -46,7 +46,8 @@ struct ArchiveTests {
         #expect(names == ["image.tar", "image.tar.gz"])
     }
 
-    @Test("other programs read what is written, and write what is read", .enabled(if: Program.isInstalled("skopeo")))
+    @Test(
+        "other programs read what is written, and write what is read", .enabled(if: Installed.program("skopeo") != nil))
     func skopeo() async throws {
         let scratch = try Scratch()
         let image = try await Self.image()
@@ -86,7 +87,7 @@ struct ArchiveTests {
         }
     }
 
-    @Test("containerd takes an archive", .enabled(if: Program.isInstalled("ctr") && getuid() == 0))
+    @Test("containerd takes an archive", .enabled(if: (Installed.program("ctr") != nil) && getuid() == 0))
     func containerd() async throws {
         let scratch = try Scratch()
         let path = "\(scratch.path)/image.tar"

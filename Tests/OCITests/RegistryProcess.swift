@@ -19,7 +19,7 @@ final class RegistryProcess: Sendable {
 
     /// `nil` where it is installed, else why these tests are skipped.
     static let missing: String? =
-        Program.isInstalled("docker-registry")
+        (Installed.program("docker-registry") != nil)
         ? nil : "docker-registry is not installed (apt-get install docker-registry)"
 
     let port: UInt16

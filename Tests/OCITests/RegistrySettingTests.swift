@@ -118,7 +118,7 @@ struct RegistrySettingTests {
 
     @Test(
         "a registry with HTTPS is pushed to and pulled from through curl, and one that nobody vouches for is not",
-        .enabled(if: Program.isInstalled("openssl") && Program.isInstalled("curl")))
+        .enabled(if: (Installed.program("openssl") != nil) && (Installed.program("curl") != nil)))
     func https() async throws {
         let scratch = try Scratch()
         let (certificate, key) = try await Self.certify(scratch)
@@ -182,7 +182,8 @@ struct RegistrySettingTests {
 
     @Test(
         "a base image's blob that breaks off again and again comes all the same, each time from there on",
-        .enabled(if: Program.isInstalled("openssl") && Program.isInstalled("curl")), arguments: [false, true])
+        .enabled(if: (Installed.program("openssl") != nil) && (Installed.program("curl") != nil)),
+        arguments: [false, true])
     func download(isSecure: Bool) async throws {
         let scratch = try Scratch()
         let certificate = isSecure ? try await Self.certify(scratch) : nil
@@ -209,7 +210,7 @@ struct RegistrySettingTests {
 
     @Test(
         "what skopeo pulls from the registry is what was pushed, of both families",
-        .enabled(if: Program.isInstalled("skopeo")))
+        .enabled(if: Installed.program("skopeo") != nil))
     func skopeo() async throws {
         try await withRegistry { process, scratch in
             let image = try await Self.image()

@@ -65,13 +65,3 @@ struct Seeded: RandomNumberGenerator {
         return mixed ^ mixed >> 31
     }
 }
-
-/// What this machine has.
-enum Program {
-    /// Whether a program is in one of the usual folders.
-    static func isInstalled(_ name: String) -> Bool {
-        for folder in ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"]
-        where access("\(folder)/\(name)", X_OK) == 0 { return true }
-        return false
-    }
-}

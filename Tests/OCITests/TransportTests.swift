@@ -1,6 +1,7 @@
 import Glibc
 import HTTP
 import Reactor
+import TestCluster
 import Testing
 
 @testable import OCI
@@ -157,7 +158,7 @@ struct TransportTests {
 
     @Test(
         "plain HTTP of another machine is told as that",
-        .enabled(if: outside != nil && Program.isInstalled("curl"), "another address than loopback is needed"))
+        .enabled(if: outside != nil && (Installed.program("curl") != nil), "another address than loopback is needed"))
     func elsewhere() async throws {
         let address = try #require(Self.outside)
         let listener = try Listener(.tcp(host: address, port: 0))

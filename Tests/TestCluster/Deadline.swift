@@ -11,21 +11,10 @@ package struct Trouble: Error, CustomStringConvertible {
 ///
 /// `state` adds to the error what was there instead.
 package func within<Result: Sendable>(
-    _ limit: Duration, _ what: String, state: @Sendable () -> String = { "" },
+    _ limit: Duration, _ what: String, state: @escaping @Sendable () -> String = { "" },
     _ body: @escaping @Sendable () async throws -> Result
 ) async throws -> Result {
-    try await withThrowingTaskGroup(of: Result?.self) { group in
-        group.addTask { try await body() }
-        group.addTask {
-            try await Task.sleep(for: limit)
-            return nil
-        }
-        defer { group.cancelAll() }
-        guard let first = try await group.next(), let result = first else {
-            throw Trouble("not within \(limit): \(what)\n\(state())")
-        }
-        return result
-    }
+    try await atMost(limit, otherwise: Trouble("not within \(limit): \(what)\n\(state())"), body)
 }
 
 extension Child {

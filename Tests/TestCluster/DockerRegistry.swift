@@ -1,7 +1,7 @@
 internal import Glibc
 internal import Reactor
 
-/// Debian's `docker-registry` on a port of its own, where deletion is on.
+/// Debian's `docker-registry` on a port of its own.
 package final class DockerRegistry: Sendable {
     /// `nil` where it is installed, else why not.
     package static let obstacle: String? =
@@ -11,24 +11,40 @@ package final class DockerRegistry: Sendable {
     /// Host and port, as image names begin with it.
     package let name: String
     private let folder: String
+    /// Where its content is.
+    package var content: String { "\(folder)/content" }
+    private let deletes: Bool
     private let service: Service
 
-    private init(_ name: String, _ folder: String, _ service: Service) {
+    private init(_ name: String, _ folder: String, deletes: Bool, _ service: Service) {
         self.name = name
         self.folder = folder
+        self.deletes = deletes
         self.service = service
     }
 
-    /// Starts an empty registry, and waits until it listens.
-    package static func start() async throws -> DockerRegistry {
-        try await start(in: try temporaryFolder("loopd-registry"), port: 0)
+    /// Runs `body` with an empty registry, in which manifests can be deleted or not.
+    package static func run(deletes: Bool = true, _ body: (DockerRegistry) async throws -> Void) async throws {
+        let registry = try await start(deletes: deletes)
+        do {
+            try await body(registry)
+        } catch {
+            await registry.stop()
+            throw error
+        }
+        await registry.stop()
     }
 
-    private static func start(in folder: String, port: UInt16) async throws -> DockerRegistry {
+    /// Starts an empty registry, and waits until it listens.
+    package static func start(deletes: Bool = true) async throws -> DockerRegistry {
+        try await start(in: try temporaryFolder("loopd-registry"), port: 0, deletes: deletes)
+    }
+
+    private static func start(in folder: String, port: UInt16, deletes: Bool) async throws -> DockerRegistry {
         let configuration = """
             version: 0.1
             log: {level: info, accesslog: {disabled: true}}
-            storage: {filesystem: {rootdirectory: \(folder)/content}, delete: {enabled: true}}
+            storage: {filesystem: {rootdirectory: \(folder)/content}, delete: {enabled: \(deletes)}}
             http: {addr: 127.0.0.1:\(port), secret: the-same-after-a-restart}
 
             """
@@ -41,7 +57,7 @@ package final class DockerRegistry: Sendable {
             // Only a whole number: more of it may still come.
             return digits.endIndex < rest.endIndex ? UInt16(digits) : nil
         }
-        return DockerRegistry("127.0.0.1:\(found)", folder, service)
+        return DockerRegistry("127.0.0.1:\(found)", folder, deletes: deletes, service)
     }
 
     /// Ends it and leaves its content.
@@ -49,7 +65,8 @@ package final class DockerRegistry: Sendable {
 
     /// Starts it again on the same port, with the same content.
     package func resume() async throws -> DockerRegistry {
-        try await DockerRegistry.start(in: folder, port: UInt16(name.split(separator: ":").last ?? "") ?? 0)
+        try await DockerRegistry.start(
+            in: folder, port: UInt16(name.split(separator: ":").last ?? "") ?? 0, deletes: deletes)
     }
 
     /// Ends it and removes its content.

@@ -120,14 +120,7 @@ struct Deployments: Sendable {
 
     /// Returns once nothing is to be deployed, whatever has become of it; after `limit`; or when the task is cancelled.
     func untilApplied(limit: Duration) async {
-        await withTaskGroup(of: Void.self) { group in
-            group.addTask {
-                for lane in lanes { await lane.untilApplied() }
-            }
-            group.addTask { try? await Task.sleep(for: limit) }
-            await group.next()
-            group.cancelAll()
-        }
+        _ = await atMost(limit) { for lane in lanes { await lane.untilApplied() } }
     }
 
     /// Returns once nothing is to be deployed and everything that was applied runs; false when something has failed.

@@ -1,4 +1,5 @@
 internal import JSON
+internal import Reactor
 
 /// Objects that are on their way out of the cluster.
 struct Disappearance: Sendable {
@@ -26,24 +27,7 @@ struct Disappearance: Sendable {
             .init(
                 object.resource, namespace: object.reference.namespace,
                 fields: "metadata.name=\(object.reference.name)"))
-        return await withTaskGroup(of: Bool.self) { group in
-            group.addTask {
-                await watch.run()
-                return false
-            }
-            group.addTask {
-                while let change = await watch.next() {
-                    if Disappearance.isEnd(change, of: object) { return true }
-                }
-                return false
-            }
-            group.addTask {
-                try? await Task.sleep(for: limit)
-                return false
-            }
-            defer { group.cancelAll() }
-            return await group.next() ?? false
-        }
+        return await atMost(limit) { await watch.until { Disappearance.isEnd($0, of: object) } } ?? false
     }
 
     private static func isEnd(_ change: ResourceChange, of object: Leaving) -> Bool {

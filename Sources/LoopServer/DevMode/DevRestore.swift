@@ -105,12 +105,8 @@ struct StuckPods: Sendable {
         for pod in try await client.list(scope).items.map({ PodState($0) }) {
             guard pod.owner == uid, !pod.isTerminating, isOld(pod), isOnDelete || !pod.isReady else { continue }
             guard isOnDelete || !StuckPods.isHeldBack(pod, workload) else { continue }
-            do {
-                try await client.delete(.pods, pod.name, namespace: namespace, uid: pod.uid)
-            } catch let error as KubeError where error.isNotFound || error.isConflict {
-                // It is gone, and the one that has its name by now is new.
-                continue
-            }
+            // Where somebody was faster, the one that has its name by now is new.
+            _ = try await client.deletePod(pod.name, uid: pod.uid, namespace: namespace)
         }
     }
 

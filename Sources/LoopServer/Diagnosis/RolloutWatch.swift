@@ -96,15 +96,7 @@ enum RolloutWatch {
     /// The next state; `nil` when none comes within a limit, or the task is cancelled.
     private static func next(_ watch: WorkloadWatch, within limit: Duration?) async -> WorkloadState? {
         guard let limit else { return await watch.next() }
-        return await withTaskGroup(of: WorkloadState?.self) { group in
-            group.addTask { await watch.next() }
-            group.addTask {
-                try? await Task.sleep(for: limit)
-                return nil
-            }
-            defer { group.cancelAll() }
-            return await group.next() ?? nil
-        }
+        return await atMost(limit) { await watch.next() } ?? nil
     }
 
     /// What is still short when the limit has passed.

@@ -60,11 +60,11 @@ actor AppendBuilder: ImageBuilder {
         switch home {
         case .registry(let names):
             let place = ImageName(names.pushRepository(of: name))
-            let (registry, progress) = (registries.client(place.registry), progress)
+            let (registry, progress, pace) = (registries.client(place.registry), progress, ProgressPace())
             let report = try await Registries.attempt("image \(name)") { [image] in
                 try await registry.push(
                     image, to: place.repository, tags: [tag] + [recipe.image.alias].compactMap(\.self),
-                    progress: progress)
+                    progress: { if pace.isDue { progress($0) } })
             }
             return BuiltImage(
                 reference: "\(names.pullRepository(of: name)):\(tag)", bytesSent: report.bytesSent,

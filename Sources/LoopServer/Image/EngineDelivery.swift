@@ -145,7 +145,7 @@ struct EngineDelivery: Sendable {
         let timeout = LoopEvent.Failure(
             "image \(image.name): \(engine.title) does not come to an end within \(limit.components.seconds) s: \(what)"
         )
-        return try await atMost(limit, otherwise: timeout) {
+        return try await atMost(limit, otherwise: LoopFailure(failure: timeout)) {
             try await Leashed.run(words, environment: environment, leash: leash)
         }
     }

@@ -118,7 +118,8 @@ actor ImagePruner {
         guard isDue(repository), isOff.isDisjoint(with: [host, repository]), await isPrivate(host) else { return [] }
         grown[repository] = 0
         do {
-            return try await atMost(ImagePruner.timeLimit, otherwise: LoopEvent.Failure("it takes too long")) {
+            let slowness = LoopFailure(failure: LoopEvent.Failure("it takes too long"))
+            return try await atMost(ImagePruner.timeLimit, otherwise: slowness) {
                 try await self.look(at: repository)
             }
         } catch let error as KubeError where error.isForbidden {
@@ -224,7 +225,7 @@ extension ImagePruner {
         home: ImageHomeChoice, tell: @escaping @Sendable (String) -> Void
     ) {
         let (client, namespace, leash) = (connection.client, configuration.namespace, connection.leash)
-        let registries = Registries(leash: leash)
+        let registries = connection.registries
         self.init(
             PushedTags(
                 path: PushedTags.path(

@@ -37,7 +37,7 @@ final class ImageRecipes: Sendable {
         images = NodeImages(
             leash: connection.leash, nodes: { await client.clusterNodes() },
             isMissed: { await client.isMissed($0, in: configuration.namespace) })
-        registries = Registries(leash: connection.leash)
+        registries = connection.registries
     }
 
     /// What builds an image of the plan.
@@ -91,11 +91,9 @@ final class ImageRecipes: Sendable {
         let (nodes, name) = (nodes, entry.name)
         let recipe = AppendBuilder.Recipe(
             image: entry.image, base: base(of: entry), layers: layers, configs: entry.layers.map(\.layer.config))
-        let pace = Pace()
         return AppendBuilder(
             recipe, platform: { await nodes.platform }, registries: registries, access: access
         ) { progress in
-            guard pace.isDue else { return }
             emit(.progress(done: progress.bytesSent, total: progress.bytesToSend, path: "image \(name)"))
         }
     }
@@ -132,20 +130,6 @@ final class ImageRecipes: Sendable {
         }
         (place.registry, place.repository) = place.location
         return place
-    }
-}
-
-/// Lets through what is shown at most ten times in a second.
-private final class Pace: Sendable {
-    private let last = Mutex<UInt64>(0)
-
-    var isDue: Bool {
-        let now = monotonicNow()
-        return last.withLock { last in
-            guard now - last >= 100_000_000 else { return false }
-            last = now
-            return true
-        }
     }
 }
 

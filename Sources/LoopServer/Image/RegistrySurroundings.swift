@@ -10,9 +10,9 @@ extension RegistryDiscovery.Surroundings {
     ///   - configured: the `registry` of `loop.json`.
     ///   - playground: the playground's registry; `nil` on another cluster.
     static func live(
-        configured: RegistryNames?, playground: String?, _ connection: ClusterConnection, registries: Registries
+        configured: RegistryNames?, playground: String?, _ connection: ClusterConnection
     ) -> RegistryDiscovery.Surroundings {
-        let (client, leash) = (connection.client, connection.leash)
+        let (client, leash, registries) = (connection.client, connection.leash, connection.registries)
         let search = getenv("PATH").map { String(cString: $0) } ?? "/usr/local/bin:/usr/bin:/bin"
         return RegistryDiscovery.Surroundings(
             configured: configured, playground: playground, context: connection.context.name,

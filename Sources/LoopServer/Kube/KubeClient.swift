@@ -159,6 +159,17 @@ struct KubeClient: Sendable {
             attempt: "delete \(resource.plural)/\(name)")
     }
 
+    /// Deletes a pod that another one takes the place of; false where somebody was faster: it is gone, or another one of that
+    /// name is there.
+    func deletePod(_ name: String, uid: String, namespace: String) async throws -> Bool {
+        do {
+            try await delete(.pods, name, namespace: namespace, uid: uid)
+            return true
+        } catch let error as KubeError where error.isNotFound || error.isConflict {
+            return false
+        }
+    }
+
     /// A container's log as it comes; with `follow` until the container ends or the result is closed.
     func log(
         pod: String, namespace: String, container: String? = nil, follow: Bool = false, tailLines: Int? = nil,
@@ -237,15 +248,9 @@ struct KubeClient: Sendable {
     static func within<Result: Sendable>(
         _ limit: Duration, _ attempt: String, _ body: @escaping @Sendable () async throws -> Result
     ) async throws -> Result {
-        try await withThrowingTaskGroup(of: Result.self) { group in
-            group.addTask { try await body() }
-            group.addTask {
-                try await Task.sleep(for: limit)
-                throw KubeError(code: 0, reason: "Timeout", message: "no answer within \(limit)", attempt: attempt)
-            }
-            defer { group.cancelAll() }
-            guard let first = try await group.next() else { throw CancellationError() }
-            return first
-        }
+        try await atMost(
+            limit,
+            otherwise: KubeError(code: 0, reason: "Timeout", message: "no answer within \(limit)", attempt: attempt),
+            body)
     }
 }

@@ -36,6 +36,26 @@ final class ResourceWatch: Sendable {
         return nil
     }
 
+    /// Watches until a change is the wanted one; false when the task is cancelled before.
+    ///
+    /// In place of `run` and `next`.
+    func until(_ isWanted: @escaping @Sendable (ResourceChange) -> Bool) async -> Bool {
+        await withTaskGroup(of: Bool.self) { group in
+            group.addTask {
+                await self.run()
+                return false
+            }
+            group.addTask {
+                while let change = await self.next() {
+                    if isWanted(change) { return true }
+                }
+                return false
+            }
+            defer { group.cancelAll() }
+            return await group.next() ?? false
+        }
+    }
+
     /// Watches until the task is cancelled.
     func run() async {
         var backoff = Backoff(first: firstPause, limit: .seconds(10))

@@ -18,25 +18,14 @@ struct ImageGuard: Sendable {
     func untilLost(_ setting: ImageRollout.Setting) async -> Bool {
         let watch = ResourceWatch(
             client, .init(image.kind.resource, namespace: namespace, fields: "metadata.name=\(image.name)"))
-        return await withTaskGroup(of: Bool.self) { group in
-            group.addTask {
-                await watch.run()
-                return false
-            }
-            group.addTask {
-                while let change = await watch.next() {
-                    let object: JSON? =
-                        switch change {
-                        case .synced(let objects): objects.first
-                        case .changed(let object): object
-                        case .removed, .disconnected: nil
-                        }
-                    if let object, isLost(setting, in: object) { return true }
+        return await watch.until { change in
+            let object: JSON? =
+                switch change {
+                case .synced(let objects): objects.first
+                case .changed(let object): object
+                case .removed, .disconnected: nil
                 }
-                return false
-            }
-            defer { group.cancelAll() }
-            return await group.next() ?? false
+            return object.map { isLost(setting, in: $0) } ?? false
         }
     }
 

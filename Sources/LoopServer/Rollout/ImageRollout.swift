@@ -336,13 +336,8 @@ actor ImageRollout {
         let id = serial
         waiters[id] = end
         defer { waiters[id] = nil }
-        await withTaskGroup(of: Void.self) { group in
-            group.addTask {
-                while await self.isRolling { guard await ends.first(where: { true }) != nil else { return } }
-            }
-            group.addTask { try? await Task.sleep(for: limit) }
-            await group.next()
-            group.cancelAll()
+        _ = await atMost(limit) {
+            while await self.isRolling { guard await ends.first(where: { true }) != nil else { return } }
         }
         if case .ended(true) = progress { return true }
         return progress == .nothing

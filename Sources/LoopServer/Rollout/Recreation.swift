@@ -163,6 +163,14 @@ struct Recreation: Sendable {
         let watch = ResourceWatch(
             client, .init(kind.resource, namespace: namespace, fields: "metadata.name=\(name)"))
         let (name, workload, emit) = (name, workload, emit)
+        let reminder = Task {
+            try await Task.sleep(for: .seconds(60))
+            emit(
+                .notice(
+                    "\(workload) is still being deleted: its pods take their time, or a finalizer holds it;"
+                        + " it is made anew as soon as it is gone"))
+        }
+        defer { reminder.cancel() }
         await withTaskGroup(of: Void.self) { group in
             group.addTask { await watch.run() }
             group.addTask {
@@ -172,15 +180,6 @@ struct Recreation: Sendable {
                     guard objects.isSynced, objects.disconnection == nil else { continue }
                     if objects.objects[name]?.at("metadata", "uid")?.string != uid { return }
                 }
-            }
-            group.addTask {
-                guard (try? await Task.sleep(for: .seconds(60))) != nil else { return }
-                emit(
-                    .notice(
-                        "\(workload) is still being deleted: its pods take their time, or a finalizer holds it;"
-                            + " it is made anew as soon as it is gone"))
-                // Not the end of it.
-                try? await Task.sleep(for: .seconds(86_400))
             }
             await group.next()
             group.cancelAll()

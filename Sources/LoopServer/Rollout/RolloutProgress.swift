@@ -94,10 +94,8 @@ struct RolloutProgress: Sendable {
     private func delete(_ pod: PodState) async {
         let started = monotonicNow()
         do {
-            try await client.delete(.pods, pod.name, namespace: namespace, uid: pod.uid)
+            guard try await client.deletePod(pod.name, uid: pod.uid, namespace: namespace) else { return }
             emit(.podDeleted(pod: pod.name, milliseconds: Double(monotonicNow() - started) / 1e6))
-        } catch let error as KubeError where error.isNotFound || error.isConflict {
-            // Gone already, or another one of that name is there.
         } catch {
             emit(
                 .failed(

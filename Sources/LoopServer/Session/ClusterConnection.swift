@@ -9,6 +9,8 @@ struct ClusterConnection: Sendable {
     let leash: String
     /// Why workloads do not get ready, as far as it has been told.
     let told = CauseLedger()
+    /// The registries that images of the session come from and go to.
+    let registries: Registries
 
     /// Resolves the context, checks that it is allowed, starts the proxy and asks the cluster for its version.
     ///
@@ -26,7 +28,9 @@ struct ClusterConnection: Sendable {
             let reason = proxy.complaint.isEmpty ? answer : "\(answer) (\(proxy.complaint))"
             throw ClusterError.unreachable(context, because: reason)
         }
-        return ClusterConnection(context: context, proxy: proxy, client: client, leash: programs.leash ?? "")
+        let leash = programs.leash ?? ""
+        return ClusterConnection(
+            context: context, proxy: proxy, client: client, leash: leash, registries: Registries(leash: leash))
     }
 
     /// Ends the proxy.

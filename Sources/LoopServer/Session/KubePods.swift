@@ -53,11 +53,7 @@ extension KubePods: PodObjects {
 
 extension KubePods: PodActions {
     func delete(_ instance: ContainerInstance) async throws {
-        do {
-            try await client.delete(.pods, instance.pod, namespace: namespace, uid: instance.id.podUID)
-        } catch let error as KubeError where error.isNotFound || error.isConflict {
-            // Somebody else was faster.
-        }
+        _ = try await client.deletePod(instance.pod, uid: instance.id.podUID, namespace: namespace)
     }
 
     func lastLines(of instance: ContainerInstance, _ count: Int) async -> [String] {

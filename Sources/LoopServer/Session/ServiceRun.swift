@@ -1,4 +1,5 @@
 internal import JSON
+internal import Reactor
 internal import Synchronization
 
 /// One service while a session runs: its lease, its pods, and a lane for its containers, its nodes, or both.
@@ -247,11 +248,7 @@ final class ServiceRun: Sendable {
 
     /// Returns once the images that were built run in the workload; false where one does not, which was reported.
     func untilImagesRun(limit: Duration = .seconds(60)) async -> Bool {
-        let haveEntered = try? await KubeClient.within(limit, "images of \(target)") { [images] in
-            await images.untilEntered()
-            return true
-        }
-        guard haveEntered == true else {
+        guard await atMost(limit, { [images] in await images.untilEntered() }) != nil else {
             if !Task.isCancelled {
                 report(
                     .failed(

@@ -125,21 +125,12 @@ final class SessionBuilds: Sendable {
         let needed = lanes.filter { images.plan.uses(build: $0.build.name) }
         for lane in needed { await lane.trigger(firstEvent: now) }
         await images.trigger(images.plan.first, firstEvent: now)
-        return await withTaskGroup(of: Bool?.self) { group in
-            group.addTask {
-                for lane in needed { await lane.untilIdle() }
-                let areBuilt = await self.images.untilIdle()
-                return areBuilt && needed.allSatisfy(\.hasSucceeded)
-            }
-            if let limit {
-                group.addTask {
-                    try? await Task.sleep(for: limit)
-                    return nil
-                }
-            }
-            defer { group.cancelAll() }
-            return await group.next() ?? nil
+        let untilBuilt: @Sendable () async -> Bool = {
+            for lane in needed { await lane.untilIdle() }
+            let areBuilt = await self.images.untilIdle()
+            return areBuilt && needed.allSatisfy(\.hasSucceeded)
         }
+        return if let limit { await atMost(limit, untilBuilt) } else { await untilBuilt() }
     }
 
     /// Asks for the builds that a change on disk makes necessary.

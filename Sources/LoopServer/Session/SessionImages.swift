@@ -39,9 +39,7 @@ struct SessionImages: Sendable {
             } onBuilt: { built in
                 let home = try? await home.find(for: entry.name)
                 await set.set(entry.name, to: built.reference, in: home)
-                for run in runs.all where entry.users.contains(where: { $0.service.name == run.service.name }) {
-                    await run.images.take(entry.name, built.reference)
-                }
+                await runs.hand(built.reference, of: entry)
                 for other in plan.images(on: number) { await later.trigger(other) }
                 await runs.tell(entry.name)
             }
@@ -64,10 +62,7 @@ struct SessionImages: Sendable {
         let references = await set.references
         if isLate, !references.isEmpty { await onBuilt(Set(references.keys)) }
         for entry in plan.entries {
-            guard let reference = references[entry.name] else { continue }
-            for run in services where entry.users.contains(where: { $0.service.name == run.service.name }) {
-                await run.images.take(entry.name, reference)
-            }
+            if let reference = references[entry.name] { await runs.hand(reference, of: entry) }
         }
     }
 
@@ -112,6 +107,13 @@ private final class ServiceRuns: Sendable {
     func set(_ services: [ServiceRun], _ onBuilt: @escaping @Sendable (Set<String>) async -> Void) {
         runs.withLock { $0 = services }
         self.onBuilt.withLock { $0 = onBuilt }
+    }
+
+    /// Hands an image to the services that run it.
+    func hand(_ reference: String, of entry: ImagePlan.Entry) async {
+        for run in all where entry.users.contains(where: { $0.service.name == run.service.name }) {
+            await run.images.take(entry.name, reference)
+        }
     }
 
     func tell(_ image: String) async { await onBuilt.withLock { $0 }?([image]) }

@@ -149,8 +149,7 @@ extension SessionRun {
     /// Where the session's images go.
     func imageHome(_ connection: ClusterConnection) -> ImageHomeChoice {
         let surroundings = RegistryDiscovery.Surroundings.live(
-            configured: configuration.registry, playground: options.registry, connection,
-            registries: Registries(leash: connection.leash))
+            configured: configuration.registry, playground: options.registry, connection)
         return ImageHomeChoice(RegistryDiscovery(surroundings: surroundings)) { report(.notice($0)) }
     }
 }

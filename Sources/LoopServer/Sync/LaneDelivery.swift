@@ -1,6 +1,5 @@
 internal import Glibc
 internal import Reactor
-internal import Synchronization
 internal import Watcher
 internal import Wire
 
@@ -238,14 +237,9 @@ extension ServiceLane {
         guard case .file(let size) = entry.kind, size >= 8 << 20 else { return { _ in } }
         let emit = emit
         let service = plan.service.name
-        let last = Mutex(ContinuousClock.now)
+        let pace = ProgressPace()
         return { done in
-            let isDue = last.withLock { last in
-                guard ContinuousClock.now - last > .milliseconds(200) else { return false }
-                last = .now
-                return true
-            }
-            guard isDue else { return }
+            guard pace.isDue else { return }
             emit(LoopEvent(.progress(done: done, total: size, path: "\(path)"), service: service))
         }
     }

@@ -107,19 +107,13 @@ public struct CredentialStore: Sendable {
     /// Asks `docker-credential-NAME`, at most 20 seconds: one may unlock a keychain first.
     private func ask(_ helper: String, _ key: String) async -> Credentials? {
         guard helper.utf8.allSatisfy({ $0 > 0x20 && $0 != UInt8(ascii: "/") }) else { return nil }
-        let output = try? await withThrowingTaskGroup(of: Output?.self) { [programs] group in
-            group.addTask {
-                try await programs.run(
-                    ["docker-credential-\(helper)", "get"], input: Array("\(key)\n".utf8),
-                    limit: CredentialStore.limit)
-            }
-            group.addTask {
-                try await Task.sleep(for: .seconds(20))
-                return nil
-            }
-            defer { group.cancelAll() }
-            return try await group.next() ?? nil
-        }
+        let programs = programs
+        // Slow or not there: it is as if there were no login.
+        let output =
+            await atMost(.seconds(20)) {
+                try? await programs.run(
+                    ["docker-credential-\(helper)", "get"], input: Array("\(key)\n".utf8), limit: CredentialStore.limit)
+            } ?? nil
         guard let output, output.status.isSuccess, let json = try? JSON(parsing: output.standardOutput),
             let user = json["Username"]?.string, let secret = json["Secret"]?.string, !secret.isEmpty
         else { return nil }

@@ -1,6 +1,7 @@
 import Glibc
 import OCI
 import Synchronization
+import TestCluster
 import Testing
 
 @testable import LoopServer
@@ -8,9 +9,10 @@ import Testing
 @Suite("Images without an engine", .timeLimit(.minutes(3))) struct AppendBuilderTests {
     @Test(
         "without a registry for the nodes the base is downloaded once, and nothing is written for nodes that have the image",
-        .enabled(if: DebianRegistry.isInstalled, "docker-registry is not installed (apt-get install docker-registry)"))
+        .enabled(if: DockerRegistry.obstacle == nil, "\(DockerRegistry.obstacle ?? "")"))
     func nodes() async throws {
-        try await DebianRegistry.run(deletes: false) { host, storage in
+        try await DockerRegistry.run(deletes: false) { server in
+            let (host, storage) = (server.name, server.content)
             var base = ImageContent(scratch: .host)
             base.append(try await Layer.pack([LayerEntry("base", .bytes(Array("base".utf8)))]))
             _ = try await Registry(host).push(base, to: "base", tags: ["1"])

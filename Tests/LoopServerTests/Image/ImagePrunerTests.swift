@@ -289,10 +289,11 @@ import Testing
 
     @Test(
         "Debian's docker-registry, with and without deletion",
-        .enabled(if: DebianRegistry.isInstalled, "docker-registry is not installed (apt-get install docker-registry)"),
+        .enabled(if: DockerRegistry.obstacle == nil, "\(DockerRegistry.obstacle ?? "")"),
         arguments: [true, false])
     func real(deletes: Bool) async throws {
-        try await DebianRegistry.run(deletes: deletes) { host, _ in
+        try await DockerRegistry.run(deletes: deletes) { server in
+            let host = server.name
             let registry = Registry(host)
             let told = Lines()
             let pruner = ImagePruner(
@@ -318,47 +319,5 @@ import Testing
             }
             #expect(told.all.count == (deletes ? 0 : 1))
         }
-    }
-}
-
-/// Debian's registry on a port of its own, for as long as a test takes.
-enum DebianRegistry {
-    static let isInstalled = access("/usr/bin/docker-registry", X_OK) == 0
-
-    static func run(
-        deletes: Bool, _ body: (_ host: String, _ storage: String) async throws -> Void
-    ) async throws {
-        let folder = try ScratchTree()
-        try folder.write(
-            "config.yml",
-            """
-            version: 0.1
-            log: {level: info, accesslog: {disabled: true}}
-            storage: {filesystem: {rootdirectory: \(folder.path)/content}, delete: {enabled: \(deletes)}}
-            http: {addr: "127.0.0.1:0"}
-            """)
-        var launch = Launch(["docker-registry", "serve", "\(folder.path)/config.yml"])
-        launch.standardOutput = .null
-        let child = try await Child.spawn(launch)
-        var said = ""
-        var port: Substring?
-        while port == nil, let bytes = try await child.standardError?.read(), !bytes.isEmpty {
-            said += String(decoding: bytes, as: UTF8.self)
-            guard let place = said.firstRange(of: "listening on 127.0.0.1:") else { continue }
-            let digits = said[place.upperBound...].prefix(while: \.isNumber)
-            if digits.endIndex < said.endIndex { port = digits }
-        }
-        let drain = Task { while let bytes = try? await child.standardError?.read(), !bytes.isEmpty {} }
-        let result: Result<Void, any Error>
-        do {
-            try await body("127.0.0.1:\(try #require(port, "\(said)"))", "\(folder.path)/content")
-            result = .success(())
-        } catch {
-            result = .failure(error)
-        }
-        child.signal(SIGKILL)
-        _ = await child.wait()
-        drain.cancel()
-        try result.get()
     }
 }

@@ -90,6 +90,8 @@ struct JobTests {
                 try end(api, pod, as: "Succeeded")
                 try await settle(api, Int64(min(2, 3 - succeeded)), Int64(succeeded), 0)
             }
+            // The controller writes that it is complete after the numbers.
+            try await api.wait(for: .job, "default", "once") { $0.map(JobPlan.isFinished) ?? false }
             #expect(JobPlan.isFinished(try #require(job(api))))
             #expect(pods(api).count == 3)
         }
