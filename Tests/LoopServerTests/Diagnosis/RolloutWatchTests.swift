@@ -213,8 +213,8 @@ struct RolloutWatchTests {
     @Test("a limit that passes is told with what is short, and why")
     func limit() async throws {
         let crash = try Crash()
-        let (ending, heard) = try await crash.follow(limit: .seconds(3)) { heard in _ = try await heard.failure(0) }
-        #expect(heard.last?.summary == "deployment/crash is not rolled out after 3 s: 0 of 1 new pods are ready")
+        let (ending, heard) = try await crash.follow(limit: .seconds(10)) { heard in _ = try await heard.failure(0) }
+        #expect(heard.last?.summary == "deployment/crash is not rolled out after 10 s: 0 of 1 new pods are ready")
         // On a machine that is busy with other tests the cause may not be known by then.
         if heard.count > 1 { #expect(heard.last?.details.first?.contains("exited with code 3") == true) }
         #expect(ending == .behind)
