@@ -11,7 +11,7 @@ struct Undeployment: Sendable {
         /// The releases, with what each has applied.
         var releases: [(name: String, objects: [Disappearance.Leaving])] = []
         /// What kluctl has deployed.
-        var kluctl: KluctlRemoval?
+        var projects: [KluctlRemoval] = []
         /// loopd's own lists of what it has deployed.
         var lists: [String] = []
         /// What stays, in lines for people.
@@ -44,11 +44,12 @@ struct Undeployment: Sendable {
 
     /// What goes, line by line.
     var lines: [String] {
-        parts.flatMap { part in
-            part.releases.map { release in
+        parts.flatMap { part -> [String] in
+            let releases = part.releases.map { release in
                 "- release/\(release.name)  with "
                     + release.objects.map(\.reference.description).joined(separator: ", ")
-            } + [part.kluctl?.line].compactMap(\.self) + part.objects.map { "- \($0.reference)" }
+            }
+            return releases + part.projects.map(\.line) + part.objects.map { "- \($0.reference)" }
         } + (space.map { ["- \($0.reference)"] } ?? [])
     }
 
@@ -78,7 +79,7 @@ struct Undeployment: Sendable {
         }
         switch try await KluctlRemoval.find(for: service, connection, isApplied: !part.lists.isEmpty) {
         case .nothing: break
-        case .removal(let removal): part.kluctl = removal
+        case .removal(let removal): part.projects.append(removal)
         case .kept(let line): part.kept.append(line)
         }
         return part
@@ -144,7 +145,7 @@ struct Undeployment: Sendable {
         else { return nil }
         let going =
             parts.flatMap { $0.objects + $0.releases.flatMap(\.objects) }.map(\.reference)
-            + parts.flatMap { $0.kluctl?.references ?? [] }
+            + parts.flatMap(\.projects).flatMap(\.references)
         let releases = parts.flatMap(\.releases).map(\.name)
         for resource in Undeployment.kinds {
             // A kind that the cluster does not have has no objects; one that is hidden may have some.
@@ -198,7 +199,7 @@ struct Undeployment: Sendable {
     func carryOut(limit: Duration, _ emit: @escaping @Sendable (LoopEvent) -> Void) async throws {
         let end = ContinuousClock.now + limit
         for part in parts
-        where !(part.objects.isEmpty && part.releases.isEmpty && part.kluctl == nil && part.lists.isEmpty) {
+        where !(part.objects.isEmpty && part.releases.isEmpty && part.projects.isEmpty && part.lists.isEmpty) {
             let started = monotonicNow()
             let pods = try await pods(of: part.objects + part.releases.flatMap(\.objects))
             if let helm = HelmCommand.find(for: connection.context, namespace: namespace) {
@@ -206,7 +207,9 @@ struct Undeployment: Sendable {
                     _ = try await HelmRun(connection.leash).run(helm.uninstall(release.name), about: release.name)
                 }
             }
-            try await part.kluctl?.carryOut(connection, limit: max(end - ContinuousClock.now, .zero))
+            for project in part.projects {
+                try await project.carryOut(connection, limit: max(end - ContinuousClock.now, .zero))
+            }
             for object in part.objects { try await delete(object) }
             try await wait(for: part.objects + part.releases.flatMap(\.objects) + pods, until: end)
             // Only now: whoever is killed before that can begin again.
@@ -215,7 +218,7 @@ struct Undeployment: Sendable {
                 connection.client, service: part.service, of: project, namespace: namespace
             ).forget()
             let gone =
-                part.releases.map { "release/\($0.name)" } + [part.kluctl?.name].compactMap(\.self)
+                part.releases.map { "release/\($0.name)" } + part.projects.map(\.name)
                 + part.objects.map(\.reference.description)
             emit(
                 LoopEvent(
