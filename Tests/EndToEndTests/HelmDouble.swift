@@ -121,7 +121,7 @@ final class HelmDouble: Sendable {
                 entry "$(status)"; printf ']\n' ;;
             upgrade)
                 render "$two/manifest.yaml" > "$state/rendered"
-                render "$two/hooks.yaml" > "$state/hooks"
+                render "$two/hooks.yaml" | sed "/^$/d" > "$state/hooks"
                 if [ -n "$dry" ]; then
                     jq -n --rawfile manifest "$state/rendered" --slurpfile hooks "$state/hooks" \
                         '{manifest: $manifest, hooks: [$hooks[] | {name: .metadata.name, kind, manifest: tojson}]}'

@@ -61,8 +61,8 @@ final class KluctlDouble: Sendable {
             exit 1
         fi
         found=$(kubectl --context "$context" get configmaps -A -l "kluctl.io/discriminator=$discriminator" -o json)
-        names=$(echo "$found" | jq -r '.items[].metadata | "  \(.namespace)/ConfigMap/\(.name)"')
+        names=$(printf %s "$found" | jq -r '.items[].metadata | "  \(.namespace)/ConfigMap/\(.name)"')
         [ -z "$names" ] || printf 'The following objects will be deleted:\n%s\n' "$names" >&2
-        [ -n "$dry" ] || echo "$found" | kubectl --context "$context" delete -f - >&2
+        [ -n "$dry" ] || printf %s "$found" | kubectl --context "$context" delete -f - >&2
         """#
 }

@@ -63,10 +63,10 @@ import Testing
             #expect(try await loopd.end(limit: .seconds(60)) == .exited(0), "\(loopd.transcript)")
             #expect(
                 notices(loopd).filter { $0.hasPrefix("what kluctl") } == [
-                    "what kluctl has deployed for shop stays: its project has no discriminator, by which kluctl would "
-                        + "find it",
                     "what kluctl has deployed for base stays: nothing is built to be removed; `kluctl delete --context "
                         + "\(scene.cluster.context) -t local` in what Nix builds removes it",
+                    "what kluctl has deployed for shop stays: its project has no discriminator, by which kluctl would "
+                        + "find it",
                 ])
             let without = try await scene.loopd("undeploy", "--yes", "shop")
             #expect(try await without.end(limit: .seconds(60)) == .exited(1), "\(without.transcript)")
@@ -83,6 +83,7 @@ import Testing
             let deploy: JSON = ["nix": ".#manifests", "kluctl": ["discriminator": .string(scene.namespace)]]
             try scene.project.configure(
                 scene.configuration(["shop": ["rules": [["watch": ["*.nix"], "deploy": deploy]]]]))
+            try await scene.kubectl(["create", "namespace", scene.namespace], scoped: false)
             try await scene.kubectl(["create", "configmap", "one"])
             try await scene.kubectl(["label", "configmap", "one", "kluctl.io/discriminator=\(scene.namespace)"])
             let gone = try await scene.loopd("undeploy", "--yes", environment: kluctl.environment)

@@ -19,7 +19,7 @@ struct ChangeMoment: Comparable, Sendable {
 
     /// When the images of a workload were changed last: a pure function.
     ///
-    /// `present` and `earlier` are its pod template and the newest one that has another image. A template that comes
+    /// `present` and `earlier` are when its pod template came up, and the newest one that has another image. A template that comes
     /// back keeps the time of its first appearance; but where the workload runs another image than was `applied`, or had
     /// another one that came up afterwards, its images were changed since.
     static func ofImages(
@@ -31,7 +31,8 @@ struct ChangeMoment: Comparable, Sendable {
         let isAfter = images.contains { image in
             (try? image.place(in: workload))?.reference != (try? image.place(in: object))?.reference
         }
-        guard isAfter else { return ChangeMoment(earlier) }
+        // What is applied brings no other image than it has: in the same second, that one came after it.
+        guard isAfter else { return ChangeMoment(earlier, isAfter: true) }
         return [applied.time, present, earlier].map { ChangeMoment($0, isAfter: true) }.max() ?? ChangeMoment(nil)
     }
 }

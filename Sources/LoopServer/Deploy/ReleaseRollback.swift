@@ -28,9 +28,11 @@ extension RollbackSearch {
 
     private func back(
         to target: Int, from now: HelmState, _ objects: [JSON], _ release: String, _ helm: HelmCommand
-    ) async throws -> Rollback? {
+    ) async throws -> Rollback {
         let run = HelmRun(connection.leash)
-        guard let then = try await run.state(of: release, revision: target, helm) else { return nil }
+        guard let then = try await run.state(of: release, revision: target, helm) else {
+            throw LoopFailure(failure: LoopEvent.Failure("revision \(target) of release \(release) has gone"))
+        }
         let wanted = try await plainObjects(of: then)
         let difference = ReleaseDiff(from: objects, to: wanted, namespace: namespace)
         let major = HelmCommand.major(try await run.run(helm.version, about: release)) ?? 3

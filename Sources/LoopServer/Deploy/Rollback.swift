@@ -25,8 +25,8 @@ struct RollbackSearch: Sendable {
     /// The last change of one kind.
     struct Change: Sendable {
         let moment: ChangeMoment
-        /// The way back behind it; `nil` where the cluster is there already.
-        let undo: @Sendable () async throws -> Rollback?
+        /// The way back behind it.
+        let undo: @Sendable () async throws -> Rollback
     }
 
     /// The way back behind what was changed last: the set of manifests, the revision of a release, or the image of the
@@ -39,9 +39,8 @@ struct RollbackSearch: Sendable {
         let sets = SetHistory(try await history.releases(), namespace: namespace) { inputs.rollouts(into: $0) }
         if let since = sets.since {
             applied.append(AppliedObjects(objects: since.objects, time: since.time))
-            if !sets.earlier.isEmpty {
-                changes.append(
-                    Change(moment: ChangeMoment(since.time)) { try await toEarlierSet(sets.earlier) })
+            if let before = sets.before {
+                changes.append(Change(moment: ChangeMoment(since.time)) { try await back(to: before) })
             }
         }
         for deployment in deployments {
@@ -50,10 +49,7 @@ struct RollbackSearch: Sendable {
             if let change = look.change { changes.append(change) }
         }
         if let change = try await lastImageChange(since: applied) { changes.append(change) }
-        let newestFirst = changes.enumerated().sorted {
-            ($1.element.moment, $0.offset) < ($0.element.moment, $1.offset)
-        }
-        for (_, change) in newestFirst { if let back = try await change.undo() { return back } }
+        if let last = changes.max(by: { $0.moment < $1.moment }) { return try await last.undo() }
         if KluctlRemoval.isPossible(for: service) {
             throw LoopFailure(
                 failure: LoopEvent.Failure(

@@ -7,8 +7,8 @@ internal import JSON
 struct SetHistory: Sendable {
     /// The first set of those that differ from the newest one by such images only.
     let since: ReleaseHistory.Release?
-    /// The sets that differ from the newest one by more, the newest first.
-    let earlier: [ReleaseHistory.Release]
+    /// The newest set that differs by more.
+    let before: ReleaseHistory.Release?
 
     /// Of sets with the newest first; `rollouts` says which images rules roll out into an object.
     init(
@@ -17,7 +17,7 @@ struct SetHistory: Sendable {
         let plain = releases.map { release in release.objects.map { SetHistory.withoutImages($0, rollouts) } }
         let same = plain.map { ReleaseDiff(from: $0, to: plain[0], namespace: namespace).lines.isEmpty }
         since = zip(releases, same).prefix { $0.1 }.last?.0
-        earlier = zip(releases, same).filter { !$0.1 }.map(\.0)
+        before = zip(releases, same).first { !$0.1 }?.0
     }
 
     private static func withoutImages(_ object: JSON, _ rollouts: (ObjectReference) -> [RolledImage]) -> JSON {
@@ -29,31 +29,33 @@ struct SetHistory: Sendable {
 }
 
 extension RollbackSearch {
-    /// Back to the first of these sets that the cluster does not hold, with the images that run now.
-    func toEarlierSet(_ releases: [ReleaseHistory.Release]) async throws -> Rollback? {
+    /// Back to a set, with the images that run now.
+    func back(to release: ReleaseHistory.Release) async throws -> Rollback {
         var apply = ManifestApply(
             connection.client, namespace: namespace, service: service.name, of: inputs.configuration.project)
         apply.prepare = { await inputs.carry($0, .server) }
-        for release in releases {
-            var objects: [JSON] = []
-            for object in release.objects { objects.append(try await withRunningImages(object)) }
-            let plan = try await apply.plan(objects)
-            guard !plan.isEmpty else { continue }
-            return Rollback(
-                place: "the manifests of \(release.created)", lines: plan.lines,
-                carryOut: { [apply, objects] in
-                    let started = monotonicNow()
-                    let secrets = await SopsSecrets(plan, connection.client)
-                    if let notice = await history.keep(objects) { emit(.notice(notice)) }
-                    let done = try await apply.apply(plan)
-                    emit(.deployed(objects: done, milliseconds: Double(monotonicNow() - started) / 1e6))
-                    let changed = plan.items.filter { !$0.isUnchanged && $0.reference.workload != nil }
-                    let isRolledOut = await follow(changed.map(\.reference), since: started)
-                    let isSettled = await secrets?.settle(emit) ?? true
-                    return isRolledOut && isSettled
-                })
+        var objects: [JSON] = []
+        for object in release.objects { objects.append(try await withRunningImages(object)) }
+        let plan = try await apply.plan(objects)
+        guard !plan.isEmpty else {
+            throw LoopFailure(
+                failure: LoopEvent.Failure(
+                    "the cluster holds the manifests of \(release.created) already, which are those before the last",
+                    nextStep: "`loopd deploy \(service.name)` applies what is here now"))
         }
-        return nil
+        return Rollback(
+            place: "the manifests of \(release.created)", lines: plan.lines,
+            carryOut: { [apply, objects] in
+                let started = monotonicNow()
+                let secrets = await SopsSecrets(plan, connection.client)
+                if let notice = await history.keep(objects) { emit(.notice(notice)) }
+                let done = try await apply.apply(plan)
+                emit(.deployed(objects: done, milliseconds: Double(monotonicNow() - started) / 1e6))
+                let changed = plan.items.filter { !$0.isUnchanged && $0.reference.workload != nil }
+                let isRolledOut = await follow(changed.map(\.reference), since: started)
+                let isSettled = await secrets?.settle(emit) ?? true
+                return isRolledOut && isSettled
+            })
     }
 
     /// A manifest with the images that rules have rolled out since.
