@@ -5,9 +5,10 @@ import TestCluster
 /// A double of helm, which is in neither Debian nor PyPI: a script that knows the commands and flags that loopd uses, with
 /// the answers and the files of the real one.
 ///
-/// A chart is a folder with `manifest.yaml`, in which `@KEY@` stands for a value, and perhaps `crds`. What it is called with,
-/// and its releases, are in a folder of its own. Like the real one it hands its rendering to a post-renderer and applies what
-/// that prints.
+/// A chart is a folder with `manifest.yaml`, in which `@KEY@` stands for a value and `@revision@` for the revision's number,
+/// perhaps `hooks.yaml` with objects in JSON, each in a line of its own, and perhaps `crds`. What it is called with, and its
+/// releases, are in a folder of its own. Like the real one it hands its rendering to a post-renderer, from Helm 4 on with the
+/// hooks, and applies what that prints; hooks run at each upgrade.
 final class HelmDouble: Sendable {
     private let folder: String
 
@@ -74,10 +75,16 @@ final class HelmDouble: Sendable {
         done
         newest() { cat "$state/revision" 2>/dev/null || echo 0; }
         status() { cat "$state/status" 2>/dev/null || echo deployed; }
-        answer() { printf '{"name":"%s","version":%s,"info":{"status":"%s"}}\n' "$one" "$(newest)" "$(status)"; }
+        answer() {
+            number=${revision:-$(newest)}
+            jq -n --arg name "$one" --arg status "$(status)" --argjson version "$number" \
+                --rawfile manifest "$state/release.$number" --slurpfile hooks "$state/hooks.$number" \
+                '{name: $name, version: $version, info: {status: $status}, manifest: $manifest,
+                  hooks: [$hooks[] | {name: .metadata.name, kind, manifest: tojson}]}'
+        }
         known() { [ "$(newest)" != 0 ] || { echo "Error: release: not found" >&2; exit 1; }; }
         render() {
-            text=$(cat "$two/manifest.yaml")
+            text=$(cat "$1" 2>/dev/null | sed "s|@revision@|$(($(newest) + 1))|g")
             for set in $sets; do text=$(printf '%s' "$text" | sed "s|@${set%%=*}@|${set#*=}|g"); done
             for file in $files; do
                 while IFS=': ' read -r key value; do text=$(printf '%s' "$text" | sed "s|@$key@|$value|g"); done < "$file"
@@ -89,6 +96,8 @@ final class HelmDouble: Sendable {
             next=$(($(newest) + 1))
             kubectl $cluster -n "$namespace" apply -f "$1" >&2
             cp "$1" "$state/release.$next"
+            cp "$2" "$state/hooks.$next"
+            if [ -s "$2" ]; then kubectl $cluster -n "$namespace" apply -f "$2" >&2; fi
             echo "$next" > "$state/revision"
             echo deployed > "$state/status"
         }
@@ -100,16 +109,22 @@ final class HelmDouble: Sendable {
             history)
                 known
                 number=1
+                entry() {
+                    printf '{"revision":%s,"status":"%s","updated":"%s"}' "$number" "$1" \
+                        "$(date -u -r "$state/release.$number" +%Y-%m-%dT%H:%M:%S.%NZ)"
+                }
                 printf '['
                 while [ "$number" -lt "$(newest)" ]; do
-                    printf '{"revision":%s,"status":"superseded"},' "$number"
+                    entry superseded; printf ','
                     number=$((number + 1))
                 done
-                printf '{"revision":%s,"status":"%s"}]\n' "$number" "$(status)" ;;
+                entry "$(status)"; printf ']\n' ;;
             upgrade)
+                render "$two/manifest.yaml" > "$state/rendered"
+                render "$two/hooks.yaml" | sed "/^$/d" > "$state/hooks"
                 if [ -n "$dry" ]; then
-                    render > "$state/rendered"
-                    jq -n --rawfile manifest "$state/rendered" '{manifest: $manifest}'
+                    jq -n --rawfile manifest "$state/rendered" --slurpfile hooks "$state/hooks" \
+                        '{manifest: $manifest, hooks: [$hooks[] | {name: .metadata.name, kind, manifest: tojson}]}'
                     exit
                 fi
                 if [ -f "$state/fail" ]; then
@@ -118,12 +133,18 @@ final class HelmDouble: Sendable {
                     exit 1
                 fi
                 [ "$major" -lt 4 ] || renderer="$HELM_PLUGINS/$renderer/post-render"
-                render > "$state/rendered"
+                [ "$major" -lt 4 ] || sed 's/^{/---\n{/' "$state/hooks" >> "$state/rendered"
                 "$renderer" $arguments < "$state/rendered" > "$state/changed" 2> "$state/said" || {
                     echo "Error: UPGRADE FAILED: error while running post render: $(cat "$state/said")" >&2; exit 1; }
-                apply "$state/changed"
+                if [ "$major" -ge 4 ]; then
+                    grep -v '^---' "$state/changed" | jq -c 'select(.metadata.annotations["helm.sh/hook"])' > "$state/hooks"
+                    grep -v '^---' "$state/changed" | jq -c 'select(.metadata.annotations["helm.sh/hook"] | not)' \
+                        | sed 's/^/---\n/' > "$state/changed.plain"
+                    mv "$state/changed.plain" "$state/changed"
+                fi
+                apply "$state/changed" "$state/hooks"
                 answer ;;
-            rollback) known; apply "$state/release.$two" ;;
+            rollback) known; apply "$state/release.$two" "$state/hooks.$two" ;;
             uninstall) known; kubectl $cluster -n "$namespace" delete --wait=false -f "$state/release.$(newest)" >&2
                 rm "$state/revision" ;;
             *) echo "Error: the double does not know $command" >&2; exit 1 ;;

@@ -344,39 +344,26 @@ import Testing
         }
     }
 
-    /// Writes down how it is called; there is no kluctl here.
-    private static let kluctlDouble = """
-        #!/bin/sh
-        echo "$@" >>"$KLUCTL_CALLS"
-        echo "$KUBECONFIG" >>"$KLUCTL_CALLS"
-        test -e "$3/.kluctl.yaml" || exit 1
-        test -z "$KLUCTL_WARNING" || echo "$KLUCTL_WARNING" >&2
-        echo "kluctl says $1"
-        """
-
     @Test(
         "a kluctl project is kluctl's to diff and to deploy, on the guarded context (a double of kluctl)",
         arguments: [true, false])
     func kluctl(hasDiscriminator: Bool) async throws {
         try await Scene.run { scene in
             let store = try PrivateStore()
+            let line = hasDiscriminator ? "discriminator: it" : "targets: []"
             let flake = """
                 { outputs = { self }: { manifests = derivation {
                   name = "project"; system = "\(PrivateStore.system)"; builder = "/bin/sh";
-                  args = [ "-c" "mkdir -p $out; echo 'targets: []' >$out/.kluctl.yaml" ];
+                  args = [ "-c" "mkdir -p $out; echo '\(line)' >$out/.kluctl.yaml" ];
                 }; }; }
                 """
             try await prepare(scene, flake, rule: ["kluctl": ["target": "local"]])
-            try scene.project.write("bin/kluctl", Self.kluctlDouble, mode: 0o755)
-            let calls = "\(scene.project.path)/calls"
-            let environment = store.environment.merging([
-                "PATH": "\(scene.project.path)/bin:\(variable("PATH") ?? "")", "KLUCTL_CALLS": calls,
-                "KLUCTL_WARNING": hasDiscriminator ? "" : "No discriminator configured. Orphan detection will not work",
-            ]) { $1 }
+            let kluctl = try KluctlDouble()
+            let environment = store.environment.merging(kluctl.environment) { $1 }
             let loopd = try await scene.loopd("deploy", "--yes", environment: environment)
             #expect(try await loopd.end(limit: .seconds(90)) == .exited(0), "\(loopd.transcript)")
             #expect(loopd.log.events().filter { $0["event"] == "diff" }.flatMap(lines).contains("kluctl says diff"))
-            let said = String(decoding: try Disk.read(calls), as: UTF8.self).split(separator: "\n").map(String.init)
+            let said = try kluctl.calls()
             #expect(said.count == 4)
             let folder = try #require(said.first?.split(separator: " ").dropFirst(2).first)
             #expect(folder.hasPrefix("\(store.root)/nix/store/") && folder.hasSuffix("-project"))

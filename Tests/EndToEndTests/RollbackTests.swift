@@ -67,6 +67,105 @@ import Testing
         }
     }
 
+    @Test("a set of which the cluster has refused a part goes back to the set before, and so does one that drifts")
+    func refusedPart() async throws {
+        try await Scene.run { scene in
+            try scene.project.configure(scene.configuration(["web": ["rules": [["deploy": ["manifests": "k8s"]]]]]))
+            for (replicas, secret) in [(1, "hunter0"), (1, "hunter1")] as [(Int64, String)] {
+                try await write(scene, replicas: replicas, secret: secret)
+                let loopd = try await scene.loopd("deploy", "--yes")
+                #expect(try await loopd.end(limit: .seconds(60)) == .exited(0), "\(loopd.transcript)")
+            }
+            // Only an apply shows what is wrong in a namespace that is not there yet.
+            let space = "\(scene.namespace)-more"
+            let more: JSON = ["apiVersion": "v1", "kind": "Namespace", "metadata": ["name": .string(space)]]
+            let wrong: JSON = [
+                "apiVersion": "v1", "kind": "ConfigMap",
+                "metadata": ["name": "wrong", "namespace": .string(space)], "data": ["a": ["b": "c"]],
+            ]
+            try await write(scene, replicas: 2, secret: "hunter2")
+            try scene.project.write("k8s/more.json", JSON.array([more, wrong]).text)
+            let half = try await scene.loopd("deploy", "--yes")
+            #expect(try await half.end(limit: .seconds(60)) == .exited(1), "\(half.transcript)")
+            func password() async throws -> String {
+                try await scene.kubectl(["get", "secret/login", "-o", "jsonpath={.data.password}"]).text
+            }
+            #expect(try await password() == "aHVudGVyMg==")
+            let back = try await scene.loopd("rollback", "--yes", "web")
+            #expect(try await back.end(limit: .seconds(60)) == .exited(0), "\(back.transcript)")
+            #expect(try await password() == "aHVudGVyMQ==")
+            try await scene.kubectl(["delete", "namespace", space, "--wait=false"])
+
+            // What others change is not what was changed last.
+            try await scene.kubectl(["scale", "deployment/web", "--replicas=3"])
+            let again = try await scene.loopd("rollback", "--dry-run", "web")
+            #expect(try await again.end(limit: .seconds(60)) == .exited(0), "\(again.transcript)")
+            #expect(
+                lines(try await again.event("diff")).contains("~ deployment/web  spec.replicas 3 → 2"),
+                "\(again.transcript)")
+        }
+    }
+
+    @Test("the last change is undone, an image or the manifests, and the other one stays")
+    func lastChange() async throws {
+        try await Scene.run { scene in
+            let base = try await TestImage.shell.name(on: scene.cluster)
+            let image: JSON = [
+                "watch": ["image/**"], "image": ["name": "web", "base": .string(base), "to": "/srv/image"],
+            ]
+            try scene.project.configure(
+                scene.configuration(
+                    [
+                        "web": [
+                            "workload": "deployment/web",
+                            "rules": [image, ["watch": ["k8s/**"], "deploy": ["manifests": "k8s"]]],
+                        ]
+                    ], merging: ["registry": .string(scene.cluster.registry)]))
+            func write(replicas: Int64) async throws {
+                var manifest = try await Workload("web").manifest(on: scene.cluster)
+                manifest["spec"]?["replicas"] = .integer(replicas)
+                var container = manifest.at("spec", "template", "spec", "containers")?[0] ?? [:]
+                container["image"] = "web:dev"
+                manifest["spec"]?["template"]?["spec"]?["containers"] = [container]
+                try scene.project.replace("k8s/web.json", manifest.text)
+            }
+            func reference() async throws -> String? {
+                try await workload(scene).at("spec", "template", "spec", "containers")?[0]?["image"]?.string
+            }
+            func rollback() async throws -> [String] {
+                let back = try await scene.loopd("rollback", "--yes", "web")
+                #expect(try await back.end(limit: .seconds(60)) == .exited(0), "\(back.transcript)")
+                return lines(try await back.event("diff"))
+            }
+            try scene.project.write("image/a", "one")
+            try await write(replicas: 1)
+            let watch = try await scene.loopd("watch")
+            let one = try await watch.event("imageBuilt", limit: .seconds(60))["reference"]?.string ?? "none"
+            _ = try await watch.event("rolledOut", limit: .seconds(60))
+            var place = watch.log.count
+            try await write(replicas: 2)
+            _ = try await watch.event("rolledOut", from: place, limit: .seconds(60))
+            place = watch.log.count
+            try scene.project.write("image/a", "two")
+            let two = try await watch.event("imageBuilt", from: place)["reference"]?.string ?? "none"
+            _ = try await watch.event("rolledOut", from: place, limit: .seconds(60))
+            #expect(try await reference() == two)
+            try await watch.stop()
+
+            // The image was last, and the way back is a change like any other.
+            #expect(try await rollback() == ["~ deployment/web  image of web \(two) → \(one)"])
+            #expect(try await reference() == one)
+            #expect(try await rollback() == ["~ deployment/web  image of web \(one) → \(two)"])
+            #expect(try await workload(scene).at("spec", "replicas") == 2)
+
+            try await write(replicas: 3)
+            let deploy = try await scene.loopd("deploy", "--yes")
+            #expect(try await deploy.end(limit: .seconds(90)) == .exited(0), "\(deploy.transcript)")
+            #expect(try await rollback() == ["~ deployment/web  spec.replicas 3 → 2"])
+            #expect(try await reference() == two)
+        }
+    }
+
     @Test("rollback of a service without manifests brings back the image that its workload had before, and only that")
     func image() async throws {
         try await Scene.run { scene in

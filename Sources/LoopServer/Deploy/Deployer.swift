@@ -140,9 +140,9 @@ actor Deployer {
         case .nothing: break
         case .manifests(let plan):
             let secrets = await SopsSecrets(plan, connection.client)
+            if let rendered = plan.rendered, let notice = await history.keep(rendered) { emit(.notice(notice)) }
             done = try await apply.apply(plan)
             changed = plan.items.filter { !$0.isUnchanged && $0.reference.workload != nil }.map(\.reference)
-            if let rendered = plan.rendered, let notice = await history.keep(rendered) { emit(.notice(notice)) }
             if let secrets { await rollouts.add { [emit] in await secrets.settle(emit) } }
         case .project(let folder, let kluctl, let prunes):
             let output = try await run(kluctl.deploy(folder, choice, prunes: prunes), kluctl)

@@ -22,15 +22,21 @@ struct Deployments: Sendable {
         let scratch: String
 
         /// The images that this session, or another one, rolls out into an object by itself.
-        func rolled(_ object: ObjectReference) -> Set<String> {
+        func rolled(_ object: ObjectReference) -> Set<String> { Set(rollouts(into: object).map(\.image)) }
+
+        /// The same with the containers that they belong to.
+        func rollouts(into object: ObjectReference) -> [RolledImage] {
             guard let kind = WorkloadKind(rawValue: object.kind.lowercased()),
                 object.namespace ?? configuration.namespace == configuration.namespace
             else { return [] }
             let services = configuration.services.filter { $0.target == .workload(kind, name: object.name) }
-            return Set(
-                services.flatMap(\.rules).compactMap { rule in
-                    if case .image(let image) = rule.action { image.name } else { nil }
-                })
+            return services.flatMap { service in
+                service.rules.compactMap(\.image).map { image in
+                    RolledImage(
+                        kind: kind, name: object.name, image: image.name,
+                        container: image.container ?? service.container)
+                }
+            }
         }
 
         /// What an object becomes before it is applied, by who applies it: the same in dev mode, where it is meant to be.

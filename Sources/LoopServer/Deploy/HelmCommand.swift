@@ -80,7 +80,7 @@ struct HelmCommand: Equatable, Sendable {
 
     /// The same without the cluster, which does not know kinds that the chart itself brings.
     func template(_ inputs: Inputs) -> [String] {
-        [program, "template", inputs.release.name, inputs.release.chart, "--no-hooks", "--skip-tests"] + cluster
+        [program, "template", inputs.release.name, inputs.release.chart, "--skip-tests"] + cluster
             + inputs.arguments
     }
 
@@ -99,13 +99,13 @@ struct HelmCommand: Equatable, Sendable {
             + (forcesConflicts ? ["--force-conflicts"] : []) + cluster + inputs.arguments + postRenderer
     }
 
-    /// A release as it is now, as JSON.
-    func status(_ release: String) -> [String] { [program, "status", release, "--output", "json"] + cluster }
+    /// A release as it is now, or was in a revision, as JSON.
+    func status(_ release: String, revision: Int? = nil) -> [String] {
+        [program, "status", release, "--output", "json"] + (revision.map { ["--revision", "\($0)"] } ?? []) + cluster
+    }
 
     /// What a release has applied.
-    func manifest(_ release: String, revision: Int? = nil) -> [String] {
-        [program, "get", "manifest", release] + (revision.map { ["--revision", "\($0)"] } ?? []) + cluster
-    }
+    func manifest(_ release: String) -> [String] { [program, "get", "manifest", release] + cluster }
 
     /// A release's revisions, as JSON.
     func history(_ release: String) -> [String] { [program, "history", release, "--output", "json"] + cluster }

@@ -22,6 +22,7 @@ actor HelmDeployment: Deploying {
     private let rollouts: RolloutFollower
     private var pending: Pending?
     private var toldWaiting: Set<String> = []
+    private var toldUnreached: Set<String> = []
     /// The images in what was rendered last, those too that it waits for.
     private(set) var images: Set<String> = []
 
@@ -61,15 +62,23 @@ actor HelmDeployment: Deploying {
         }
         let brought = try await definitions
         let rendered = try await render(helm, given.value, brought)
-        let before = try await now == nil ? [] : objects(of: run(helm.manifest(release.name)))
+        let before = try await self.objects(of: now?.text ?? "")
+        let major = HelmCommand.major(try await version) ?? 3
         try Task.checkCancellation()
-        let (objects, waiting) = try await imaged(rendered)
+        let hooks = rendered.filter(HelmHooks.isHook)
+        if major < 4 { await tellUnreached(hooks, isUpgrade: now != nil) }
+        let plain = rendered.filter { !HelmHooks.isHook($0) }
+        let (objects, waiting) = try await imaged(major < 4 ? plain : rendered)
         guard isComplete(waiting) else { return false }
-        let difference = ReleaseDiff(from: before, to: objects, namespace: namespace)
-        let lines = brought.lines + difference.lines
+        let difference = ReleaseDiff(
+            from: before.filter { !HelmHooks.isHook($0) }, to: objects.filter { !HelmHooks.isHook($0) },
+            namespace: namespace)
+        let hookLines = HelmHooks.lines(
+            from: before.filter(HelmHooks.isHook), to: major < 4 ? hooks : objects.filter(HelmHooks.isHook),
+            revision: now?.revision, namespace: namespace)
+        let lines = brought.lines + difference.lines + hookLines
         if lines.isEmpty, now?.status == "deployed" { return false }
         emit(.diff(lines: ManifestDiff.shortened(lines.isEmpty ? ["~ release/\(release.name)"] : lines)))
-        let major = HelmCommand.major(try await version) ?? 3
         pending = Pending(
             helm: helm, inputs: given.value, definitions: brought,
             changed: difference.changed.filter { $0.workload != nil },
@@ -134,14 +143,28 @@ actor HelmDeployment: Deploying {
     ) async throws -> [JSON] {
         do {
             let answer = try await run(helm.rendering(given))
-            guard let json = try? JSON(parsing: Array(answer.utf8)), let text = json["manifest"]?.string else {
+            guard let json = try? JSON(parsing: Array(answer.utf8)) else {
                 throw failure("helm does not say what it would apply for release \(release.name)")
             }
-            return try await objects(of: text)
+            return try await objects(of: HelmManifest.text(of: json))
         } catch let refused as LoopFailure {
             // The cluster does not know the kinds yet that the chart brings along.
             guard !brought.isEmpty, refused.failure.summary.contains("no matches for kind") else { throw refused }
             return try await objects(of: run(helm.template(given)))
+        }
+    }
+
+    /// Says of hooks that keep their images: up to Helm 3 a post-renderer does not see them.
+    private func tellUnreached(_ hooks: [JSON], isUpgrade: Bool) async {
+        let known = await inputs.images()
+        for hook in hooks where HelmHooks.counts(hook, isUpgrade: isUpgrade) {
+            guard let reference = ObjectReference(hook) else { continue }
+            for name in HelmHooks.unreached(in: hook, known).sorted() {
+                let words =
+                    "hook/\(reference) names image \(name), which a post-renderer of Helm 3 does not reach: "
+                    + "use ${image:\(name)} in values"
+                if toldUnreached.insert(words).inserted { emit(.notice(words)) }
+            }
         }
     }
 

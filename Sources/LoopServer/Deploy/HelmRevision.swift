@@ -4,12 +4,16 @@ internal import JSON
 struct HelmRevision: Equatable, Sendable {
     let number: Int
     let status: String
+    /// When it was made.
+    var updated: Timestamp?
 
     /// From the answer to `helm history`, the newest first.
     static func list(_ json: JSON) -> [HelmRevision] {
         let all = (json.array ?? []).compactMap { entry -> HelmRevision? in
             guard let number = entry["revision"]?.integer, let status = entry["status"]?.string else { return nil }
-            return HelmRevision(number: Int(number), status: status)
+            return HelmRevision(
+                number: Int(number), status: status,
+                updated: entry["updated"]?.string.flatMap { Timestamp(rfc3339: $0) })
         }
         return all.sorted { $0.number > $1.number }
     }

@@ -20,9 +20,9 @@ struct HelmRun: Sendable {
                 nextStep: isOld ? "install Helm 3.13 or later" : "mend the chart or its values"))
     }
 
-    /// A release as it is; `nil` where there is none.
-    func state(of release: String, _ helm: HelmCommand) async throws -> HelmState? {
-        let output = try await Leashed.run(helm.status(release), leash: leash)
+    /// A release as it is, or was in a revision; `nil` where there is none.
+    func state(of release: String, revision: Int? = nil, _ helm: HelmCommand) async throws -> HelmState? {
+        let output = try await Leashed.run(helm.status(release, revision: revision), leash: leash)
         if output.status.isSuccess { return (try? JSON(parsing: output.standardOutput)).flatMap { HelmState($0) } }
         let cause = HelmCommand.cause(output.errorText)
         if cause.contains("release: not found") { return nil }

@@ -8,6 +8,8 @@ struct HelmState: Equatable, Sendable {
     let status: String
     /// Whether the server has applied it, not helm: then fields have owners.
     let isServerSide: Bool
+    /// What it has applied, and its hooks, as helm prints them.
+    let text: String
 
     /// From the answer to `helm status`.
     init?(_ json: JSON) {
@@ -17,5 +19,6 @@ struct HelmState: Equatable, Sendable {
         self.revision = Int(revision)
         self.status = status
         isServerSide = json["apply_method"]?.string == "ssa"
+        text = HelmManifest.text(of: json)
     }
 }

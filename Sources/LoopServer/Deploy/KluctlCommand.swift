@@ -32,6 +32,11 @@ struct KluctlCommand: Sendable {
         [program, "deploy"] + common(project, choice) + ["--yes"] + (prunes ? ["--prune"] : [])
     }
 
+    /// The end of everything that has the project's discriminator, or only the names of it.
+    func delete(_ project: String, _ choice: Deployment.Kluctl?, dryRun: Bool) -> [String] {
+        [program, "delete"] + common(project, choice) + [dryRun ? "--dry-run" : "--yes"]
+    }
+
     /// Whether kluctl can prune, by what `diff` has printed: without a discriminator it applies everything and then fails.
     static func canPrune(_ printed: String) -> Bool { !printed.lowercased().contains("no discriminator") }
 

@@ -3,6 +3,8 @@ internal import JSON
 internal import Reactor
 
 /// The sets of manifests that were applied last for a service, each in a Secret: there may be Secrets in them.
+///
+/// A set is kept before it is applied: the newest one is what was wanted last, also where the cluster has refused a part.
 struct ReleaseHistory: Sendable {
     /// One set that was applied.
     struct Release: Equatable, Sendable {
@@ -10,6 +12,9 @@ struct ReleaseHistory: Sendable {
         let objects: [JSON]
         /// When, in the API's own form.
         let created: String
+
+        /// The same as a moment.
+        var time: Timestamp? { Timestamp(rfc3339: created) }
     }
 
     /// How many sets are kept.
@@ -60,7 +65,7 @@ struct ReleaseHistory: Sendable {
         secret["metadata"]?.strings("labels")[number].flatMap { Int($0) }
     }
 
-    /// Keeps a set that was just applied, unless the newest one is the same, and lets go of the oldest.
+    /// Keeps a set that is to be applied, unless the newest one is the same, and lets go of the oldest.
     ///
     /// Returns what a person should know where it cannot be kept.
     func keep(_ objects: [JSON]) async -> String? {

@@ -19,153 +19,58 @@ struct RollbackSearch: Sendable {
     let inputs: Deployments.Inputs
     let emit: @Sendable (LoopEvent.Kind) -> Void
 
-    private var connection: ClusterConnection { inputs.connection }
-    private var namespace: String { inputs.configuration.namespace }
+    var connection: ClusterConnection { inputs.connection }
+    var namespace: String { inputs.configuration.namespace }
 
-    /// The way back: to the newest set of manifests that was kept and is not what the cluster holds, to the release's
-    /// revision before this one, or to the image that the workload had before; `nil` where there is none.
+    /// The last change of one kind.
+    struct Change: Sendable {
+        let moment: ChangeMoment
+        /// The way back behind it.
+        let undo: @Sendable () async throws -> Rollback
+    }
+
+    /// The way back behind what was changed last: the set of manifests, the revision of a release, or the image of the
+    /// service's workload; `nil` where nothing is known of before.
     ///
     /// Throws `LoopFailure`.
     func find() async throws -> Rollback? {
-        if let back = try await toEarlierSet() { return back }
-        for release in releases { if let back = try await toEarlierRevision(of: release) { return back } }
-        return try await toEarlierImage()
+        var changes: [Change] = []
+        var applied: [AppliedObjects] = []
+        let sets = SetHistory(try await history.releases(), namespace: namespace) { inputs.rollouts(into: $0) }
+        if let since = sets.since {
+            applied.append(AppliedObjects(objects: since.objects, time: since.time))
+            if let before = sets.before {
+                changes.append(Change(moment: ChangeMoment(since.time)) { try await back(to: before) })
+            }
+        }
+        for deployment in deployments {
+            guard case .helm(let release) = deployment.source, let look = try await look(at: release) else { continue }
+            applied.append(look.applied)
+            if let change = look.change { changes.append(change) }
+        }
+        if let change = try await lastImageChange(since: applied) { changes.append(change) }
+        if let last = changes.max(by: { $0.moment < $1.moment }) { return try await last.undo() }
+        if KluctlRemoval.isPossible(for: service) {
+            throw LoopFailure(
+                failure: LoopEvent.Failure(
+                    "kluctl deploys \(service.name), and keeps nothing to go back to",
+                    nextStep: "check out what was there before, and `loopd deploy \(service.name)`"))
+        }
+        return nil
+    }
+
+    var history: ReleaseHistory {
+        ReleaseHistory(
+            connection.client, service: service.name, of: inputs.configuration.project, namespace: namespace)
     }
 
     private var deployments: [Deployment] {
         service.rules.compactMap { rule in if case .deploy(let deployment) = rule.action { deployment } else { nil } }
     }
 
-    private var releases: [HelmRelease] {
-        deployments.compactMap { deployment in
-            if case .helm(let release) = deployment.source { release } else { nil }
-        }
-    }
-
-    private var images: [Image] {
-        service.rules.compactMap { rule in if case .image(let image) = rule.action { image } else { nil } }
-    }
-
-    // MARK: Sets of manifests
-
-    private func toEarlierSet() async throws -> Rollback? {
-        let project = inputs.configuration.project
-        let history = ReleaseHistory(
-            connection.client, service: service.name, of: project, namespace: namespace)
-        var apply = ManifestApply(connection.client, namespace: namespace, service: service.name, of: project)
-        apply.prepare = { await inputs.carry($0, .server) }
-        for release in try await history.releases() {
-            let plan = try await apply.plan(release.objects)
-            guard !plan.isEmpty else { continue }
-            return Rollback(
-                place: "the manifests of \(release.created)", lines: plan.lines,
-                carryOut: { [apply, connection, emit] in
-                    let started = monotonicNow()
-                    let secrets = await SopsSecrets(plan, connection.client)
-                    let done = try await apply.apply(plan)
-                    if let notice = await history.keep(release.objects) { emit(.notice(notice)) }
-                    emit(.deployed(objects: done, milliseconds: Double(monotonicNow() - started) / 1e6))
-                    let changed = plan.items.filter { !$0.isUnchanged && $0.reference.workload != nil }
-                    let isRolledOut = await follow(changed.map(\.reference), since: started)
-                    let isSettled = await secrets?.settle(emit) ?? true
-                    return isRolledOut && isSettled
-                })
-        }
-        return nil
-    }
-
-    private func follow(_ workloads: [ObjectReference], since started: UInt64) async -> Bool {
+    func follow(_ workloads: [ObjectReference], since started: UInt64) async -> Bool {
         if workloads.isEmpty { return true }
         return await RolloutFollower.follow(
             workloads, since: started, connection.client, inputs.clues, emit)
-    }
-
-    // MARK: Releases
-
-    private func toEarlierRevision(of release: HelmRelease) async throws -> Rollback? {
-        guard let helm = HelmCommand.find(for: connection.context, namespace: namespace) else {
-            throw HelmCommand.missing(release.name)
-        }
-        let run = HelmRun(connection.leash)
-        guard let now = try await run.state(of: release.name, helm) else { return nil }
-        let text = try await run.run(helm.history(release.name), about: release.name)
-        let revisions = HelmRevision.list((try? JSON(parsing: Array(text.utf8))) ?? [])
-        guard let target = HelmRevision.before(revisions) else { return nil }
-        async let current = run.run(helm.manifest(release.name), about: release.name)
-        async let earlier = run.run(helm.manifest(release.name, revision: target), about: release.name)
-        let difference = ReleaseDiff(
-            from: try await HelmManifest.objects(of: current, connection),
-            to: try await HelmManifest.objects(of: earlier, connection), namespace: namespace)
-        let major = HelmCommand.major(try await run.run(helm.version, about: release.name)) ?? 3
-        return Rollback(
-            place: "revision \(target) of release \(release.name)",
-            lines: difference.lines.isEmpty ? ["~ release/\(release.name)  \(now.status)"] : difference.lines,
-            carryOut: {
-                let started = monotonicNow()
-                let command = helm.rollback(
-                    release.name, to: target, forcesConflicts: major >= 4 && now.isServerSide)
-                _ = try await run.run(command, about: release.name)
-                return await follow(difference.changed.filter { $0.workload != nil }, since: started)
-            })
-    }
-
-    // MARK: Images
-
-    private func toEarlierImage() async throws -> Rollback? {
-        guard case .workload(let kind, let name) = service.target, kind.rollsOut, !images.isEmpty else { return nil }
-        let object: JSON
-        let revisions: [JSON]
-        do {
-            object = try await connection.client.get(kind.resource, name, namespace: namespace)
-            let resource: KubeResource = kind == .deployment ? .replicaSets : .controllerRevisions
-            revisions = try await connection.client.list(.init(resource, namespace: namespace)).items
-        } catch let error as KubeError where error.isNotFound {
-            return nil
-        }
-        let templates = EarlierTemplates.templates(of: object, among: revisions)
-        for template in templates {
-            var lines: [String] = []
-            var changes: [(Image, String)] = []
-            for image in images {
-                let rolled = RolledImage(
-                    kind: kind, name: name, image: image.name, container: image.container ?? service.container)
-                guard let place = try? rolled.place(in: object),
-                    let old = EarlierTemplates.image(of: place.container, place.list, in: template),
-                    old != place.reference
-                else { continue }
-                changes.append((image, old))
-                lines.append("~ \(rolled.workload)  image of \(place.container) \(place.reference) → \(old)")
-            }
-            guard !changes.isEmpty else { continue }
-            return Rollback(
-                place: changes.map { "image \($0.1)" }.joined(separator: ", "), lines: lines,
-                carryOut: { [changes] in try await set(changes, in: ObjectReference(kind, name, namespace: namespace)) }
-            )
-        }
-        return nil
-    }
-
-    private func set(_ images: [(Image, String)], in workload: ObjectReference) async throws -> Bool {
-        let started = monotonicNow()
-        var isSet = true
-        for (image, reference) in images {
-            let rollout = ImageRollout(
-                image, of: service, dev: inputs.devModes.first { $0.isAbout(workload.stub, namespace: namespace) },
-                client: connection.client, namespace: namespace, emit: emit)
-            let isDone = await rollout?.roll(to: reference) ?? true
-            isSet = isSet && isDone
-            await rollout?.end()
-        }
-        guard isSet else { return false }
-        return await follow([workload], since: started)
-    }
-}
-
-extension ObjectReference {
-    /// As much of the object as tells which one it is.
-    fileprivate var stub: JSON {
-        var metadata: JSON = ["name": .string(name)]
-        metadata["namespace"] = namespace.map(JSON.string)
-        return ["apiVersion": .string(apiVersion), "kind": .string(kind), "metadata": metadata]
     }
 }

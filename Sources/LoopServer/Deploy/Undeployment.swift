@@ -10,6 +10,8 @@ struct Undeployment: Sendable {
         var objects: [Disappearance.Leaving] = []
         /// The releases, with what each has applied.
         var releases: [(name: String, objects: [Disappearance.Leaving])] = []
+        /// What kluctl has deployed.
+        var projects: [KluctlRemoval] = []
         /// loopd's own lists of what it has deployed.
         var lists: [String] = []
         /// What stays, in lines for people.
@@ -42,11 +44,12 @@ struct Undeployment: Sendable {
 
     /// What goes, line by line.
     var lines: [String] {
-        parts.flatMap { part in
-            part.releases.map { release in
+        parts.flatMap { part -> [String] in
+            let releases = part.releases.map { release in
                 "- release/\(release.name)  with "
                     + release.objects.map(\.reference.description).joined(separator: ", ")
-            } + part.objects.map { "- \($0.reference)" }
+            }
+            return releases + part.projects.map(\.line) + part.objects.map { "- \($0.reference)" }
         } + (space.map { ["- \($0.reference)"] } ?? [])
     }
 
@@ -73,6 +76,11 @@ struct Undeployment: Sendable {
         for case .deploy(let deployment) in service.rules.map(\.action) {
             guard case .helm(let release) = deployment.source else { continue }
             try await add(release, &part)
+        }
+        switch try await KluctlRemoval.find(for: service, connection, isApplied: !part.lists.isEmpty) {
+        case .nothing: break
+        case .removal(let removal): part.projects.append(removal)
+        case .kept(let line): part.kept.append(line)
         }
         return part
     }
@@ -135,7 +143,9 @@ struct Undeployment: Sendable {
         guard let space = try? await connection.client.get(.namespaces, namespace),
             space["metadata"]?.strings("labels")[ClusterConnection.ownLabel] == "loopd"
         else { return nil }
-        let going = parts.flatMap { $0.objects + $0.releases.flatMap(\.objects) }.map(\.reference)
+        let going =
+            parts.flatMap { $0.objects + $0.releases.flatMap(\.objects) }.map(\.reference)
+            + parts.flatMap(\.projects).flatMap(\.references)
         let releases = parts.flatMap(\.releases).map(\.name)
         for resource in Undeployment.kinds {
             // A kind that the cluster does not have has no objects; one that is hidden may have some.
@@ -188,13 +198,17 @@ struct Undeployment: Sendable {
     /// Throws `LoopFailure` where something is still there at the limit; what has gone until then is told by `emit`.
     func carryOut(limit: Duration, _ emit: @escaping @Sendable (LoopEvent) -> Void) async throws {
         let end = ContinuousClock.now + limit
-        for part in parts where !(part.objects.isEmpty && part.releases.isEmpty && part.lists.isEmpty) {
+        for part in parts
+        where !(part.objects.isEmpty && part.releases.isEmpty && part.projects.isEmpty && part.lists.isEmpty) {
             let started = monotonicNow()
             let pods = try await pods(of: part.objects + part.releases.flatMap(\.objects))
             if let helm = HelmCommand.find(for: connection.context, namespace: namespace) {
                 for release in part.releases {
                     _ = try await HelmRun(connection.leash).run(helm.uninstall(release.name), about: release.name)
                 }
+            }
+            for project in part.projects {
+                try await project.carryOut(connection, limit: max(end - ContinuousClock.now, .zero))
             }
             for object in part.objects { try await delete(object) }
             try await wait(for: part.objects + part.releases.flatMap(\.objects) + pods, until: end)
@@ -203,7 +217,9 @@ struct Undeployment: Sendable {
             try await ReleaseHistory(
                 connection.client, service: part.service, of: project, namespace: namespace
             ).forget()
-            let gone = part.releases.map { "release/\($0.name)" } + part.objects.map(\.reference.description)
+            let gone =
+                part.releases.map { "release/\($0.name)" } + part.projects.map(\.name)
+                + part.objects.map(\.reference.description)
             emit(
                 LoopEvent(
                     .removed(objects: gone, milliseconds: Double(monotonicNow() - started) / 1e6), service: part.service

@@ -239,5 +239,27 @@ import Testing
         #expect(!KluctlCommand.canPrune("No discriminator configured. Orphan object detection will not work"))
         #expect(KluctlCommand.canPrune("Diff finished"))
         #expect(kluctl.environment?["KUBECONFIG"] == "/k")
+        #expect(
+            kluctl.delete("/p", .discriminator("dev"), dryRun: true) == [
+                "/bin/kluctl", "delete", "--project-dir", "/p", "--context", "kind-dev", "--discriminator", "dev",
+                "--dry-run",
+            ])
+        #expect(kluctl.delete("/p", nil, dryRun: false).last == "--yes")
+    }
+
+    @Test("what kluctl would delete is read off what it says")
+    func kluctlDeletes() {
+        let said = """
+            ⚠ something
+            The following objects will be deleted:
+              shop/Deployment/web
+              ClusterRole/system:web
+            ✓ done
+              not/this/one
+            """
+        let references = KluctlRemoval.references(in: said)
+        #expect(references.map(\.description) == ["deployment/web", "clusterrole/system:web"])
+        #expect(references.map(\.namespace) == ["shop", nil])
+        #expect(KluctlRemoval.references(in: "nothing").isEmpty)
     }
 }

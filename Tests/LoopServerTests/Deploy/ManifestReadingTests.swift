@@ -132,6 +132,7 @@ import Testing
         let workload: JSON = ["metadata": ["uid": "u"]]
         let templates = EarlierTemplates.templates(
             of: workload, among: [revision(9, "old"), revision(10, "new"), revision(11, "other", owner: "v")])
-        #expect(templates.compactMap { EarlierTemplates.image(of: "c", "containers", in: $0) } == ["new", "old"])
+        #expect(
+            templates.compactMap { EarlierTemplates.image(of: "c", "containers", in: $0.template) } == ["new", "old"])
     }
 }
