@@ -28,18 +28,8 @@ struct RollbackSearch: Sendable {
     /// Throws `LoopFailure`.
     func find() async throws -> Rollback? {
         if let back = try await toEarlierSet() { return back }
-        for release in releases { if let back = try await toEarlierRevision(of: release) { return back } }
+        for release in service.releases { if let back = try await toEarlierRevision(of: release) { return back } }
         return try await toEarlierImage()
-    }
-
-    private var deployments: [Deployment] {
-        service.rules.compactMap { rule in if case .deploy(let deployment) = rule.action { deployment } else { nil } }
-    }
-
-    private var releases: [HelmRelease] {
-        deployments.compactMap { deployment in
-            if case .helm(let release) = deployment.source { release } else { nil }
-        }
     }
 
     private var images: [Image] {

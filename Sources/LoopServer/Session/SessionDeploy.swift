@@ -41,6 +41,7 @@ extension SessionRun {
             report(.notice("no service has manifests or a rule that deploys: there is nothing to deploy"))
             return true
         }
+        await tellOfRemovedServices(connection)
         // A look changes nothing in a registry either: what runs keeps its image in it.
         if !dryRun, await !build(images, inputs, start) { return false }
         let isNewNamespace = try await !connection.hasNamespace(configuration.namespace)
