@@ -30,6 +30,8 @@ struct Undeployment: Sendable {
     private(set) var parts: [Part] = []
     /// The namespace, where loopd has made it and nobody else has put anything into it.
     private(set) var space: Disappearance.Leaving?
+    /// Why the namespace stays that loopd has made.
+    private var keptSpace: String?
 
     /// Looks for what was deployed for services, which are given in the order they were deployed in, and for `removed` ones,
     /// which are in loop.json no more.
@@ -60,7 +62,7 @@ struct Undeployment: Sendable {
     }
 
     /// What stays, for people.
-    var kept: [String] { parts.flatMap(\.kept) }
+    var kept: [String] { parts.flatMap(\.kept) + [keptSpace].compactMap(\.self) }
 
     /// Whether there is nothing to remove.
     var isEmpty: Bool { space == nil && parts.allSatisfy(\.isEmpty) }
@@ -189,7 +191,7 @@ struct Undeployment: Sendable {
             live["metadata"]?.strings("labels")[ClusterConnection.ownLabel] == "loopd"
         else { return nil }
         if let obstacle = try await contents(of: namespace).obstacle() {
-            parts[parts.count - 1].kept.append(words + obstacle)
+            keptSpace = words + obstacle
             return nil
         }
         return .init(reference: reference, resource: .namespaces, uid: live.at("metadata", "uid")?.string)

@@ -36,12 +36,12 @@ extension SessionRun {
         var inputs = deployInputs(connection, devModes, images.set, scratch: scratch.path)
         inputs.isAsked = true
         let start = StartManifests(services, inputs, emit: report)
+        await tellOfRemovedServices(connection)
         var waiting = works(inputs)
         guard services.contains(where: { !$0.manifests.isEmpty }) || !waiting.isEmpty else {
             report(.notice("no service has manifests or a rule that deploys: there is nothing to deploy"))
             return true
         }
-        await tellOfRemovedServices(connection)
         // A look changes nothing in a registry either: what runs keeps its image in it.
         if !dryRun, await !build(images, inputs, start) { return false }
         let isNewNamespace = try await !connection.hasNamespace(configuration.namespace)

@@ -52,20 +52,23 @@ extension SessionRun {
     private func held(
         _ connection: ClusterConnection, _ removed: [Undeployment.Part] = []
     ) async -> [String: LeaseHeld] {
-        var workloads: [(service: String, workload: ObjectReference)] = services.compactMap { service in
+        var workloads: [(service: String, workload: String, resource: KubeResource, name: String, namespace: String?)]
+        workloads = services.compactMap { service in
             guard case .workload(let kind, let name) = service.target else { return nil }
-            return (service.name, ObjectReference(kind, name, namespace: configuration.namespace))
+            return (service.name, "\(kind.rawValue)/\(name)", kind.resource, name, configuration.namespace)
         }
-        for part in removed { workloads += part.objects.map { (part.service, $0.reference) } }
+        for part in removed {
+            workloads += part.objects.map {
+                (part.service, "\($0.reference)", $0.resource, $0.reference.name, $0.reference.namespace)
+            }
+        }
         let now = Timestamp.now().seconds
         var held: [String: LeaseHeld] = [:]
-        for (service, workload) in workloads {
-            guard let kind = workload.workload,
-                let live = try? await connection.client.get(
-                    kind.resource, workload.name, namespace: workload.namespace),
+        for (service, workload, resource, name, namespace) in workloads {
+            guard let live = try? await connection.client.get(resource, name, namespace: namespace),
                 let lease = Lease(of: live), lease.isHeld(at: now), lease.session != self.name
             else { continue }
-            held[service] = LeaseHeld(workload: "\(workload)", lease: lease, now: now)
+            held[service] = LeaseHeld(workload: workload, lease: lease, now: now)
         }
         return held
     }
