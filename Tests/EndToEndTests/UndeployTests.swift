@@ -59,7 +59,9 @@ import Testing
             for name in ["theirs", "base-theirs"] {
                 try await scene.kubectl(["create", "configmap", name, "--from-literal=b=1"])
             }
-            let stays: Set = ["configmap/theirs stays: it was there before", "configmap/base-theirs stays: it was there before"]
+            let stays: Set = [
+                "configmap/theirs stays: it was there before", "configmap/base-theirs stays: it was there before",
+            ]
             for _ in 0..<2 {
                 _ = try await run(scene, "deploy")
                 // A second one does not take them for its own.
@@ -96,10 +98,12 @@ import Testing
             #expect(
                 notices(left) == ["configmap/theirs has left the manifests and stays: it was there before"],
                 "\(left.transcript)")
-            #expect(notices(try await run(scene, "deploy")).isEmpty)
+            let same = try await run(scene, "deploy")
+            #expect(notices(same).isEmpty, "\(same.transcript)")
             try scene.project.replace("web/k8s/maps.yaml", map("new", "2") + "---\n" + map("theirs", "3"))
             _ = try await run(scene, "deploy")
-            #expect(removed(try await run(scene, "undeploy")) == ["configmap/new"])
+            let gone = try await run(scene, "undeploy")
+            #expect(removed(gone) == ["configmap/new"], "\(gone.transcript)")
             #expect(try await names("configmap", scene).contains("theirs"))
         }
     }
@@ -109,7 +113,8 @@ import Testing
         try await Scene.run { scene in
             func configure(_ name: String) throws {
                 let service: JSON = [
-                    "root": "web", "manifests": ["base"], "rules": [["deploy": ["manifests": "k8s"]]], "selector": "a=b",
+                    "root": "web", "manifests": ["base"], "rules": [["deploy": ["manifests": "k8s"]]],
+                    "selector": "a=b",
                 ]
                 try scene.project.configure(scene.configuration([name: service]))
             }
@@ -134,7 +139,8 @@ import Testing
             try await scene.kubectl(["delete", "configmap/loopd-inventory-shop"])
             try scene.project.replace("web/k8s/maps.yaml", map("new", "2"))
             _ = try await run(scene, "deploy")
-            #expect(Set(removed(try await run(scene, "undeploy"))) == ["configmap/base", "configmap/new"])
+            let again = try await run(scene, "undeploy")
+            #expect(Set(removed(again)) == ["configmap/base", "configmap/new"], "\(again.transcript)")
         }
     }
 
@@ -150,7 +156,8 @@ import Testing
             try scene.project.configure(scene.configuration(["web": web]))
 
             let watch = try await scene.loopd("watch", "--cleanup")
-            let words = "service old is not in loop.json any more, and still in the cluster: `loopd undeploy` removes it"
+            let words =
+                "service old is not in loop.json any more, and still in the cluster: `loopd undeploy` removes it"
             _ = try await watch.event("notice") { $0["text"]?.string == words }
             _ = try await watch.event("deployed") { $0["service"] == "web" }
             let place = watch.log.count
@@ -163,7 +170,8 @@ import Testing
                     "namespace/\(scene.namespace) stays: what was deployed for service old is in it"),
                 "\(watch.transcript)")
 
-            #expect(lines(try await run(scene, "undeploy", "--dry-run").event("diff")).first == "- configmap/old")
+            let shown = try await run(scene, "undeploy", "--dry-run").event("diff")
+            #expect(lines(shown).first == "- configmap/old")
             let gone = try await run(scene, "undeploy")
             #expect(
                 notices(gone).contains("service old is not in loop.json any more: what was deployed for it goes, too"))
@@ -189,7 +197,8 @@ import Testing
                 try scene.project.write("web/k8s/spaces.yaml", spaces.joined(separator: "---\n"))
                 _ = try await run(scene, "deploy")
                 // Nothing is to be done twice, though there is nothing in it but a name.
-                #expect(try await run(scene, "deploy").event("deployed")["objects"]?.array == [])
+                let same = try await run(scene, "deploy").event("deployed")
+                #expect(same["objects"]?.array == [])
                 try await scene.kubectl(["create", "quota", "theirs", "--hard=pods=9"])
                 try await scene.kubectl(["create", "configmap", "default", "-n", team], scoped: false)
                 let first = try await run(scene, "undeploy")
@@ -204,10 +213,10 @@ import Testing
                 try await remove()
                 try await scene.kubectl(["wait", "--for=delete", "namespace/\(team)", "--timeout=60s"], scoped: false)
                 _ = try await run(scene, "deploy")
+                let second = try await run(scene, "undeploy")
                 #expect(
-                    Set(removed(try await run(scene, "undeploy"))) == [
-                        "namespace/\(team)", "namespace/\(scene.namespace)",
-                    ])
+                    Set(removed(second)) == ["namespace/\(team)", "namespace/\(scene.namespace)"],
+                    "\(second.transcript)")
             } catch {
                 try await remove()
                 throw error
@@ -243,7 +252,8 @@ import Testing
             _ = try await run(scene, "deploy", by: helm)
             try scene.project.replace("chart/manifest.yaml", map("settings", "2"))
             _ = try await run(scene, "deploy", by: helm)
-            #expect(removed(try await run(scene, "undeploy", by: helm)) == ["release/web"])
+            let gone = try await run(scene, "undeploy", by: helm)
+            #expect(removed(gone) == ["release/web"], "\(gone.transcript)")
             #expect(try helm.calls("uninstall").count == 1)
         }
     }

@@ -27,11 +27,21 @@ struct FoundObjects {
             return
         }
         guard !known.wasFound(object), !isSettled(object) else { return }
-        if others == nil { others = try await InventoryStore.all(store.client, namespace: store.namespace) }
-        let others = others ?? []
-        if FoundObjects.isFound(object, live: live, project: store.project, others: others) {
+        if FoundObjects.isFound(object, live: live, project: store.project, others: try await entries()) {
             references.append(object)
         }
+    }
+
+    private mutating func entries() async throws -> [InventoryStore.Entry] {
+        if let others { return others }
+        var entries: [InventoryStore.Entry] = []
+        do {
+            entries = try await InventoryStore.all(store.client, namespace: store.namespace)
+        } catch let error as KubeError where error.isForbidden {
+            // Who may not list them goes by the object alone.
+        }
+        others = entries
+        return entries
     }
 
     /// Whether an object that no list of its service knows was there before.

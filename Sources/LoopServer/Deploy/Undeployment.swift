@@ -38,7 +38,8 @@ struct Undeployment: Sendable {
     ///
     /// `isEverything` says that no service is left out, so that the namespace may go as well. Throws `LoopFailure`.
     init(
-        of services: [Service], removed: [String] = [], in project: String, _ connection: ClusterConnection, namespace: String,
+        of services: [Service], removed: [String] = [], in project: String, _ connection: ClusterConnection,
+        namespace: String,
         isEverything: Bool
     ) async throws {
         self.project = project

@@ -43,7 +43,8 @@ struct KubeClient: Sendable {
     private static let pageSize = 500
     private static let applyType = "application/apply-patch+yaml"
     private static let plainType = "application/json"
-    private static let metadataType = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json"
+    private static let metadataType =
+        "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json"
 
     let http: HTTPClient
 

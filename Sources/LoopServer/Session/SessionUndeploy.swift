@@ -83,7 +83,8 @@ extension SessionRun {
     /// Says of which services that are in loop.json no more the cluster still holds something.
     func tellOfRemovedServices(_ connection: ClusterConnection) async {
         guard let removed = try? await removedServices(connection), !removed.isEmpty else { return }
-        let services = removed.count == 1 ? "service \(removed[0]) is" : "services \(removed.joined(separator: ", ")) are"
+        let services =
+            removed.count == 1 ? "service \(removed[0]) is" : "services \(removed.joined(separator: ", ")) are"
         report(
             .notice(
                 "\(services) not in loop.json any more, and still in the cluster: `loopd undeploy` removes "

@@ -63,10 +63,13 @@ import Testing
         // A namespace is never taken for loopd's by its fields.
         Example(kind: "Namespace", live: applied, isFound: true),
         Example(
-            kind: "Namespace", live: ["metadata": ["labels": ["app.kubernetes.io/managed-by": "loopd"]]], isFound: false),
+            kind: "Namespace", live: ["metadata": ["labels": ["app.kubernetes.io/managed-by": "loopd"]]], isFound: false
+        ),
     ]
 
-    @Test("an object that no list of its service knows was there before, unless loopd itself has put it there", arguments: examples)
+    @Test(
+        "an object that no list of its service knows was there before, unless loopd itself has put it there",
+        arguments: examples)
     func finds(example: Example) {
         let object = Self.reference(example.kind, "x")
         let inventory = Inventory(example.holds ? [object] : [], found: example.finds ? [object] : [])

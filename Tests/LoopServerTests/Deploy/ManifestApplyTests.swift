@@ -108,7 +108,8 @@ import Testing
         arguments: [
             (["metadata": ["name": "x", "namespace": "a"]], true), (["metadata": ["name": "x", "labels": [:]]], true),
             (["metadata": ["name": "x"], "data": [:], "spec": nil], true),
-            (["metadata": ["name": "x", "labels": ["a": "b"]]], false), (["metadata": ["name": "x"], "type": "a"], false),
+            (["metadata": ["name": "x", "labels": ["a": "b"]]], false),
+            (["metadata": ["name": "x"], "type": "a"], false),
         ] as [(JSON, Bool)])
     func bare(fields: JSON, isBare: Bool) {
         var object: JSON = ["apiVersion": "v1", "kind": "ConfigMap"]

@@ -49,7 +49,8 @@ import Testing
         }
     }
 
-    @Test("the kinds of a group are as recorded, but for those that are left out", arguments: ["api-v1", "apis-apps-v1"])
+    @Test(
+        "the kinds of a group are as recorded, but for those that are left out", arguments: ["api-v1", "apis-apps-v1"])
     func kinds(recording: String) async throws {
         try await RunningAPI.with(kubelet: false) { api in
             let recorded = try Self.recorded(recording)
