@@ -170,6 +170,14 @@ import Testing
                     "namespace/\(scene.namespace) stays: what was deployed for service old is in it"),
                 "\(watch.transcript)")
 
+            let unknown = try await scene.loopd("undeploy", "--yes", "wbe")
+            #expect(try await unknown.end() == .exited(1))
+            let failed = try await unknown.event("failed")
+            #expect(failed["summary"] == "loop.json has no service \"wbe\", and nothing of one is deployed")
+            #expect(failed["nextStep"] == "did you mean \"web\"?")
+            let named = try await scene.loopd("undeploy", "--dry-run", "old")
+            #expect(try await named.end() == .exited(0), "\(named.transcript)")
+            #expect(lines(try await named.event("diff")) == ["- configmap/old"])
             let shown = try await run(scene, "undeploy", "--dry-run").event("diff")
             #expect(lines(shown).first == "- configmap/old")
             let gone = try await run(scene, "undeploy")

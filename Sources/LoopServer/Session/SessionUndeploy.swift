@@ -20,8 +20,7 @@ extension SessionRun {
     private func undeploy(
         _ connection: ClusterConnection, dryRun: Bool, _ confirm: @Sendable () async -> Bool
     ) async throws -> Bool {
-        let removed =
-            options.services.isEmpty ? try await removedServices(connection) : []
+        let removed = try await chosenRemovedServices(connection)
         let found = try await undeployment(connection, removed)
         for part in found.parts where part.isRemoved {
             report(.notice("service \(part.service) is not in loop.json any more: what was deployed for it goes, too"))
@@ -78,6 +77,21 @@ extension SessionRun {
         try await InventoryStore.removedServices(
             of: configuration.project, beside: configuration.services, connection.client,
             namespace: configuration.namespace)
+    }
+
+    /// Those of them that the command line means: by their names, or by naming none.
+    private func chosenRemovedServices(_ connection: ClusterConnection) async throws -> [String] {
+        let removed = try await removedServices(connection)
+        if options.services.isEmpty { return removed }
+        let known = configuration.services.map(\.name) + removed
+        if let unknown = options.services.first(where: { !known.contains($0) }) {
+            throw LoopFailure(
+                failure: LoopEvent.Failure(
+                    "\(configuration.file) has no service \"\(unknown)\", and nothing of one is deployed",
+                    nextStep: NearestName.of(unknown, among: known).map { "did you mean \"\($0)\"?" }
+                        ?? "services: \(known.joined(separator: ", "))"))
+        }
+        return removed.filter(options.services.contains)
     }
 
     /// Says of which services that are in loop.json no more the cluster still holds something.
