@@ -189,6 +189,33 @@ import Testing
         }
     }
 
+    @Test("a service that is in loop.json no more stays while another loopd watches its workload")
+    func heldService() async throws {
+        try await Scene.run { scene in
+            let sync: JSON = ["watch": ["app/**"], "sync": ["to": "/srv/app"]]
+            let old: JSON = [
+                "root": "old", "workload": "deployment/old",
+                "rules": [sync, ["watch": ["k8s/**"], "deploy": ["manifests": "k8s"]]],
+            ]
+            let web: JSON = ["root": "web", "rules": [["deploy": ["manifests": "k8s"]]]]
+            try scene.project.configure(scene.configuration(["old": old]))
+            try scene.project.write("old/app/a", "1")
+            try scene.project.write("old/k8s/old.json", try await Workload("old").manifest(on: scene.cluster).text)
+            try scene.project.write("web/k8s/map.yaml", map("web"))
+            let watch = try await scene.loopd("watch")
+            _ = try await watch.event("connected", limit: .seconds(90))
+            try scene.project.configure(scene.configuration(["web": web]))
+            let refused = try await scene.loopd("undeploy", "--yes")
+            #expect(try await refused.end(limit: .seconds(60)) == .exited(1), "\(refused.transcript)")
+            let summary = try await refused.event("failed")["summary"]?.string ?? ""
+            #expect(summary.hasPrefix("deployment/old is synced by "), "\(summary)")
+            #expect(try await names("deployment", scene) == ["old"])
+            try await watch.stop()
+            let gone = try await run(scene, "undeploy")
+            #expect(removed(gone) == ["deployment/old", "namespace/\(scene.namespace)"], "\(gone.transcript)")
+        }
+    }
+
     @Test("a namespace in the manifests is loopd's where it has made it, and stays while anything of others is in it")
     func namespaces() async throws {
         try await Scene.run { scene in

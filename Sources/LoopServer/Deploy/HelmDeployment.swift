@@ -216,9 +216,7 @@ actor HelmDeployment: Deploying {
         let store = InventoryStore(
             client: connection.client, namespace: namespace, service: service, project: inputs.configuration.project,
             part: .releases)
-        let known = try await store.read() ?? Inventory([])
-        guard !known.holds(.release(release.name)) else { return }
-        try await store.require(Inventory(known.objects + [.release(release.name)]))
+        try await store.add(release: release.name)
     }
 
     /// What helm applies instead of what it has rendered.

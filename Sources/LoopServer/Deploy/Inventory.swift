@@ -41,7 +41,10 @@ struct Inventory: Equatable, Sendable {
     /// The inventory in a ConfigMap; what makes no sense in it is left out.
     init(configMap: JSON) {
         let entries = Inventory.entries(configMap.at("data", Inventory.objectsKey))
-        let objects = entries.compactMap(Inventory.reference)
+        let releases = (configMap["data"]?.object?.keys ?? []).filter { $0.hasPrefix(Inventory.releasePrefix) }
+        let objects =
+            entries.compactMap(Inventory.reference)
+            + releases.map { .release($0.droppingPrefix(Inventory.releasePrefix)) }
         if let found = configMap.at("data", Inventory.foundKey) {
             self.init(objects, found: Inventory.entries(found).compactMap(Inventory.reference))
         } else {
@@ -53,6 +56,8 @@ struct Inventory: Equatable, Sendable {
 
     private static let objectsKey = "objects"
     private static let foundKey = "found"
+    /// What the key of a release begins with: each has one, because several may be installed at the same time.
+    static let releasePrefix = "release."
 
     private static func entries(_ text: JSON?) -> [JSON] {
         (try? JSON(parsing: Array((text?.string ?? "").utf8)))?.array ?? []

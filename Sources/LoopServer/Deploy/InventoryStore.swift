@@ -43,9 +43,33 @@ struct InventoryStore: Sendable {
     /// Keeps an inventory.
     ///
     /// Throws `LoopFailure` where it cannot.
-    func require(_ inventory: Inventory) async throws {
+    func require(_ inventory: Inventory) async throws { try await requiring { try await write(inventory) } }
+
+    /// Adds a release, beside those that are added at the same time.
+    ///
+    /// Throws `LoopFailure` where it cannot.
+    func add(release: String) async throws {
+        guard try await read()?.holds(.release(release)) != true else { return }
+        let data: JSON = [Inventory.releasePrefix + release: "made"]
+        let patch = { try await client.patch(.configMaps, name, namespace: namespace, as: .merge, ["data": data]) }
+        try await requiring {
+            do {
+                _ = try await patch()
+            } catch let error as KubeError where error.isNotFound {
+                var map = Inventory([]).configMap(named: name, of: service, in: project, namespace: namespace)
+                map["data"] = data
+                do {
+                    _ = try await client.create(.configMaps, namespace: namespace, map)
+                } catch let error as KubeError where error.isConflict {
+                    _ = try await patch()
+                }
+            }
+        }
+    }
+
+    private func requiring(_ body: () async throws -> Void) async throws {
         do {
-            try await write(inventory)
+            try await body()
         } catch let error as KubeError {
             throw LoopFailure(
                 failure: LoopEvent.Failure(

@@ -1,5 +1,6 @@
 import HTTP
 import JSON
+import Synchronization
 import Testing
 
 @testable import LoopServer
@@ -93,6 +94,38 @@ import Testing
             #expect(objects.references == [found, new])
             for object in [found, made, new] { try await objects.look(at: object, live: nil) }
             #expect(objects.references.isEmpty)
+        }
+    }
+
+    @Test("releases that are installed at the same time are all in the list")
+    func releases() async throws {
+        let map = Mutex(JSON?.none)
+        try await withAPI({ exchange in
+            let body = exchange.request.method == "GET" ? [:] : try JSON(parsing: try await exchange.body())
+            let answer = map.withLock { map -> JSON? in
+                switch exchange.request.method {
+                case "POST" where map == nil: map = body
+                case "POST": return nil
+                case "PATCH":
+                    for (key, value) in body["data"]?.object ?? JSONObject() { map?["data"]?[key] = value }
+                default: break
+                }
+                return map ?? [:]
+            }
+            switch answer {
+            case nil: try await exchange.fail(409, "AlreadyExists", "it is there")
+            case [:]: try await exchange.fail(404, "NotFound", "none")
+            case let map?: try await exchange.answer(map)
+            }
+        }) { client, _ in
+            let store = InventoryStore(
+                client: client, namespace: "a", service: "web", project: "shop", part: .releases)
+            let names = (0..<8).map { "release-\($0)" }
+            try await withThrowingTaskGroup { group in
+                for name in names { group.addTask { try await store.add(release: name) } }
+                try await group.waitForAll()
+            }
+            #expect(try await store.read()?.objects.map(\.name) == names)
         }
     }
 
