@@ -35,6 +35,15 @@ final class HelmDouble: Sendable {
         }
     }
 
+    /// Lets there be a release, as somebody else has installed it.
+    func install(_ manifest: String) throws {
+        try Disk.write(Array("\(folder)/state/release.1".utf8), Array(manifest.utf8), mode: 0o644)
+        try Disk.write(Array("\(folder)/state/revision".utf8), Array("1".utf8), mode: 0o644)
+    }
+
+    /// Lets there be no release any more.
+    func uninstall() throws { Disk.remove("\(folder)/state/revision") }
+
     /// Lets upgrades fail with this from now on, or not any more.
     func fail(_ words: String?) throws {
         guard let words else { return Disk.remove("\(folder)/state/fail") }

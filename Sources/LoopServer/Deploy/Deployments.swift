@@ -80,7 +80,7 @@ struct Deployments: Sendable {
         let namespace = inputs.configuration.namespace
         if let release = entry.release {
             return HelmDeployment(
-                release, inputs, folder: "\(inputs.scratch)/helm-\(number)", emit: emit)
+                release, of: entry.service, inputs, folder: "\(inputs.scratch)/helm-\(number)", emit: emit)
         }
         var apply = ManifestApply(
             inputs.connection.client, namespace: namespace, service: entry.service,

@@ -12,8 +12,11 @@ actor HelmDeployment: Deploying {
         let changed: [ObjectReference]
         let major: Int
         let forcesConflicts: Bool
+        /// Whether there is no release yet.
+        let isNew: Bool
     }
 
+    private let service: String
     private let release: HelmRelease
     private let inputs: Deployments.Inputs
     /// For images in values, and what helm renders.
@@ -28,10 +31,11 @@ actor HelmDeployment: Deploying {
 
     /// Nothing happens before the first call; `folder` is private, and made where it is missing.
     init(
-        _ release: HelmRelease, _ inputs: Deployments.Inputs, folder: String,
+        _ release: HelmRelease, of service: String, _ inputs: Deployments.Inputs, folder: String,
         emit: @escaping @Sendable (LoopEvent.Kind) -> Void
     ) {
         self.release = release
+        self.service = service
         self.inputs = inputs
         self.folder = folder
         self.emit = emit
@@ -82,7 +86,8 @@ actor HelmDeployment: Deploying {
         pending = Pending(
             helm: helm, inputs: given.value, definitions: brought,
             changed: difference.changed.filter { $0.workload != nil },
-            major: major, forcesConflicts: major >= 4 && (now?.isServerSide ?? true))
+            major: major, forcesConflicts: major >= 4 && (now?.isServerSide ?? true),
+            isNew: now == nil || now?.status == "uninstalled")
         return true
     }
 
@@ -91,8 +96,7 @@ actor HelmDeployment: Deploying {
         defer { toldWaiting = missing }
         guard !missing.isEmpty else { return true }
         if missing != toldWaiting {
-            let reference = ObjectReference(apiVersion: "", kind: "release", namespace: nil, name: release.name)
-            emit(.notice(ManifestImages.words(reference, waitsFor: missing)))
+            emit(.notice(ManifestImages.words(.release(release.name), waitsFor: missing)))
         }
         return false
     }
@@ -205,6 +209,7 @@ actor HelmDeployment: Deploying {
         let definitions = ManifestApply(forgetting: connection.client, namespace: namespace)
         var done = try await definitions.apply(next.definitions)
         try await definitions.untilServed(next.definitions)
+        if next.isNew { try await remember() }
         let renderer = try PostRenderer(folder: folder) { [weak self] in try await self?.transform($0) ?? [] }
         let answer: Result<String, any Error>
         do {
@@ -227,6 +232,14 @@ actor HelmDeployment: Deploying {
         }
         emit(.deployed(objects: done, milliseconds: Double(monotonicNow() - started) / 1e6))
         if !next.changed.isEmpty { await rollouts.follow(next.changed, since: started) }
+    }
+
+    /// Keeps that the release is of loopd's making, before it is: what was there before is never uninstalled.
+    private func remember() async throws {
+        let store = InventoryStore(
+            client: connection.client, namespace: namespace, service: service, project: inputs.configuration.project,
+            part: .releases)
+        try await store.add(release: release.name)
     }
 
     /// What helm applies instead of what it has rendered.

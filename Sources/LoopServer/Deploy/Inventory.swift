@@ -9,70 +9,102 @@ struct Inventory: Equatable, Sendable {
         case rules = ""
         /// Its `manifests`, which are applied when loopd starts. No name of a service has a dot.
         case manifests = ".manifests"
+        /// The releases of charts that were not there before.
+        case releases = ".releases"
     }
 
     /// The objects, in the order they are applied in.
-    var objects: [ObjectReference]
-    /// Namespaces that were not there before.
-    var madeNamespaces: Set<String>
+    let objects: [ObjectReference]
+    /// What was in the cluster before loopd first applied it, and is never deleted; what has left the set is in it, too,
+    /// because it may come back.
+    let found: [ObjectReference]
 
     /// The ConfigMap's name for a service.
-    static func name(of service: String, _ part: Part = .rules) -> String {
-        "loopd-inventory-\(service)\(part.rawValue)"
-    }
+    static func name(of service: String, _ part: Part = .rules) -> String { "\(prefix)\(service)\(part.rawValue)" }
 
-    init(_ objects: some Sequence<ObjectReference>, madeNamespaces: Set<String> = []) {
+    /// What every ConfigMap's name begins with.
+    static let prefix = "loopd-inventory-"
+    /// The label that says which service a ConfigMap is about.
+    static let service = "loopd.dev/service"
+
+    init(_ objects: some Sequence<ObjectReference>, found: some Sequence<ObjectReference> = []) {
         self.objects = Set(objects).sorted()
-        let names = self.objects.filter { $0.kind == "Namespace" }.map(\.name)
-        self.madeNamespaces = madeNamespaces.intersection(names)
+        self.found = Set(found).sorted()
     }
 
-    /// Whether a namespace is of loopd's own making.
-    func makes(_ namespace: ObjectReference) -> Bool { madeNamespaces.contains(namespace.name) }
+    /// Whether an object is in the set.
+    func holds(_ object: ObjectReference) -> Bool { objects.contains { $0.isSame(as: object) } }
+
+    /// Whether an object was there before loopd first applied it.
+    func wasFound(_ object: ObjectReference) -> Bool { found.contains { $0.isSame(as: object) } }
 
     /// The inventory in a ConfigMap; what makes no sense in it is left out.
     init(configMap: JSON) {
-        let text = configMap.at("data", Inventory.key)?.string ?? "[]"
-        let entries = (try? JSON(parsing: Array(text.utf8)))?.array ?? []
-        let made = entries.filter { $0["made"]?.bool == true }.compactMap { $0["name"]?.string }
-        let objects: [ObjectReference] =
-            entries.compactMap { entry in
-                guard let apiVersion = entry["apiVersion"]?.string, let kind = entry["kind"]?.string,
-                    let name = entry["name"]?.string
-                else { return nil }
-                return ObjectReference(
-                    apiVersion: apiVersion, kind: kind, namespace: entry["namespace"]?.string, name: name)
-            }
-        self.init(objects, madeNamespaces: Set(made))
+        let entries = Inventory.entries(configMap.at("data", Inventory.objectsKey))
+        let releases = (configMap["data"]?.object?.keys ?? []).filter { $0.hasPrefix(Inventory.releasePrefix) }
+        let objects =
+            entries.compactMap(Inventory.reference)
+            + releases.map { .release($0.droppingPrefix(Inventory.releasePrefix)) }
+        if let found = configMap.at("data", Inventory.foundKey) {
+            self.init(objects, found: Inventory.entries(found).compactMap(Inventory.reference))
+        } else {
+            // An earlier loopd has only looked at namespaces, and marked those of its own making.
+            let isFound = { (entry: JSON) in entry["kind"] == "Namespace" && entry["made"]?.bool != true }
+            self.init(objects, found: entries.filter(isFound).compactMap(Inventory.reference))
+        }
     }
 
-    private static let key = "objects"
+    private static let objectsKey = "objects"
+    private static let foundKey = "found"
+    /// What the key of a release begins with: each has one, because several may be installed at the same time.
+    static let releasePrefix = "release."
 
-    /// The ConfigMap of a service's inventory.
-    func configMap(named configMap: String, of service: String, in project: String, namespace: String) -> JSON {
+    private static func entries(_ text: JSON?) -> [JSON] {
+        (try? JSON(parsing: Array((text?.string ?? "").utf8)))?.array ?? []
+    }
+
+    private static func reference(_ entry: JSON) -> ObjectReference? {
+        guard let apiVersion = entry["apiVersion"]?.string, let kind = entry["kind"]?.string,
+            let name = entry["name"]?.string
+        else { return nil }
+        return ObjectReference(apiVersion: apiVersion, kind: kind, namespace: entry["namespace"]?.string, name: name)
+    }
+
+    private static func text(_ objects: [ObjectReference]) -> JSON {
         let entries = objects.map { object -> JSON in
             var entry: JSON = [
                 "apiVersion": .string(object.apiVersion), "kind": .string(object.kind), "name": .string(object.name),
             ]
             entry["namespace"] = object.namespace.map(JSON.string)
-            if object.kind == "Namespace", makes(object) { entry["made"] = true }
             return entry
         }
-        return [
+        return .string(JSON.array(entries).text)
+    }
+
+    /// The ConfigMap of a service's inventory.
+    func configMap(named configMap: String, of service: String, in project: String, namespace: String) -> JSON {
+        [
             "apiVersion": "v1", "kind": "ConfigMap",
             "metadata": [
                 "name": .string(configMap), "namespace": .string(namespace),
                 "labels": [
-                    "app.kubernetes.io/managed-by": "loopd", "loopd.dev/service": .string(service),
+                    ClusterConnection.ownLabel: "loopd", Inventory.service: .string(service),
                     ProjectLabel.key: .string(project),
                 ],
             ],
-            "data": [Inventory.key: .string(JSON.array(entries).text)],
+            "data": [Inventory.objectsKey: Inventory.text(objects), Inventory.foundKey: Inventory.text(found)],
         ]
     }
 
     /// What is here and not in a new set.
     func leftovers(beside set: [ObjectReference]) -> [ObjectReference] {
         objects.filter { old in !set.contains { $0.isSame(as: old) } }
+    }
+}
+
+extension ObjectReference {
+    /// The release of a chart, which is no object of the API.
+    static func release(_ name: String) -> ObjectReference {
+        ObjectReference(apiVersion: "helm.sh", kind: "Release", namespace: nil, name: name)
     }
 }

@@ -6,7 +6,7 @@ struct KeptLeftover: Hashable, Sendable, CustomStringConvertible {
         case foreign
         /// With the definition of a kind goes every object of it.
         case definition
-        /// A namespace that loopd has not made.
+        /// It was there before loopd first applied it.
         case found
         /// There is data in it, and nobody is asked.
         case data
@@ -14,14 +14,14 @@ struct KeptLeftover: Hashable, Sendable, CustomStringConvertible {
         case doubt(String)
 
         /// `nil` for an object that goes.
-        init?(_ reference: ObjectReference, isOurs: Bool, isMade: Bool, prunesData: Bool, doubt: String?) {
+        init?(_ reference: ObjectReference, isOurs: Bool, isFound: Bool, prunesData: Bool, doubt: String?) {
             if !isOurs {
                 self = .foreign
             } else if let doubt {
                 self = .doubt(doubt)
             } else if reference.kind == CustomDefinitions.kind {
                 self = .definition
-            } else if reference.kind == "Namespace", !isMade {
+            } else if isFound {
                 self = .found
             } else if !prunesData, Reason.holders.contains(reference.kind) {
                 self = .data

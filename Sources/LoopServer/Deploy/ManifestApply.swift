@@ -23,18 +23,18 @@ struct ManifestApply: Sendable {
     var rolled: @Sendable (ObjectReference) -> Set<String> = { _ in [] }
     /// Where an object comes from, for people: a file.
     var origin: @Sendable (ObjectReference) -> String? = { _ in nil }
-    /// The ConfigMap that says what was applied; `nil` where nobody is to remember, and nothing is ever deleted.
-    let inventory: String?
+    /// Where is kept what was applied; `nil` where nobody is to remember, and nothing is ever deleted.
+    private let store: InventoryStore?
     /// Whether what holds data goes with what has left the set, too: only where a person is asked before.
     var prunesData = false
 
     /// Nothing happens before one of the calls.
-    init(_ client: KubeClient, namespace: String, service: String, of project: String, part: Inventory.Part = .rules) {
+    init(_ client: KubeClient, namespace: String, service: String, of project: String) {
         self.client = client
         self.namespace = namespace
         self.service = service
         self.project = project
-        inventory = Inventory.name(of: service, part)
+        store = InventoryStore(client: client, namespace: namespace, service: service, project: project, part: .rules)
         resources = APIResources(client)
     }
 
@@ -44,7 +44,7 @@ struct ManifestApply: Sendable {
         self.namespace = namespace
         service = ""
         project = ""
-        inventory = nil
+        store = nil
         resources = APIResources(client)
     }
 
@@ -77,8 +77,8 @@ struct ManifestApply: Sendable {
         var images: Set<String> = []
         /// What waits for images that have not been built yet, in lines for people.
         var waiting: [String] = []
-        /// Namespaces that the set makes, and that go with it.
-        var madeNamespaces: Set<String> = []
+        /// What was there before loopd first applied it, in this set and in earlier ones.
+        var found: [ObjectReference] = []
 
         /// Whether nothing is to be done.
         var isEmpty: Bool { leftovers.isEmpty && items.allSatisfy(\.isUnchanged) }
@@ -113,21 +113,23 @@ struct ManifestApply: Sendable {
             plan.items.append(Item(reference: reference, object: object, isUnchanged: prepared == nil))
         }
         plan.items.sort { $0.reference < $1.reference }
-        try await findInventory(&plan)
+        plan.inventory = try await store?.read() ?? Inventory([])
+        var found = store.map { FoundObjects(plan.inventory, $0) }
         var made = Set(plan.items.filter { $0.reference.kind == "Namespace" }.map(\.reference.name))
         if isNewNamespace { made.insert(namespace) }
         var changedDefinitions: Set<String> = []
-        for index in plan.items.indices where !plan.items[index].isUnchanged {
+        for index in plan.items.indices {
             let item = plan.items[index]
-            guard let resource = try await resources.resource(of: item.reference) else {
+            let resource = try await resources.resource(of: item.reference)
+            let live = if let resource { try await self.live(item.reference, resource) } else { JSON?.none }
+            try await found?.look(at: item.reference, live: live)
+            // It waits for an image.
+            if item.isUnchanged { continue }
+            guard let resource else {
                 guard !definitions.isEmpty else { throw unknown(item.reference) }
                 plan.items[index].waitsForDefinition = true
                 plan.lines += ManifestDiff.lines(item.reference, from: nil, to: item.object)
                 continue
-            }
-            let live = try await self.live(item.reference, resource)
-            if item.reference.kind == "Namespace", live == nil || plan.inventory.makes(item.reference) {
-                plan.madeNamespaces.insert(item.reference.name)
             }
             if let name = definitions.name(of: item.reference), changedDefinitions.contains(name) {
                 // The cluster would check it against what it knows of the kind now.
@@ -152,6 +154,7 @@ struct ManifestApply: Sendable {
                 plan.lines.append("~ \(item.reference)  is loopd's from now on")
             }
         }
+        plan.found = found?.references ?? []
         try await findLeftovers(
             &plan, doubt: doubt ?? (plan.items.isEmpty ? "there is no object in the manifests" : nil))
         return plan
@@ -197,7 +200,23 @@ struct ManifestApply: Sendable {
         }
         object["metadata"] = metadata
         object["status"] = nil
+        if store != nil, ManifestApply.isBare(object) {
+            object["metadata"]?["labels"] = [ProjectLabel.key: .string(project)]
+        }
         return (ObjectReference(object) ?? reference, object)
+    }
+
+    /// Whether an object says nothing but its name: the cluster then keeps no entry of who applies it, by which loopd would
+    /// know that it does.
+    static func isBare(_ object: JSON) -> Bool {
+        func says(_ value: JSON?, beside names: Set<String>) -> Bool {
+            (value?.object ?? JSONObject()).contains { key, value in
+                let isEmpty = value == .null || value.object?.isEmpty == true || value.array?.isEmpty == true
+                return !isEmpty && !names.contains(key)
+            }
+        }
+        return !says(object, beside: ["apiVersion", "kind", "metadata"])
+            && !says(object["metadata"], beside: ["name", "namespace"])
     }
 
     private func live(_ reference: ObjectReference, _ resource: KubeResource) async throws -> JSON? {
@@ -227,26 +246,13 @@ struct ManifestApply: Sendable {
         }
     }
 
-    private func findInventory(_ plan: inout Plan) async throws {
-        guard let inventory else { return }
-        do {
-            let map = try await client.get(.configMaps, inventory, namespace: namespace)
-            try ProjectLabel.check(map, of: service, in: project)
-            plan.inventory = Inventory(configMap: map)
-        } catch let error as KubeError where error.isNotFound {
-            return
-        } catch let error as KubeError {
-            throw LoopFailure(failure: LoopEvent.Failure("\(error)"))
-        }
-    }
-
     private func findLeftovers(_ plan: inout Plan, doubt: String?) async throws {
         for old in plan.inventory.leftovers(beside: plan.references).reversed() {
             guard let resource = try await resources.resource(of: old), let live = try await live(old, resource) else {
                 continue
             }
             let reason = KeptLeftover.Reason(
-                old, isOurs: ManifestApply.isOurs(live), isMade: plan.inventory.makes(old), prunesData: prunesData,
+                old, isOurs: ManifestApply.isOurs(live), isFound: plan.inventory.wasFound(old), prunesData: prunesData,
                 doubt: doubt)
             if let reason {
                 plan.kept.append(KeptLeftover(reference: old, reason: reason))
@@ -273,9 +279,8 @@ struct ManifestApply: Sendable {
     func apply(_ plan: Plan) async throws -> [String] {
         var done: [String] = []
         // First what is going to be there: whoever is killed in the middle leaves nothing that nobody knows of.
-        let made = plan.inventory.madeNamespaces.union(plan.madeNamespaces)
-        let union = Inventory(plan.inventory.objects + plan.references, madeNamespaces: made)
-        if union != plan.inventory { try await keep(union) }
+        let union = Inventory(plan.inventory.objects + plan.references, found: plan.found)
+        if union != plan.inventory { try await store?.require(union) }
         for item in plan.items where !item.isUnchanged {
             try await apply(item)
             done.append("\(item.reference)")
@@ -290,8 +295,8 @@ struct ManifestApply: Sendable {
             done.append("\(old) deleted")
         }
         let kept = plan.kept.filter(\.isRemembered).map(\.reference)
-        let now = Inventory(plan.references + kept, madeNamespaces: made)
-        if now != union { try await keep(now) }
+        let now = Inventory(plan.references + kept, found: plan.found)
+        if now != union { try await store?.require(now) }
         return done
     }
 
@@ -308,21 +313,6 @@ struct ManifestApply: Sendable {
                 guard item.waitsForDefinition, attempt < 10 else { throw refused(item.reference, error) }
             }
             try await Task.sleep(for: backoff.next())
-        }
-    }
-
-    private func keep(_ content: Inventory) async throws {
-        guard let inventory else { return }
-        do {
-            _ = try await client.apply(
-                .configMaps, inventory, namespace: namespace,
-                content.configMap(named: inventory, of: service, in: project, namespace: namespace),
-                manager: ManifestApply.manager, force: true)
-        } catch let error as KubeError {
-            throw LoopFailure(
-                failure: LoopEvent.Failure(
-                    "configmap/\(inventory) cannot be written: \(error.message)",
-                    nextStep: "loopd keeps in it what it has applied, to delete what leaves the set"))
         }
     }
 

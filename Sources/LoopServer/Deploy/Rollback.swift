@@ -43,8 +43,8 @@ struct RollbackSearch: Sendable {
                 changes.append(Change(moment: ChangeMoment(since.time)) { try await back(to: before) })
             }
         }
-        for deployment in deployments {
-            guard case .helm(let release) = deployment.source, let look = try await look(at: release) else { continue }
+        for release in service.releases {
+            guard let look = try await look(at: release) else { continue }
             applied.append(look.applied)
             if let change = look.change { changes.append(change) }
         }
@@ -62,10 +62,6 @@ struct RollbackSearch: Sendable {
     var history: ReleaseHistory {
         ReleaseHistory(
             connection.client, service: service.name, of: inputs.configuration.project, namespace: namespace)
-    }
-
-    private var deployments: [Deployment] {
-        service.rules.compactMap { rule in if case .deploy(let deployment) = rule.action { deployment } else { nil } }
     }
 
     func follow(_ workloads: [ObjectReference], since started: UInt64) async -> Bool {

@@ -6,6 +6,8 @@ struct Undeployment: Sendable {
     /// The part of one service.
     struct Part: Sendable {
         let service: String
+        /// Whether it is not in loop.json any more.
+        let isRemoved: Bool
         /// In the order in which they go.
         var objects: [Disappearance.Leaving] = []
         /// The releases, with what each has applied.
@@ -14,8 +16,12 @@ struct Undeployment: Sendable {
         var projects: [KluctlRemoval] = []
         /// loopd's own lists of what it has deployed.
         var lists: [String] = []
+        /// What was there before: it stays, and loopd lets go of it.
+        var found: [Disappearance.Leaving] = []
         /// What stays, in lines for people.
         var kept: [String] = []
+
+        var isEmpty: Bool { objects.isEmpty && releases.isEmpty && projects.isEmpty && lists.isEmpty }
     }
 
     let connection: ClusterConnection
@@ -26,19 +32,25 @@ struct Undeployment: Sendable {
     private(set) var parts: [Part] = []
     /// The namespace, where loopd has made it and nobody else has put anything into it.
     private(set) var space: Disappearance.Leaving?
+    /// Why the namespace stays that loopd has made.
+    private var keptSpace: String?
 
-    /// Looks for what was deployed for services, which are given in the order they were deployed in.
+    /// Looks for what was deployed for services, which are given in the order they were deployed in, and for `removed` ones,
+    /// which are in loop.json no more.
     ///
     /// `isEverything` says that no service is left out, so that the namespace may go as well. Throws `LoopFailure`.
     init(
-        of services: [Service], in project: String, _ connection: ClusterConnection, namespace: String,
+        of services: [Service], removed: [String] = [], in project: String, _ connection: ClusterConnection,
+        namespace: String,
         isEverything: Bool
     ) async throws {
         self.project = project
         self.connection = connection
         self.namespace = namespace
         resources = APIResources(connection.client)
-        for service in services.reversed() { parts.append(try await find(service)) }
+        for name in removed { try await find(name, nil) }
+        for service in services.reversed() { try await find(service.name, service) }
+        try await keepOccupiedNamespaces()
         if isEverything { space = try await ownNamespace() }
     }
 
@@ -54,64 +66,94 @@ struct Undeployment: Sendable {
     }
 
     /// What stays, for people.
-    var kept: [String] { parts.flatMap(\.kept) }
+    var kept: [String] { parts.flatMap(\.kept) + [keptSpace].compactMap(\.self) }
 
     /// Whether there is nothing to remove.
-    var isEmpty: Bool { lines.isEmpty && parts.allSatisfy(\.lists.isEmpty) }
+    var isEmpty: Bool { space == nil && parts.allSatisfy(\.isEmpty) }
 
     // MARK: Looking
 
-    private func find(_ service: Service) async throws -> Part {
-        var part = Part(service: service.name)
+    /// `service` is `nil` for one that is in loop.json no more.
+    private mutating func find(_ name: String, _ service: Service?) async throws {
+        var part = Part(service: name, isRemoved: service == nil)
+        var made: [String] = []
         for kind in Inventory.Part.allCases.reversed() {
-            let name = Inventory.name(of: service.name, kind)
-            guard let map = try await get(.configMaps, name, namespace: namespace) else { continue }
-            try ProjectLabel.check(map, of: service.name, in: project)
-            part.lists.append(name)
-            let inventory = Inventory(configMap: map)
+            let store = InventoryStore(
+                client: connection.client, namespace: namespace, service: name, project: project, part: kind)
+            guard let inventory = try await store.read() else { continue }
+            part.lists.append(store.name)
+            if kind == .releases {
+                made = inventory.objects.map(\.name)
+                continue
+            }
             for object in inventory.objects.reversed() {
                 try await add(object, inventory, isApplied: kind == .rules, &part)
             }
+            for object in inventory.found {
+                if let leaving = try await leaving(object)?.leaving { part.found.append(leaving) }
+            }
         }
-        for case .deploy(let deployment) in service.rules.map(\.action) {
-            guard case .helm(let release) = deployment.source else { continue }
-            try await add(release, &part)
+        let releases = (service?.releases ?? []).map(\.name)
+        try await add(releases.filter { !made.contains($0) } + made, made: made, &part)
+        if let service {
+            switch try await KluctlRemoval.find(for: service, connection, isApplied: !part.lists.isEmpty) {
+            case .nothing: break
+            case .removal(let removal): part.projects.append(removal)
+            case .kept(let line): part.kept.append(line)
+            }
         }
-        switch try await KluctlRemoval.find(for: service, connection, isApplied: !part.lists.isEmpty) {
-        case .nothing: break
-        case .removal(let removal): part.projects.append(removal)
-        case .kept(let line): part.kept.append(line)
-        }
-        return part
+        parts.append(part)
+    }
+
+    /// An object with what the cluster has of it; `nil` where it is not there.
+    private func leaving(
+        _ reference: ObjectReference
+    ) async throws -> (leaving: Disappearance.Leaving, live: JSON)? {
+        guard let resource = try await resources.resource(of: reference),
+            let live = try await get(resource, reference.name, namespace: reference.namespace)
+        else { return nil }
+        return (.init(reference: reference, resource: resource, uid: live.at("metadata", "uid")?.string), live)
     }
 
     private func add(
         _ reference: ObjectReference, _ inventory: Inventory, isApplied: Bool, _ part: inout Part
     ) async throws {
-        guard !part.objects.contains(where: { $0.reference.isSame(as: reference) }),
-            let resource = try await resources.resource(of: reference),
-            let live = try await get(resource, reference.name, namespace: reference.namespace)
+        let known = parts.flatMap(\.objects) + part.objects
+        guard !known.contains(where: { $0.reference.isSame(as: reference) }),
+            let (leaving, live) = try await leaving(reference)
         else { return }
         switch reference.kind {
-        case "Namespace" where !inventory.makes(reference):
+        case _ where inventory.wasFound(reference):
             part.kept.append("\(reference) stays: it was there before")
         case CustomDefinitions.kind:
             part.kept.append("\(reference) stays: every object of its kind would go with it")
         case _ where isApplied && !ManifestApply.isOurs(live):
             part.kept.append("\(reference) stays: loopd does not apply it any more")
         default:
-            part.objects.append(
-                .init(reference: reference, resource: resource, uid: live.at("metadata", "uid")?.string))
+            part.objects.append(leaving)
         }
     }
 
-    private func add(_ release: HelmRelease, _ part: inout Part) async throws {
+    private func add(_ releases: [String], made: [String], _ part: inout Part) async throws {
+        guard let first = releases.last else { return }
         guard let helm = HelmCommand.find(for: connection.context, namespace: namespace) else {
-            throw HelmCommand.missing(release.name)
+            // Without it nothing was installed either.
+            if made.isEmpty { return }
+            throw HelmCommand.missing(first)
         }
         let run = HelmRun(connection.leash)
-        guard try await run.state(of: release.name, helm) != nil else { return }
-        let text = try await run.run(helm.manifest(release.name), about: release.name)
+        for release in releases {
+            guard let state = try await run.state(of: release, helm), state.status != "uninstalled" else { continue }
+            if made.contains(release) {
+                try await add(release, helm, &part)
+            } else {
+                part.kept.append("release/\(release) stays: it was there before")
+            }
+        }
+    }
+
+    private func add(_ release: String, _ helm: HelmCommand, _ part: inout Part) async throws {
+        let text = try await HelmRun(connection.leash).run(helm.manifest(release), about: release)
         var objects: [Disappearance.Leaving] = []
         for object in try await HelmManifest.objects(of: text, connection) {
             guard let reference = ObjectReference(object) else { continue }
@@ -125,7 +167,7 @@ struct Undeployment: Sendable {
                 namespace: resource.isNamespaced ? reference.namespace ?? namespace : nil, name: reference.name)
             objects.append(.init(reference: place, resource: resource, uid: nil))
         }
-        part.releases.append((release.name, objects))
+        part.releases.append((release, objects))
     }
 
     private func get(_ resource: KubeResource, _ name: String, namespace: String?) async throws -> JSON? {
@@ -138,58 +180,43 @@ struct Undeployment: Sendable {
         }
     }
 
-    /// The namespace, where loopd has made it and everything in it goes.
-    private mutating func ownNamespace() async throws -> Disappearance.Leaving? {
-        guard let space = try? await connection.client.get(.namespaces, namespace),
-            space["metadata"]?.strings("labels")[ClusterConnection.ownLabel] == "loopd"
-        else { return nil }
-        let going =
-            parts.flatMap { $0.objects + $0.releases.flatMap(\.objects) }.map(\.reference)
-            + parts.flatMap(\.projects).flatMap(\.references)
-        let releases = parts.flatMap(\.releases).map(\.name)
-        for resource in Undeployment.kinds {
-            // A kind that the cluster does not have has no objects; one that is hidden may have some.
-            let objects: [JSON]
-            do {
-                objects = try await connection.client.list(.init(resource, namespace: namespace)).items
-            } catch let error as KubeError where [404, 405, 501].contains(error.code) {
-                continue
-            }
-            for object in objects {
-                let name = object.at("metadata", "name")?.string ?? ""
-                let metadata = object["metadata"] ?? .null
-                let isOwned = metadata["ownerReferences"]?.array?.isEmpty == false
-                let isOwn = metadata.strings("labels")[ClusterConnection.ownLabel] == "loopd"
-                let isHelms =
-                    metadata.strings("labels")["owner"] == "helm"
-                    && releases.contains(metadata.strings("labels")["name"] ?? "")
-                let isUsual = ["kube-root-ca.crt", "default"].contains(name)
-                if isOwned || isOwn || isHelms || isUsual { continue }
-                let isGoing = going.contains {
-                    $0.name == name && $0.kind.lowercased() + "s" == resource.plural
-                        || $0.name == name && resource.plural == "ingresses" && $0.kind == "Ingress"
-                }
-                guard isGoing else {
-                    let kind = resource.plural == "ingresses" ? "ingress" : String(resource.plural.dropLast())
-                    parts[parts.count - 1].kept.append("namespace/\(namespace) stays: \(kind)/\(name) is not loopd's")
-                    return nil
-                }
+    // MARK: Namespaces
+
+    /// Lets namespaces stay that hold something of others by now.
+    private mutating func keepOccupiedNamespaces() async throws {
+        for number in parts.indices {
+            for space in parts[number].objects where space.reference.kind == "Namespace" {
+                guard let obstacle = try await contents(of: space.reference.name).obstacle() else { continue }
+                parts[number].objects.removeAll { $0.reference == space.reference }
+                parts[number].kept.append("\(space.reference) stays: \(obstacle)")
             }
         }
-        let reference = ObjectReference(apiVersion: "v1", kind: "Namespace", namespace: nil, name: namespace)
-        return .init(reference: reference, resource: .namespaces, uid: space.at("metadata", "uid")?.string)
     }
 
-    /// What people put into namespaces.
-    private static let kinds: [KubeResource] = [
-        .configMaps, .secrets, .pods, .deployments, .statefulSets, .daemonSets,
-        KubeResource(group: "", version: "v1", plural: "services"),
-        KubeResource(group: "", version: "v1", plural: "serviceaccounts"),
-        KubeResource(group: "", version: "v1", plural: "persistentvolumeclaims"),
-        KubeResource(group: "batch", version: "v1", plural: "jobs"),
-        KubeResource(group: "batch", version: "v1", plural: "cronjobs"),
-        KubeResource(group: "networking.k8s.io", version: "v1", plural: "ingresses"),
-    ]
+    /// The namespace, where loopd has made it and everything in it goes.
+    private mutating func ownNamespace() async throws -> Disappearance.Leaving? {
+        let reference = ObjectReference(apiVersion: "v1", kind: "Namespace", namespace: nil, name: namespace)
+        let words = "\(reference) stays: "
+        // It may be in the manifests, too.
+        guard !parts.contains(where: { $0.objects.contains { $0.reference.isSame(as: reference) } }),
+            !kept.contains(where: { $0.hasPrefix(words) }),
+            let live = try? await connection.client.get(.namespaces, namespace),
+            live["metadata"]?.strings("labels")[ClusterConnection.ownLabel] == "loopd"
+        else { return nil }
+        if let obstacle = try await contents(of: namespace).obstacle() {
+            keptSpace = words + obstacle
+            return nil
+        }
+        return .init(reference: reference, resource: .namespaces, uid: live.at("metadata", "uid")?.string)
+    }
+
+    private func contents(of namespace: String) -> NamespaceContents {
+        NamespaceContents(
+            client: connection.client, namespace: namespace,
+            going: parts.flatMap { $0.objects + $0.releases.flatMap(\.objects) }.map(\.reference)
+                + parts.flatMap(\.projects).flatMap(\.references),
+            releases: parts.flatMap(\.releases).map(\.name), lists: parts.flatMap(\.lists))
+    }
 
     // MARK: Removing
 
@@ -198,8 +225,7 @@ struct Undeployment: Sendable {
     /// Throws `LoopFailure` where something is still there at the limit; what has gone until then is told by `emit`.
     func carryOut(limit: Duration, _ emit: @escaping @Sendable (LoopEvent) -> Void) async throws {
         let end = ContinuousClock.now + limit
-        for part in parts
-        where !(part.objects.isEmpty && part.releases.isEmpty && part.projects.isEmpty && part.lists.isEmpty) {
+        for part in parts where !part.isEmpty {
             let started = monotonicNow()
             let pods = try await pods(of: part.objects + part.releases.flatMap(\.objects))
             if let helm = HelmCommand.find(for: connection.context, namespace: namespace) {
@@ -212,11 +238,12 @@ struct Undeployment: Sendable {
             }
             for object in part.objects { try await delete(object) }
             try await wait(for: part.objects + part.releases.flatMap(\.objects) + pods, until: end)
-            // Only now: whoever is killed before that can begin again.
-            for list in part.lists { try await forget(.configMaps, list) }
+            for object in part.found { try await letGo(object) }
             try await ReleaseHistory(
                 connection.client, service: part.service, of: project, namespace: namespace
             ).forget()
+            // Only now: whoever is killed before that can begin again.
+            for list in part.lists { try await forget(.configMaps, list) }
             let gone =
                 part.releases.map { "release/\($0.name)" } + part.projects.map(\.name)
                 + part.objects.map(\.reference.description)
@@ -263,6 +290,22 @@ struct Undeployment: Sendable {
         }
     }
 
+    /// Owns nothing of an object any more: its next deployment finds it as somebody else's, and theirs meets no conflict.
+    private func letGo(_ object: Disappearance.Leaving) async throws {
+        var backoff = Backoff(first: .milliseconds(10))
+        while let live = try await get(object.resource, object.reference.name, namespace: object.reference.namespace),
+            let patch = FieldManagers.departure(from: live)
+        {
+            do {
+                _ = try await connection.client.patch(
+                    object.resource, object.reference.name, namespace: object.reference.namespace, as: .json, patch)
+                return
+            } catch let error as KubeError where error.isConflict || error.isNotFound {
+                try await Task.sleep(for: backoff.next())
+            }
+        }
+    }
+
     private func forget(_ resource: KubeResource, _ name: String) async throws {
         do {
             try await connection.client.delete(resource, name, namespace: namespace)
@@ -293,5 +336,17 @@ extension JSON {
         pod["apiVersion"] = "v1"
         pod["kind"] = "Pod"
         return pod
+    }
+}
+
+extension Service {
+    /// The releases of its charts.
+    var releases: [HelmRelease] {
+        rules.compactMap { rule in
+            guard case .deploy(let deployment) = rule.action, case .helm(let release) = deployment.source else {
+                return nil
+            }
+            return release
+        }
     }
 }

@@ -59,6 +59,19 @@ enum FieldManagers {
         return true
     }
 
+    /// The patch that lets go of everything of loopd's in an object that stays, what it has applied, too; `nil` where it has
+    /// nothing.
+    static func departure(from object: JSON) -> JSON? {
+        guard let entries = object.at("metadata", "managedFields")?.array else { return nil }
+        let others = entries.filter { $0["manager"]?.string != own }
+        guard others.count < entries.count else { return nil }
+        return [
+            DevWorkload.version(of: object),
+            // One empty entry is how the API is told that nobody owns anything.
+            ["op": "replace", "path": "/metadata/managedFields", "value": .array(others.isEmpty ? [[:]] : others)],
+        ]
+    }
+
     /// The patch that lets go of every field that loopd has changed, so that nobody's later apply meets a conflict; `nil`
     /// where it has none.
     ///

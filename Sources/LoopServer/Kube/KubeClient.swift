@@ -42,6 +42,9 @@ struct KubeClient: Sendable {
     static let timeLimit = Duration.seconds(30)
     private static let pageSize = 500
     private static let applyType = "application/apply-patch+yaml"
+    private static let plainType = "application/json"
+    private static let metadataType =
+        "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json"
 
     let http: HTTPClient
 
@@ -58,17 +61,18 @@ struct KubeClient: Sendable {
             "GET", resource.path(namespace: namespace, name: name), attempt: "get \(resource.plural)/\(name)")
     }
 
-    /// Every object of a scope, page by page.
-    func list(_ scope: Scope) async throws -> List {
+    /// Every object of a scope, page by page; with `metadataOnly` only what they are, not what is in them.
+    func list(_ scope: Scope, metadataOnly: Bool = false) async throws -> List {
+        let accept = metadataOnly ? KubeClient.metadataType : KubeClient.plainType
         do {
-            return try await list(scope, pageSize: KubeClient.pageSize)
+            return try await list(scope, accept, pageSize: KubeClient.pageSize)
         } catch let error as KubeError where error.needsNewList {
             // The pages are of one version, which may expire between two of them: all at once then.
-            return try await list(scope, pageSize: nil)
+            return try await list(scope, accept, pageSize: nil)
         }
     }
 
-    private func list(_ scope: Scope, pageSize: Int?) async throws -> List {
+    private func list(_ scope: Scope, _ accept: String, pageSize: Int?) async throws -> List {
         var items: [JSON] = []
         var next: String?
         while true {
@@ -77,7 +81,7 @@ struct KubeClient: Sendable {
             if let next { query.append(("continue", next)) }
             let page = try await call(
                 "GET", target(scope.resource.path(namespace: scope.namespace), query),
-                attempt: "list \(scope.resource.plural)")
+                accept: accept, attempt: "list \(scope.resource.plural)")
             items += page["items"]?.array ?? []
             guard let more = page.at("metadata", "continue")?.string, !more.isEmpty else {
                 return List(items: items, resourceVersion: page.at("metadata", "resourceVersion")?.string ?? "")
@@ -125,11 +129,14 @@ struct KubeClient: Sendable {
             type: KubeClient.applyType, attempt: "apply \(resource.plural)/\(name)")
     }
 
-    /// The resources of a group and version.
-    func resources(group: String, version: String) async throws -> JSON {
+    /// The groups of kinds that there are beside the core's.
+    func groups() async throws -> JSON { try await call("GET", "/apis", attempt: "list the groups of kinds") }
+
+    /// The kinds of a group and version.
+    func resources(of apiVersion: String) async throws -> JSON {
         try await call(
-            "GET", group.isEmpty ? "/api/\(version)" : "/apis/\(group)/\(version)",
-            attempt: "list the kinds of \(group.isEmpty ? version : "\(group)/\(version)")")
+            "GET", apiVersion.contains("/") ? "/apis/\(apiVersion)" : "/api/\(apiVersion)",
+            attempt: "list the kinds of \(apiVersion)")
     }
 
     /// Creates an object and returns it as the server completed it.
@@ -195,9 +202,10 @@ struct KubeClient: Sendable {
     }
 
     private func call(
-        _ method: String, _ target: String, body: JSON? = nil, type: String = "application/json", attempt: String
+        _ method: String, _ target: String, body: JSON? = nil, type: String = plainType,
+        accept: String = plainType, attempt: String
     ) async throws -> JSON {
-        var request = HTTPRequest(method, target, headers: ["Accept": "application/json"])
+        var request = HTTPRequest(method, target, headers: ["Accept": accept])
         if body != nil { request.headers["Content-Type"] = type }
         let bytes = body?.bytes ?? []
         // Reading, and applying what is wanted as a whole, come to the same however often they are done.

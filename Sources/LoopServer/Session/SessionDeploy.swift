@@ -36,6 +36,7 @@ extension SessionRun {
         var inputs = deployInputs(connection, devModes, images.set, scratch: scratch.path)
         inputs.isAsked = true
         let start = StartManifests(services, inputs, emit: report)
+        await tellOfRemovedServices(connection)
         var waiting = works(inputs)
         guard services.contains(where: { !$0.manifests.isEmpty }) || !waiting.isEmpty else {
             report(.notice("no service has manifests or a rule that deploys: there is nothing to deploy"))

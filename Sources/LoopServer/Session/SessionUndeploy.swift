@@ -20,7 +20,11 @@ extension SessionRun {
     private func undeploy(
         _ connection: ClusterConnection, dryRun: Bool, _ confirm: @Sendable () async -> Bool
     ) async throws -> Bool {
-        let found = try await undeployment(connection)
+        let removed = try await chosenRemovedServices(connection)
+        let found = try await undeployment(connection, removed)
+        for part in found.parts where part.isRemoved {
+            report(.notice("service \(part.service) is not in loop.json any more: what was deployed for it goes, too"))
+        }
         for line in found.kept { report(.notice(line)) }
         guard !found.isEmpty else {
             report(.notice("nothing of loopd's is deployed in namespace \(configuration.namespace)"))
@@ -32,7 +36,9 @@ extension SessionRun {
             report(.notice("nothing was removed"))
             return true
         }
-        if !options.takeOver, let held = await held(connection).first?.value { throw held }
+        if !options.takeOver, let held = await held(connection, found.parts.filter(\.isRemoved)).first?.value {
+            throw held
+        }
         for problem in await leaveDevMode(connection) {
             report(.failed(LoopEvent.Failure(problem, nextStep: "nothing was removed")))
             return false
@@ -42,25 +48,69 @@ extension SessionRun {
     }
 
     /// The services whose workload another loopd syncs into: it would bring back what goes.
-    private func held(_ connection: ClusterConnection) async -> [String: LeaseHeld] {
+    private func held(
+        _ connection: ClusterConnection, _ removed: [Undeployment.Part] = []
+    ) async -> [String: LeaseHeld] {
+        var workloads: [(service: String, workload: String, resource: KubeResource, name: String, namespace: String?)]
+        workloads = services.compactMap { service in
+            guard case .workload(let kind, let name) = service.target else { return nil }
+            return (service.name, "\(kind.rawValue)/\(name)", kind.resource, name, configuration.namespace)
+        }
+        for part in removed {
+            workloads += part.objects.map {
+                (part.service, "\($0.reference)", $0.resource, $0.reference.name, $0.reference.namespace)
+            }
+        }
         let now = Timestamp.now().seconds
         var held: [String: LeaseHeld] = [:]
-        for service in services {
-            guard case .workload(let kind, let name) = service.target,
-                let live = try? await connection.client.get(kind.resource, name, namespace: configuration.namespace),
+        for (service, workload, resource, name, namespace) in workloads {
+            guard let live = try? await connection.client.get(resource, name, namespace: namespace),
                 let lease = Lease(of: live), lease.isHeld(at: now), lease.session != self.name
             else { continue }
-            held[service.name] = LeaseHeld(workload: "\(kind.rawValue)/\(name)", lease: lease, now: now)
+            held[service] = LeaseHeld(workload: workload, lease: lease, now: now)
         }
         return held
     }
 
+    /// The services that are in loop.json no more, and whose deployments the cluster still holds.
+    func removedServices(_ connection: ClusterConnection) async throws -> [String] {
+        try await InventoryStore.removedServices(
+            of: configuration.project, beside: configuration.services, connection.client,
+            namespace: configuration.namespace)
+    }
+
+    /// Those of them that the command line means: by their names, or by naming none.
+    private func chosenRemovedServices(_ connection: ClusterConnection) async throws -> [String] {
+        let removed = try await removedServices(connection)
+        if options.services.isEmpty { return removed }
+        let known = configuration.services.map(\.name) + removed
+        if let unknown = options.services.first(where: { !known.contains($0) }) {
+            throw LoopFailure(
+                failure: LoopEvent.Failure(
+                    "\(configuration.file) has no service \"\(unknown)\", and nothing of one is deployed",
+                    nextStep: NearestName.of(unknown, among: known).map { "did you mean \"\($0)\"?" }
+                        ?? "services: \(known.joined(separator: ", "))"))
+        }
+        return removed.filter(options.services.contains)
+    }
+
+    /// Says of which services that are in loop.json no more the cluster still holds something.
+    func tellOfRemovedServices(_ connection: ClusterConnection) async {
+        guard let removed = try? await removedServices(connection), !removed.isEmpty else { return }
+        let services =
+            removed.count == 1 ? "service \(removed[0]) is" : "services \(removed.joined(separator: ", ")) are"
+        report(
+            .notice(
+                "\(services) not in loop.json any more, and still in the cluster: `loopd undeploy` removes "
+                    + "\(removed.count == 1 ? "it" : "them")"))
+    }
+
     private func undeployment(
-        _ connection: ClusterConnection, without held: [String: LeaseHeld] = [:]
+        _ connection: ClusterConnection, _ removed: [String] = [], without held: [String: LeaseHeld] = [:]
     ) async throws -> Undeployment {
         let going = services.filter { held[$0.name] == nil }
         return try await Undeployment(
-            of: going, in: configuration.project, connection, namespace: configuration.namespace,
+            of: going, removed: removed, in: configuration.project, connection, namespace: configuration.namespace,
             isEverything: going.count == configuration.services.count)
     }
 

@@ -26,6 +26,7 @@ actor StartManifests {
     /// What is applied now: one after the other.
     private var turn: Task<Void, Never>?
     private var fileCount = 0
+    private let resources: APIResources
 
     /// The manifests of these services.
     init(
@@ -34,6 +35,7 @@ actor StartManifests {
         self.services = services.filter { !$0.manifests.isEmpty }
         self.inputs = inputs
         self.emit = emit
+        resources = APIResources(inputs.connection.client)
     }
 
     private var connection: ClusterConnection { inputs.connection }
@@ -136,7 +138,6 @@ actor StartManifests {
         var prepared = Prepared()
         guard let objects = await objects(of: manifest) else { return prepared }
         let known = await inputs.images()
-        let resources = APIResources(connection.client)
         for object in objects {
             var replaced = try known.replaced(in: object)
             if !replaced.missing.isEmpty, let reference = ObjectReference(object),
@@ -182,56 +183,51 @@ actor StartManifests {
     ///
     /// Throws `LoopFailure` where the list is another project's.
     private func remember(_ manifests: [JSON], of service: String) async throws {
-        let project = inputs.configuration.project
-        let name = Inventory.name(of: service, .manifests)
+        let store = InventoryStore(
+            client: connection.client, namespace: namespace, service: service, project: inputs.configuration.project,
+            part: .manifests)
         do {
-            let objects = try await placed(manifests)
-            var known = Inventory([])
-            do {
-                let map = try await connection.client.get(.configMaps, name, namespace: namespace)
-                try ProjectLabel.check(map, of: service, in: project)
-                known = Inventory(configMap: map)
-            } catch let error as KubeError where error.isNotFound {}
-            var made = known.madeNamespaces
-            for object in objects where object.kind == "Namespace" && !known.objects.contains(object) {
-                do {
-                    _ = try await connection.client.get(.namespaces, object.name)
-                } catch let error as KubeError where error.isNotFound {
-                    made.insert(object.name)
-                }
+            let known = try await store.read() ?? Inventory([])
+            var found = FoundObjects(known, store)
+            var objects: [ObjectReference] = []
+            for object in manifests.compactMap(ObjectReference.init) {
+                let resource = try await resources.resource(of: object)
+                let place = placed(object, resource)
+                objects.append(place)
+                if found.isSettled(place) { continue }
+                try await found.look(at: place, live: try await live(place, resource))
             }
-            let all = Inventory(known.objects + objects, madeNamespaces: made)
-            guard all != known else { return }
-            _ = try await connection.client.apply(
-                .configMaps, name, namespace: namespace,
-                all.configMap(named: name, of: service, in: project, namespace: namespace),
-                manager: ManifestApply.manager,
-                force: true)
+            let all = Inventory(known.objects + objects, found: found.references)
+            if all != known { try await store.write(all) }
         } catch let failure as LoopFailure {
             throw failure
         } catch {
             if !Task.isCancelled {
                 emit(
                     .notice(
-                        "configmap/\(name) cannot be written, so that `loopd undeploy` knows nothing of it: \(error)"))
+                        "configmap/\(store.name) cannot be written, so that `loopd undeploy` knows nothing of it: "
+                            + "\(error)"))
             }
         }
     }
-}
 
-extension StartManifests {
-    /// What manifests are about, each with the namespace that it goes to.
-    private func placed(_ manifests: [JSON]) async throws -> [ObjectReference] {
-        let resources = APIResources(connection.client)
-        var references: [ObjectReference] = []
-        for reference in manifests.compactMap(ObjectReference.init) {
-            let isNamespaced = try await resources.resource(of: reference)?.isNamespaced ?? true
-            references.append(
-                ObjectReference(
-                    apiVersion: reference.apiVersion, kind: reference.kind,
-                    namespace: isNamespaced ? reference.namespace ?? namespace : nil, name: reference.name))
+    /// What a manifest is about, with the namespace that it goes to.
+    private func placed(_ object: ObjectReference, _ resource: KubeResource?) -> ObjectReference {
+        ObjectReference(
+            apiVersion: object.apiVersion, kind: object.kind,
+            namespace: resource?.isNamespaced ?? true ? object.namespace ?? namespace : nil, name: object.name)
+    }
+
+    private func live(_ object: ObjectReference, _ resource: KubeResource?) async throws -> JSON? {
+        guard let resource else { return nil }
+        do {
+            return try await connection.client.get(resource, object.name, namespace: object.namespace)
+        } catch let error as KubeError where error.isNotFound {
+            return nil
+        } catch let error as KubeError where error.isForbidden {
+            // What nobody may look at may be there, and is nobody's to delete.
+            return [:]
         }
-        return references
     }
 }
 
@@ -253,6 +249,7 @@ extension SessionRun {
         let started = monotonicNow()
         do {
             let isMade = try await connection.ensureNamespace(configuration.namespace)
+            await tellOfRemovedServices(connection)
             var objects = isMade ? ["namespace/\(configuration.namespace) created"] : []
             guard services.contains(where: { !$0.manifests.isEmpty }) || isMade else { return true }
             objects += try await start.apply()

@@ -17,6 +17,7 @@ struct RefusedKind: Sendable, Equatable {
                 + ResourceKind.served.map(\.kind).joined(separator: ", "))
     }
 
+    /// Their groups in the order of a real cluster's.
     static let all: [RefusedKind] = [
         RefusedKind(group: "", kind: "Endpoints", plural: "endpoints", shortNames: ["ep"]),
         RefusedKind(group: "", kind: "LimitRange", plural: "limitranges", shortNames: ["limits"]),
@@ -31,8 +32,6 @@ struct RefusedKind: Sendable, Equatable {
             group: "autoscaling", kind: "HorizontalPodAutoscaler", plural: "horizontalpodautoscalers", version: "v2",
             shortNames: ["hpa"]),
         RefusedKind(group: "batch", kind: "CronJob", plural: "cronjobs", shortNames: ["cj"]),
-        RefusedKind(group: "coordination.k8s.io", kind: "Lease", plural: "leases"),
-        RefusedKind(group: "discovery.k8s.io", kind: "EndpointSlice", plural: "endpointslices"),
         RefusedKind(group: "networking.k8s.io", kind: "Ingress", plural: "ingresses", shortNames: ["ing"]),
         RefusedKind(
             group: "networking.k8s.io", kind: "NetworkPolicy", plural: "networkpolicies", shortNames: ["netpol"]),
@@ -47,5 +46,7 @@ struct RefusedKind: Sendable, Equatable {
         RefusedKind(
             group: "storage.k8s.io", kind: "StorageClass", plural: "storageclasses", shortNames: ["sc"],
             isNamespaced: false),
+        RefusedKind(group: "coordination.k8s.io", kind: "Lease", plural: "leases"),
+        RefusedKind(group: "discovery.k8s.io", kind: "EndpointSlice", plural: "endpointslices"),
     ]
 }

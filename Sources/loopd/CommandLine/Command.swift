@@ -131,10 +131,10 @@ enum Command: String, CaseIterable {
             """
         case .undeploy:
             """
-            Undoes dev mode, then deletes what the rules and the "manifests" of the services have brought to the cluster, and
-            waits until it is gone. The namespace goes only where loopd has made it and nothing of others is in it; the
-            cluster, and definitions of kinds, stay. Without a terminal, --yes or --dry-run has to say what to do. With names,
-            only these services.
+            Undoes dev mode, then deletes what the rules and the "manifests" of the services have brought to the cluster, of
+            those too that have left loop.json, and waits until it is gone. What was there before stays. The namespace goes
+            only where loopd has made it and nothing of others is in it; the cluster, and definitions of kinds, stay. Without
+            a terminal, --yes or --dry-run has to say what to do. With names, only these services.
             """
         case .status: "Reads only. With names, only these services."
         case .restore:

@@ -13,7 +13,8 @@ struct Target {
         let overrides = try overrides(invocation, console)
         var target = Target(configuration: loaded.overridden(by: overrides), playground: PlaygroundProcess.standard())
         target.leadToPlayground()
-        try target.checkServices(invocation.arguments, console)
+        // What was deployed may be of a service that has left the file.
+        if invocation.command != .undeploy { try target.checkServices(invocation.arguments, console) }
         return target
     }
 

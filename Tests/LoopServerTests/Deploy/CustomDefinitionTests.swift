@@ -53,6 +53,7 @@ private final class DefinitionServer: Sendable {
         case "loopd-inventory-app" where isWrite:
             state.withLock { $0.inventory = body }
             try await exchange.answer(body)
+        case "configmaps": try await exchange.answer(["items": []])
         default: try await exchange.fail(404, "NotFound", "none")
         }
     }

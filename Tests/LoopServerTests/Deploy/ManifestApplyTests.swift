@@ -11,24 +11,6 @@ import Testing
         ObjectReference(apiVersion: apiVersion, kind: kind, namespace: namespace, name: name)
     }
 
-    @Test("an inventory survives its ConfigMap, and knows what has left the set whatever its version")
-    func inventory() {
-        let old = [
-            Self.reference("Deployment", "web", "apps/v1beta1"), Self.reference("ConfigMap", "one"),
-            Self.reference("Namespace", "x", namespace: nil),
-        ]
-        let inventory = Inventory(old)
-        let map = inventory.configMap(named: Inventory.name(of: "web"), of: "web", in: "shop", namespace: "a")
-        #expect(map.at("metadata", "name")?.string == "loopd-inventory-web")
-        #expect(Inventory(configMap: map) == inventory)
-        #expect(
-            inventory.leftovers(beside: [Self.reference("Deployment", "web", "apps/v1")]).map(\.description) == [
-                "namespace/x", "configmap/one",
-            ])
-        #expect(Inventory(configMap: ["data": ["objects": "[{\"kind\": 3}, 7]"]]) == Inventory([]))
-        #expect(Inventory(configMap: ["data": ["objects": "no JSON"]]) == Inventory([]))
-    }
-
     @Test("what others need comes first")
     func order() {
         let objects = [
@@ -43,22 +25,24 @@ import Testing
     }
 
     @Test(
-        "what has left the set goes, but no definition, no namespace of others, and no data without a question",
+        "what has left the set goes, but no definition, nothing that was there before, and no data without a question",
         arguments: [
-            ("ConfigMap", true, false, nil), ("ConfigMap", false, false, .foreign),
-            ("CustomResourceDefinition", true, true, .definition), ("Namespace", true, true, .found),
-            ("PersistentVolumeClaim", true, true, nil), ("PersistentVolumeClaim", true, false, .data),
-            ("PersistentVolume", true, false, .data),
-        ] as [(String, Bool, Bool, KeptLeftover.Reason?)])
-    func leavers(kind: String, isOurs: Bool, prunesData: Bool, reason: KeptLeftover.Reason?) {
+            ("ConfigMap", true, false, false, nil), ("ConfigMap", false, false, false, .foreign),
+            ("ConfigMap", true, true, true, .found),
+            ("CustomResourceDefinition", true, false, true, .definition), ("Namespace", true, true, true, .found),
+            ("Namespace", true, false, true, nil), ("Namespace", true, false, false, .data),
+            ("PersistentVolumeClaim", true, false, true, nil), ("PersistentVolumeClaim", true, false, false, .data),
+            ("PersistentVolume", true, false, false, .data),
+        ] as [(String, Bool, Bool, Bool, KeptLeftover.Reason?)])
+    func leavers(kind: String, isOurs: Bool, isFound: Bool, prunesData: Bool, reason: KeptLeftover.Reason?) {
         let object = Self.reference(kind, "x")
-        let found = KeptLeftover.Reason(object, isOurs: isOurs, isMade: false, prunesData: prunesData, doubt: nil)
+        let found = KeptLeftover.Reason(object, isOurs: isOurs, isFound: isFound, prunesData: prunesData, doubt: nil)
         #expect(found == reason)
         if let found {
             // What may go later stays in the list.
             #expect(KeptLeftover(reference: object, reason: found).isRemembered == (found == .data))
         }
-        let doubted = KeptLeftover.Reason(object, isOurs: true, isMade: true, prunesData: true, doubt: "why")
+        let doubted = KeptLeftover.Reason(object, isOurs: true, isFound: false, prunesData: true, doubt: "why")
         #expect(doubted == .doubt("why"))
     }
 
@@ -117,6 +101,20 @@ import Testing
         #expect(!ManifestApply.isOurs(object("loopd", "Update")))
         #expect(!ManifestApply.isOurs(object("helm", "Apply")))
         #expect(!ManifestApply.isOurs([:]))
+    }
+
+    @Test(
+        "an object that says nothing but its name is known as such",
+        arguments: [
+            (["metadata": ["name": "x", "namespace": "a"]], true), (["metadata": ["name": "x", "labels": [:]]], true),
+            (["metadata": ["name": "x"], "data": [:], "spec": nil], true),
+            (["metadata": ["name": "x", "labels": ["a": "b"]]], false),
+            (["metadata": ["name": "x"], "type": "a"], false),
+        ] as [(JSON, Bool)])
+    func bare(fields: JSON, isBare: Bool) {
+        var object: JSON = ["apiVersion": "v1", "kind": "ConfigMap"]
+        for (key, value) in fields.object ?? JSONObject() { object[key] = value }
+        #expect(ManifestApply.isBare(object) == isBare)
     }
 
     @Test("a file, a folder, a folder in a folder, a kluctl project, and nothing")

@@ -106,18 +106,6 @@ import Testing
             SopsSecrets.secrets(of: ["spec": ["secretTemplates": [["name": "a"], ["name": "b"], [:]]]]) == ["a", "b"])
     }
 
-    @Test("an inventory remembers which namespaces are of loopd's own making")
-    func namespaces() {
-        let objects = ["mine", "theirs"].map {
-            ObjectReference(apiVersion: "v1", kind: "Namespace", namespace: nil, name: $0)
-        }
-        let inventory = Inventory(objects, madeNamespaces: ["mine", "gone"])
-        let map = inventory.configMap(named: "x", of: "web", in: "shop", namespace: "a")
-        #expect(Inventory(configMap: map) == inventory)
-        #expect(Inventory(configMap: map).makes(objects[0]) && !Inventory(configMap: map).makes(objects[1]))
-        #expect(inventory.madeNamespaces == ["mine"])
-    }
-
     @Test("the templates that a workload had, the newest first")
     func templates() {
         func revision(_ number: Int64, _ image: String, owner: String = "u") -> JSON {

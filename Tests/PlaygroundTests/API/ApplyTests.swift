@@ -42,6 +42,20 @@ struct ApplyTests {
         (object?.at("metadata", "managedFields")?.array ?? []).first { $0["manager"] == .string(manager) }?["fieldsV1"]
     }
 
+    @Test("who applies nothing but a name owns nothing, and has no entry")
+    func bare() async throws {
+        try await RunningAPI.with(kubelet: false) { api in
+            let space: JSON = ["apiVersion": "v1", "kind": "Namespace", "metadata": ["name": "team"]]
+            let (status, created) = try await apply(space, as: "one", at: "/api/v1/namespaces/team", on: api)
+            #expect(status == 201)
+            #expect(created.at("metadata", "managedFields") == nil)
+            var labelled = space
+            labelled["metadata"]?["labels"] = ["a": "b"]
+            let (_, changed) = try await apply(labelled, as: "one", at: "/api/v1/namespaces/team", on: api)
+            #expect(fields(of: "one", changed) == ["f:metadata": ["f:labels": ["f:a": [:]]]])
+        }
+    }
+
     @Test("an apply creates, and owns what it names and none of the defaults")
     func creates() async throws {
         try await RunningAPI.with(kubelet: false) { api in
