@@ -54,9 +54,13 @@ struct RollbackSearch: Sendable {
             connection.client, service: service.name, of: project, namespace: namespace)
         var apply = ManifestApply(connection.client, namespace: namespace, service: service.name, of: project)
         apply.prepare = { await inputs.carry($0, .server) }
+        // What ran to its end runs again only where that was asked for.
+        apply.recreates = service.recreate
+        apply.emit = emit
         for release in try await history.releases() {
             let plan = try await apply.plan(release.objects)
             guard !plan.isEmpty else { continue }
+            for failure in plan.immutable { emit(.failed(failure)) }
             return Rollback(
                 place: "the manifests of \(release.created)", lines: plan.lines,
                 carryOut: { [apply, connection, emit] in
@@ -65,10 +69,10 @@ struct RollbackSearch: Sendable {
                     let done = try await apply.apply(plan)
                     if let notice = await history.keep(release.objects) { emit(.notice(notice)) }
                     emit(.deployed(objects: done, milliseconds: Double(monotonicNow() - started) / 1e6))
-                    let changed = plan.items.filter { !$0.isUnchanged && $0.reference.workload != nil }
+                    let changed = plan.items.filter { !$0.isUnchanged && $0.reference.workloadKind != nil }
                     let isRolledOut = await follow(changed.map(\.reference), since: started)
                     let isSettled = await secrets?.settle(emit) ?? true
-                    return isRolledOut && isSettled
+                    return isRolledOut && isSettled && plan.immutable.isEmpty
                 })
         }
         return nil
