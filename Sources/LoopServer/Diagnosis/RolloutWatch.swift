@@ -63,7 +63,7 @@ enum RolloutWatch {
             }
             group.addTask {
                 var steady = SteadyRollout(target: target, settling: settling, byHand: byHand)
-                var patience = RolloutPatience(target)
+                var giveUp = RolloutPatience(target)
                 while true {
                     guard let state = await next(watch, within: steady.left) else {
                         // Silence is what was waited for.
@@ -74,8 +74,8 @@ enum RolloutWatch {
                     causes.update(state)
                     steady.note(state)
                     if let since = steady.since, steady.left == .zero { return .ready(since) }
-                    if let words = patience.end(state) {
-                        await causes.untilKnown(within: .seconds(5))
+                    if let words = giveUp.end(state) {
+                        await causes.untilKnown(within: patience * 5)
                         return .over(words)
                     }
                 }
@@ -114,7 +114,13 @@ enum RolloutWatch {
                 report(shortage(target, namespace, state, causes.present, words))
                 return .behind
             }
-            if causes.present.isEmpty { report(shortage(target, namespace, state, [], words)) }
+            if causes.present.isEmpty {
+                let reason = state?.workload?["status"]?.condition("Failed")?["message"]?.string
+                report(
+                    LoopEvent.Failure(
+                        "\(target) \(words)", details: [reason].compactMap(\.self),
+                        nextStep: "`kubectl describe \(target) -n \(namespace)` tells more"))
+            }
             return .failed
         case .cancelled: return .cancelled
         }
