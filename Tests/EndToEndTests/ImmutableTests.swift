@@ -48,7 +48,8 @@ import Testing
         try await object(scene, reference).at("metadata", "uid")
     }
 
-    private func run(_ scene: Scene, _ command: String, _ option: String? = nil, exits code: Int32) async throws -> Loopd
+    private func run(_ scene: Scene, _ command: String, _ option: String? = nil, exits code: Int32) async throws
+        -> Loopd
     {
         let loopd = if let option { try await scene.loopd(command, option) } else { try await scene.loopd(command) }
         #expect(try await loopd.end(limit: .seconds(120)) == .exited(code), "\(loopd.transcript)")
@@ -63,7 +64,9 @@ import Testing
 
     private static let kept = "job/migrate stays as it is: its template changed, and a Job's template is immutable"
 
-    @Test("a Job whose template changes stays without consent while the rest is applied; with it, it is made anew and runs")
+    @Test(
+        "a Job whose template changes stays without consent while the rest is applied; with it, it is made anew and runs"
+    )
     func job() async throws {
         try await Scene.run { scene in
             try configure(scene)
@@ -99,7 +102,8 @@ import Testing
             try configure(scene, ["recreate": true])
             try write(scene, try await job(scene, "three"), map("one", ["a": "2"]))
             let consented = try await run(scene, "sync", exits: 0)
-            #expect(try await consented.event("deployed") { $0["service"] == "web" }["objects"]?.array == ["job/migrate"])
+            #expect(
+                try await consented.event("deployed") { $0["service"] == "web" }["objects"]?.array == ["job/migrate"])
             #expect(try await uid(scene, "job/migrate") != second.at("metadata", "uid"))
 
             // What has left the set goes, also when it was made anew.
@@ -119,7 +123,8 @@ import Testing
             let bad: JSON = ["spec": ["template": ["spec": ["restartPolicy": "Always"]]]]
             try write(scene, try await job(scene, "two", bad), map("one", ["a": "2"]))
             let refused = try await run(scene, "deploy", "--yes", exits: 1)
-            #expect(failures(refused).count == 1 && failures(refused)[0].hasPrefix("job/migrate"), "\(refused.transcript)")
+            #expect(
+                failures(refused).count == 1 && failures(refused)[0].hasPrefix("job/migrate"), "\(refused.transcript)")
             #expect(try await uid(scene, "job/migrate") == first)
             #expect(try await object(scene, "configmap/one")["data"] == ["a": "1"])
         }
@@ -233,11 +238,13 @@ import Testing
             try scene.project.folder("web/k8s")
             let command: JSON = ["command": ["/bin/sh", "-c", "echo boom; exit 3"]]
             var web = try await Workload("web", container: command).manifest(on: scene.cluster)
-            web["spec"]?["progressDeadlineSeconds"] = 5
+            for (key, seconds) in [("progressDeadlineSeconds", 6), ("minReadySeconds", 4)] as [(String, JSON)] {
+                web["spec"]?[key] = seconds
+            }
             try write(scene, web)
             let failed = try await run(scene, "deploy", "--yes", exits: 1)
             #expect(failures(failed).contains { $0.contains("exited with code 3") }, "\(failed.transcript)")
-            let end = "deployment/web has made no progress for 5 s, its progressDeadlineSeconds: "
+            let end = "deployment/web has made no progress for 6 s, its progressDeadlineSeconds: "
             #expect(failures(failed).last?.hasPrefix(end) == true, "\(failed.transcript)")
             try write(scene, try await Workload("web").manifest(on: scene.cluster))
             let done = try await run(scene, "deploy", "--yes", exits: 0)

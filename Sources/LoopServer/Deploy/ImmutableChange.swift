@@ -85,7 +85,8 @@ struct ImmutableChange: Hashable, Sendable {
         case "StatefulSet":
             return "`\(delete) --cascade=orphan` leaves its pods, and the next deployment makes it anew around them"
         case "PersistentVolumeClaim", "PersistentVolume":
-            return "take the change back, or `\(delete)` where nothing is lost with it: the next deployment makes it anew"
+            return
+                "take the change back, or `\(delete)` where nothing is lost with it: the next deployment makes it anew"
         default: return "`\(delete)`, and the next deployment makes it anew"
         }
     }

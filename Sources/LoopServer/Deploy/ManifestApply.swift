@@ -152,7 +152,9 @@ struct ManifestApply: Sendable {
                 continue
             }
             let isChanged = try await compare(index, live, resource, &plan)
-            if item.reference.kind == CustomDefinitions.kind, isChanged { changedDefinitions.insert(item.reference.name) }
+            if item.reference.kind == CustomDefinitions.kind, isChanged {
+                changedDefinitions.insert(item.reference.name)
+            }
         }
         try await findLeftovers(
             &plan, doubt: doubt ?? (plan.items.isEmpty ? "there is no object in the manifests" : nil))

@@ -43,7 +43,8 @@ struct RolloutPatience {
             guard condition?["reason"]?.string == "ProgressDeadlineExceeded", condition != found,
                 status["observedGeneration"]?.integer ?? 0 >= workload.at("metadata", "generation")?.integer ?? 0
             else { return nil }
-            let seconds = workload.at("spec", "progressDeadlineSeconds")?.integer ?? RolloutPatience.usual.components.seconds
+            let seconds =
+                workload.at("spec", "progressDeadlineSeconds")?.integer ?? RolloutPatience.usual.components.seconds
             return "has made no progress for \(seconds) s, its progressDeadlineSeconds"
         }
     }

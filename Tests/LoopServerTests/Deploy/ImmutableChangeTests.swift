@@ -117,7 +117,8 @@ import Testing
         let changed: JSON = ["spec": ["parallelism": 1, "template": [:]]]
         let (job, pod) = (Self.reference("Job", "batch/v1"), Self.reference("Pod"))
         #expect(ImmutableChange(job, from: old, to: scaled) == nil)
-        #expect(ImmutableChange(job, from: old, to: changed)?.line == "! job/x  is made anew: its template is immutable")
+        #expect(
+            ImmutableChange(job, from: old, to: changed)?.line == "! job/x  is made anew: its template is immutable")
         #expect(ImmutableChange(pod, from: old, to: scaled)?.line == "! pod/x  is made anew: its spec is immutable")
         #expect(ImmutableChange(Self.reference("Deployment", "apps/v1"), from: old, to: changed) == nil)
     }

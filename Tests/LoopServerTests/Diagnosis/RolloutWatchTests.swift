@@ -241,7 +241,7 @@ struct RolloutWatchTests {
         }
         #expect(ending == .behind)
         #expect(
-            heard.last?.summary == "deployment/crash has made no progress for 600 s, its progressDeadlineSeconds: "
+            heard.last?.summary == "deployment/crash has made no progress for 20 s, its progressDeadlineSeconds: "
                 + "0 of 1 new pods are ready")
         #expect(heard.last?.details.first?.contains("exited with code 3") == true, "\(heard)")
     }
@@ -253,7 +253,9 @@ struct RolloutWatchTests {
         let job: JSON = [
             "metadata": ["name": "once", "uid": "job"],
             "spec": ["selector": ["matchLabels": ["job": "once"]]],
-            "status": ["conditions": [["type": "Failed", "status": "True", "message": "it is past its backoff limit"]]],
+            "status": [
+                "conditions": [["type": "Failed", "status": "True", "message": "it is past its backoff limit"]]
+            ],
         ]
         cluster.put("jobs", job)
         try await withAPI({ try await cluster.handle($0) }) { client, _ in
@@ -270,7 +272,8 @@ struct RolloutWatchTests {
     func progress() async throws {
         var crash = try Crash()
         let told = Mutex<[String]>([])
-        _ = try await crash.follow(pace: .milliseconds(20), progress: { text in told.withLock { $0.append(text) } }) { _ in
+        _ = try await crash.follow(pace: .milliseconds(20), progress: { text in told.withLock { $0.append(text) } }) {
+            _ in
             while told.withLock({ $0.isEmpty }) { try await Task.sleep(for: .milliseconds(5)) }
             crash.finish()
         }
