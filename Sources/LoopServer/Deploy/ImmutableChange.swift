@@ -31,7 +31,7 @@ struct ImmutableChange: Hashable, Sendable {
         let said = error.causes.map { ImmutableChange.words($0.message) }.filter { !$0.hasPrefix("field is immutable") }
         var fields: [String] = []
         for cause in error.causes where !fields.contains(cause.field) { fields.append(cause.field) }
-        self.init(reference: reference, fields: fields, words: said.first)
+        self.init(reference: reference, fields: fields, words: reference.hasSecrets ? nil : said.first)
     }
 
     /// A sentence without what kind of mistake it is and the value that it is about.

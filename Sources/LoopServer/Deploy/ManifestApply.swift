@@ -342,7 +342,7 @@ struct ManifestApply: Sendable {
                 _ = try await client.apply(
                     resource, item.reference.name, namespace: item.reference.namespace, item.object,
                     manager: ManifestApply.manager, force: true)
-                return await giveBack(item)
+                return await finish(item)
             } catch let error as KubeError {
                 guard item.waitsForDefinition, attempt < 10 else { throw refused(item.reference, error) }
             }

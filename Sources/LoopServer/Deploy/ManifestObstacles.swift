@@ -48,9 +48,13 @@ extension ManifestApply {
         }
     }
 
-    /// Lets go of the fields that making an object anew has set: they are those of its manifest from here on.
-    func giveBack(_ item: Item) async {
-        guard item.predecessor != nil, let recreation = recreation(of: item.reference) else { return }
+    /// Lets go of what making a Job or a pod anew has left: the fields that it has set, which are those of the manifest from
+    /// here on, and the Secret of one that was broken off.
+    func finish(_ item: Item) async {
+        guard let recreation = recreation(of: item.reference) else { return }
+        let kept = KeptObjects(client: client, namespace: recreation.namespace)
+        try? await kept.forget(KeptObjects.secretName(recreation.kind, recreation.name))
+        guard item.predecessor != nil else { return }
         await DevRestore(client: client, namespace: recreation.namespace).giveBack(recreation.kind, recreation.name)
     }
 

@@ -111,7 +111,10 @@ enum RolloutWatch {
             return .behind
         case .over(let words):
             if case .workload(let kind, _) = target, kind.rollsOut {
-                report(shortage(target, namespace, state, causes.present, words))
+                // Where nothing else is known, just that was told as the cause.
+                if !causes.present.contains(where: { $0.key.last == "deadline" }) {
+                    report(shortage(target, namespace, state, causes.present, words))
+                }
                 return .behind
             }
             if causes.present.isEmpty {
