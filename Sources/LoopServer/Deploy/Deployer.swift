@@ -24,6 +24,8 @@ actor Deployer {
     private var toldKept: Set<String> = []
     private var toldWaiting: [String] = []
     private var hasToldUnpruned = false
+    /// Whether the last set was applied as a whole: nothing of it had to stay as it was.
+    private var isWhole = true
     /// The workloads of the last deployment.
     private(set) var workloads: [ObjectReference] = []
     /// The images in the last set that was looked at, those too that it waits for.
@@ -37,6 +39,7 @@ actor Deployer {
         choice = kluctl
         self.connection = connection
         self.apply = apply
+        self.apply.emit = emit
         self.emit = emit
         history = ReleaseHistory(
             connection.client, service: apply.service, of: apply.project, namespace: apply.namespace)
@@ -96,6 +99,7 @@ actor Deployer {
         try Task.checkCancellation()
         workloads = plan.references.filter { $0.workload != nil }
         images = plan.images
+        isWhole = plan.immutable.isEmpty
         tell(plan)
         return plan.isEmpty ? .nothing : .manifests(plan)
     }
@@ -106,7 +110,8 @@ actor Deployer {
         for conflict in plan.conflicts { emit(.notice("taken over: \(conflict)")) }
         let kept = plan.kept.map(\.description)
         for words in kept where toldKept.insert(words).inserted { emit(.notice(words)) }
-        toldKept.formIntersection(kept)
+        for failure in plan.immutable where toldKept.insert(failure.summary).inserted { emit(.failed(failure)) }
+        toldKept.formIntersection(kept + plan.immutable.map(\.summary))
         if !plan.isEmpty { emit(.diff(lines: ManifestDiff.shortened(plan.lines))) }
     }
 
@@ -142,7 +147,7 @@ actor Deployer {
             let secrets = await SopsSecrets(plan, connection.client)
             if let rendered = plan.rendered, let notice = await history.keep(rendered) { emit(.notice(notice)) }
             done = try await apply.apply(plan)
-            changed = plan.items.filter { !$0.isUnchanged && $0.reference.workload != nil }.map(\.reference)
+            changed = plan.items.filter { !$0.isUnchanged && $0.reference.workloadKind != nil }.map(\.reference)
             if let secrets { await rollouts.add { [emit] in await secrets.settle(emit) } }
         case .project(let folder, let kluctl, let prunes):
             let output = try await run(kluctl.deploy(folder, choice, prunes: prunes), kluctl)
@@ -157,8 +162,8 @@ actor Deployer {
 
     /// Returns when everything that was applied runs, or has been reported not to.
     ///
-    /// False when it does not.
-    func untilRolledOut() async -> Bool { await rollouts.untilDone() }
+    /// False when it does not, or where something of the set stays as it was.
+    func untilRolledOut() async -> Bool { await rollouts.untilDone() && isWhole }
 
     /// Follows no rollout any more.
     func end() async { await rollouts.end() }

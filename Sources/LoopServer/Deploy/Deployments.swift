@@ -88,6 +88,7 @@ struct Deployments: Sendable {
         apply.prepare = { await inputs.carry($0, .server) }
         apply.images = inputs.images
         apply.prunesData = inputs.isAsked
+        apply.recreates = inputs.isAsked || entry.plan.service.recreate
         apply.rolled = { inputs.rolled($0) }
         return ManifestDeployment(
             ManifestSources(entry.deployments, project: inputs.configuration.directory),

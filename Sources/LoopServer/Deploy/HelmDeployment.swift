@@ -139,7 +139,9 @@ actor HelmDeployment: Deploying {
 
     private func definitions(_ helm: HelmCommand) async throws -> ManifestApply.Plan {
         let apply = ManifestApply(forgetting: connection.client, namespace: namespace)
-        return try await apply.plan(objects(of: run(helm.definitions(release))))
+        let plan = try await apply.plan(objects(of: run(helm.definitions(release))))
+        for failure in plan.immutable { emit(.failed(failure)) }
+        return plan
     }
 
     private func render(

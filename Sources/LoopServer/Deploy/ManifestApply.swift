@@ -27,6 +27,10 @@ struct ManifestApply: Sendable {
     private let store: InventoryStore?
     /// Whether what holds data goes with what has left the set, too: only where a person is asked before.
     var prunesData = false
+    /// Whether Jobs and bare pods whose template changes are deleted and made anew; else they stay as they are.
+    var recreates = false
+    /// What is told while something is made anew.
+    var emit: @Sendable (LoopEvent.Kind) -> Void = { _ in }
 
     /// Nothing happens before one of the calls.
     init(_ client: KubeClient, namespace: String, service: String, of project: String) {
@@ -52,8 +56,12 @@ struct ManifestApply: Sendable {
     struct Item: Sendable {
         let reference: ObjectReference
         let object: JSON
-        /// Whether the cluster has it as it should be, by loopd's own hand.
+        /// Whether the cluster has it as it should be, by loopd's own hand, or it has to stay as it is.
         var isUnchanged = false
+        /// What is deleted first, because it cannot be changed.
+        var predecessor: JSON?
+        /// Whether kubectl has set fields of it, which are taken over first.
+        var isTakenOver = false
         /// Whether the set changes the definition of its kind, which the cluster then takes a moment to go by.
         var waitsForDefinition = false
     }
@@ -79,6 +87,8 @@ struct ManifestApply: Sendable {
         var waiting: [String] = []
         /// What was there before loopd first applied it, in this set and in earlier ones.
         var found: [ObjectReference] = []
+        /// What cannot become what the set says, and stays as it is.
+        var immutable: [LoopEvent.Failure] = []
 
         /// Whether nothing is to be done.
         var isEmpty: Bool { leftovers.isEmpty && items.allSatisfy(\.isUnchanged) }
@@ -143,21 +153,52 @@ struct ManifestApply: Sendable {
                 plan.lines += ManifestDiff.lines(item.reference, from: nil, to: item.object)
                 continue
             }
-            let result = try await dryRun(item, resource, &plan.conflicts)
-            let lines = ManifestDiff.lines(item.reference, from: live, to: result)
-            plan.lines += lines
-            plan.items[index].isUnchanged = lines.isEmpty && (live.map(ManifestApply.isOurs) ?? false)
-            if item.reference.kind == CustomDefinitions.kind, !lines.isEmpty {
+            let isChanged = try await compare(index, live, resource, &plan)
+            if item.reference.kind == CustomDefinitions.kind, isChanged {
                 changedDefinitions.insert(item.reference.name)
-            }
-            if lines.isEmpty, !plan.items[index].isUnchanged {
-                plan.lines.append("~ \(item.reference)  is loopd's from now on")
             }
         }
         plan.found = found?.references ?? []
         try await findLeftovers(
             &plan, doubt: doubt ?? (plan.items.isEmpty ? "there is no object in the manifests" : nil))
         return plan
+    }
+
+    /// Finds out what becomes of an object; whether something in it changes.
+    private func compare(
+        _ index: Int, _ live: JSON?, _ resource: KubeResource, _ plan: inout Plan
+    ) async throws -> Bool {
+        let item = plan.items[index]
+        var conflicts: [String] = []
+        var result: JSON
+        do {
+            result = try await dryRun(item, resource, &conflicts)
+        } catch let error as KubeError {
+            guard let live, let change = ImmutableChange(error, of: item.reference) else {
+                throw refused(item.reference, error)
+            }
+            try await self.plan(change, index, live: live, in: &plan)
+            return false
+        }
+        if let live, let kubectls = ClientSideFields(of: live) {
+            // The cluster cannot try that out.
+            let less = kubectls.removed(from: result, wanted: item.object)
+            if let change = ImmutableChange(item.reference, from: result, to: less) {
+                try await self.plan(change, index, live: live, in: &plan)
+                return false
+            }
+            result = less
+            plan.items[index].isTakenOver = true
+        }
+        plan.conflicts += conflicts
+        let lines = ManifestDiff.lines(item.reference, from: live, to: result)
+        plan.lines += lines
+        if lines.isEmpty {
+            let isOurs = live.map(ManifestApply.isOurs) ?? false
+            plan.items[index].isUnchanged = isOurs && !plan.items[index].isTakenOver
+            if !plan.items[index].isUnchanged { plan.lines.append("~ \(item.reference)  is loopd's from now on") }
+        }
+        return !lines.isEmpty
     }
 
     /// An object with its images; `nil` where one of them has not been built yet, so that it has to stay as it is.
@@ -232,17 +273,13 @@ struct ManifestApply: Sendable {
     private func dryRun(_ item: Item, _ resource: KubeResource, _ conflicts: inout [String]) async throws -> JSON {
         let (name, namespace) = (item.reference.name, item.reference.namespace)
         do {
-            do {
-                return try await client.apply(
-                    resource, name, namespace: namespace, item.object, manager: ManifestApply.manager, dryRun: true)
-            } catch let error as KubeError where error.isConflict {
-                conflicts.append("\(item.reference): \(ApplyConflict.words(error.message))")
-                return try await client.apply(
-                    resource, name, namespace: namespace, item.object, manager: ManifestApply.manager, force: true,
-                    dryRun: true)
-            }
-        } catch let error as KubeError {
-            throw refused(item.reference, error)
+            return try await client.apply(
+                resource, name, namespace: namespace, item.object, manager: ManifestApply.manager, dryRun: true)
+        } catch let error as KubeError where error.isConflict {
+            conflicts.append("\(item.reference): \(ApplyConflict.words(error.message))")
+            return try await client.apply(
+                resource, name, namespace: namespace, item.object, manager: ManifestApply.manager, force: true,
+                dryRun: true)
         }
     }
 
@@ -302,13 +339,15 @@ struct ManifestApply: Sendable {
 
     private func apply(_ item: Item) async throws {
         let resource = try await resource(for: item.reference)
+        if item.predecessor != nil { try await makeAnew(item) }
+        if item.isTakenOver { try await takeOver(item, resource) }
         var backoff = Backoff()
         for attempt in 1... {
             do {
                 _ = try await client.apply(
                     resource, item.reference.name, namespace: item.reference.namespace, item.object,
                     manager: ManifestApply.manager, force: true)
-                return
+                return await finish(item)
             } catch let error as KubeError {
                 guard item.waitsForDefinition, attempt < 10 else { throw refused(item.reference, error) }
             }
@@ -341,38 +380,5 @@ struct ManifestApply: Sendable {
                         apiVersion: apiVersion, kind: kind, namespace: nil, name: item.reference.name))
             }
         }
-    }
-
-    // MARK: Words
-
-    private func unknown(_ reference: ObjectReference) -> LoopFailure {
-        LoopFailure(
-            failure: LoopEvent.Failure(
-                "\(reference)\(file(reference)): the cluster does not know the kind \(reference.kind) of "
-                    + reference.apiVersion,
-                nextStep: "install its definition first"))
-    }
-
-    private func refused(_ reference: ObjectReference, _ error: KubeError) -> LoopFailure {
-        let words = ManifestApply.words(error.message, about: reference)
-        return LoopFailure(
-            failure: LoopEvent.Failure(
-                "\(reference)\(file(reference)) is refused: \(words)", nextStep: "mend what is built"))
-    }
-
-    private func file(_ reference: ObjectReference) -> String { origin(reference).map { " of \($0)" } ?? "" }
-
-    /// What the server says of an object; of a Secret only up to the first value that it repeats.
-    static func words(_ message: String, about reference: ObjectReference) -> String {
-        reference.hasSecrets ? withoutValues(message) : message
-    }
-
-    /// A server's words up to the first value that they repeat.
-    static func withoutValues(_ message: String) -> String {
-        let ends = [", got ", "Invalid value:"].compactMap { message.firstRange(of: $0)?.lowerBound }
-        guard let end = ends.min() else { return message }
-        var words = message[..<end]
-        while let last = words.last, last.isWhitespace || last == ":" { words.removeLast() }
-        return String(words)
     }
 }

@@ -63,7 +63,12 @@ struct ObjectReference: Hashable, Comparable, Sendable, CustomStringConvertible 
     }
 
     /// The workload that it is, where it is one that rolls out.
-    var workload: WorkloadKind? {
-        group == "apps" ? WorkloadKind(rawValue: kind.lowercased()).flatMap { $0.rollsOut ? $0 : nil } : nil
+    var workload: WorkloadKind? { workloadKind.flatMap { $0.rollsOut ? $0 : nil } }
+
+    /// The kind of workload that it is, also a Job or a pod.
+    var workloadKind: WorkloadKind? {
+        guard let found = WorkloadKind(rawValue: kind.lowercased()) else { return nil }
+        let home: Substring = found == .job ? "batch" : found == .pod ? "" : "apps"
+        return group == home ? found : nil
     }
 }

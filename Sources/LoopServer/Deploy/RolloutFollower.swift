@@ -41,11 +41,11 @@ actor RolloutFollower {
     ) async -> Bool {
         let endings = await withTaskGroup(of: RolloutWatch.Ending.self) { group in
             for workload in workloads {
-                guard let kind = workload.workload, let namespace = workload.namespace else { continue }
+                guard let kind = workload.workloadKind, let namespace = workload.namespace else { continue }
                 group.addTask {
                     await RolloutWatch.run(
                         .workload(kind, name: workload.name), client: client, namespace: namespace, clues: clues,
-                        ledger: ledger
+                        ledger: ledger, progress: { emit(.notice($0)) }
                     ) { emit(.failed($0)) }
                 }
             }

@@ -34,6 +34,9 @@ extension RollbackSearch {
         var apply = ManifestApply(
             connection.client, namespace: namespace, service: service.name, of: inputs.configuration.project)
         apply.prepare = { await inputs.carry($0, .server) }
+        // What ran to its end runs again only where that was asked for.
+        apply.recreates = service.recreate
+        apply.emit = emit
         var objects: [JSON] = []
         for object in release.objects { objects.append(try await withRunningImages(object)) }
         let plan = try await apply.plan(objects)
@@ -43,6 +46,7 @@ extension RollbackSearch {
                     "the cluster holds the manifests of \(release.created) already, which are those before the last",
                     nextStep: "`loopd deploy \(service.name)` applies what is here now"))
         }
+        for failure in plan.immutable { emit(.failed(failure)) }
         return Rollback(
             place: "the manifests of \(release.created)", lines: plan.lines,
             carryOut: { [apply, objects] in
@@ -51,10 +55,10 @@ extension RollbackSearch {
                 if let notice = await history.keep(objects) { emit(.notice(notice)) }
                 let done = try await apply.apply(plan)
                 emit(.deployed(objects: done, milliseconds: Double(monotonicNow() - started) / 1e6))
-                let changed = plan.items.filter { !$0.isUnchanged && $0.reference.workload != nil }
+                let changed = plan.items.filter { !$0.isUnchanged && $0.reference.workloadKind != nil }
                 let isRolledOut = await follow(changed.map(\.reference), since: started)
                 let isSettled = await secrets?.settle(emit) ?? true
-                return isRolledOut && isSettled
+                return isRolledOut && isSettled && plan.immutable.isEmpty
             })
     }
 

@@ -69,6 +69,12 @@ final class CauseWatch: Sendable {
     /// What holds now.
     var present: [Diagnosis] { known.withLock { $0.present } }
 
+    /// Returns when something holds, or after a limit: a state comes before what explains it.
+    func untilKnown(within limit: Duration) async {
+        let end = ContinuousClock.now + limit
+        while present.isEmpty, .now < end, (try? await Task.sleep(for: .milliseconds(50))) != nil {}
+    }
+
     /// Tells until the task is cancelled.
     func run() async {
         var told: Set<[String]> = []

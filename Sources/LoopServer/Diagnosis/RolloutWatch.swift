@@ -1,5 +1,6 @@
 internal import JSON
 internal import Reactor
+internal import Synchronization
 
 /// Follows a rollout, and says what keeps it back while it is failing.
 enum RolloutWatch {
@@ -7,90 +8,145 @@ enum RolloutWatch {
     enum Ending: Equatable, Sendable {
         /// Every pod of the new revision is ready; since when, in the nanoseconds of `monotonicNow`.
         case ready(at: UInt64)
-        /// The limit has passed, which has been reported.
+        /// The limit has passed, or its controller has given it up, which has been reported: it may still come about.
         case behind
+        /// Nothing will come of it: a Job or a pod that has failed. Why has been reported.
+        case failed
         /// The task was cancelled.
         case cancelled
     }
 
-    /// Follows a target until the pods of its present revision are ready, the limit passes, or the task is cancelled.
+    /// Follows a target until the pods of its present revision are ready, it is given up, the limit passes, or the task is
+    /// cancelled.
     ///
     /// It is to be called when the change has been written: what the API holds then is the new revision. Reported is each
-    /// distinct cause once, when it appears, and at the limit what is still short. A failure ends nothing: what heals
-    /// becomes ready.
+    /// distinct cause once, when it appears, and at the end what is still short. A cause ends nothing: what heals becomes
+    /// ready.
     ///
     /// - Parameters:
     ///   - clues: what image names mean to the cluster.
     ///   - ledger: what others of the session tell about the same target, which is not told again.
+    ///   - limit: without it, what `RolloutPatience` says of the workload.
     ///   - settling: how long containers without a readiness probe must run before they count as ready: they are called
     ///     ready before they have had the time to crash. Thrice as long where one has crashed.
     ///   - byHand: somebody deletes the pods of a workload whose controller leaves that to others (`OnDelete`).
     ///   - patience: how long a cause may wait for what makes it clearer, a log for example.
+    ///   - pace: after how much silence `progress` is told how far it is.
     ///   - report: called in order, one call at a time.
     static func run(
         _ target: Target, client: KubeClient, namespace: String,
         clues: @escaping RegistryClues.Source = { RegistryClues() },
-        ledger: CauseLedger? = nil, limit: Duration = .seconds(120), settling: Duration = .seconds(1),
-        byHand: Bool = false, patience: Duration = .seconds(1),
+        ledger: CauseLedger? = nil, limit: Duration? = nil, settling: Duration = .seconds(1),
+        byHand: Bool = false, patience: Duration = .seconds(1), pace: Duration = .seconds(30),
+        progress: @escaping @Sendable (String) -> Void = { _ in },
         report: @escaping @Sendable (LoopEvent.Failure) -> Void
     ) async -> Ending {
+        let began = ContinuousClock.now
+        let silence = Silence()
+        let report: @Sendable (LoopEvent.Failure) -> Void = { failure in
+            silence.end()
+            report(failure)
+        }
         let watch = WorkloadWatch(client, target, namespace: namespace)
         let causes = CauseWatch(
             client, target, namespace: namespace, clues: clues, ledger: ledger, patience: patience,
             report: report)
         let last = LastState()
-        let ready = await withTaskGroup(of: UInt64?.self) { group in
+        let outcome = await withTaskGroup(of: Outcome.self) { group in
             group.addTask {
                 await watch.run()
-                return nil
+                return .cancelled
             }
             group.addTask {
                 await causes.run()
-                return nil
+                return .cancelled
             }
             group.addTask {
                 var steady = SteadyRollout(target: target, settling: settling, byHand: byHand)
+                var giveUp = RolloutPatience(target)
                 while true {
                     guard let state = await next(watch, within: steady.left) else {
                         // Silence is what was waited for.
-                        if let since = steady.since, steady.left == .zero { return since }
-                        return nil
+                        if let since = steady.since, steady.left == .zero { return .ready(since) }
+                        return .cancelled
                     }
                     await last.set(state)
                     causes.update(state)
                     steady.note(state)
-                    if let since = steady.since, steady.left == .zero { return since }
+                    if let since = steady.since, steady.left == .zero { return .ready(since) }
+                    if let words = giveUp.end(state) {
+                        await causes.untilKnown(within: patience * 5)
+                        return .over(words)
+                    }
                 }
             }
             group.addTask {
-                try? await Task.sleep(for: limit)
-                return nil
+                while true {
+                    let workload = await last.state?.workload
+                    let wait = (limit ?? RolloutPatience.limit(target, workload)) - (.now - began)
+                    if wait <= .zero { return .limit }
+                    guard (try? await Task.sleep(for: wait)) != nil else { return .cancelled }
+                }
+            }
+            group.addTask {
+                while (try? await Task.sleep(for: silence.left(of: pace))) != nil {
+                    guard silence.left(of: pace) <= .zero else { continue }
+                    silence.end()
+                    if let state = await last.state { progress(RolloutWatch.progress(target, state, .now - began)) }
+                }
+                return .cancelled
             }
             defer { group.cancelAll() }
-            return await group.next() ?? nil
-        }
-        if let ready {
-            ledger?.forget(target)
-            return .ready(at: ready)
+            return await group.next() ?? .cancelled
         }
         if Task.isCancelled { return .cancelled }
-        report(shortage(target, namespace, await last.state, causes.present, limit))
-        return .behind
+        let state = await last.state
+        switch outcome {
+        case .ready(let time):
+            ledger?.forget(target)
+            return .ready(at: time)
+        case .limit:
+            let seconds = (limit ?? RolloutPatience.limit(target, state?.workload)).components.seconds
+            report(shortage(target, namespace, state, causes.present, "is not rolled out after \(seconds) s"))
+            return .behind
+        case .over(let words):
+            if case .workload(let kind, _) = target, kind.rollsOut {
+                // Where nothing else is known, just that was told as the cause.
+                if !causes.present.contains(where: { $0.key.last == "deadline" }) {
+                    report(shortage(target, namespace, state, causes.present, words))
+                }
+                return .behind
+            }
+            if causes.present.isEmpty {
+                let reason = state?.workload?["status"]?.condition("Failed")?["message"]?.string
+                report(
+                    LoopEvent.Failure(
+                        "\(target) \(words)", details: [reason].compactMap(\.self),
+                        nextStep: "`kubectl describe \(target) -n \(namespace)` tells more"))
+            }
+            return .failed
+        case .cancelled: return .cancelled
+        }
     }
 
-    /// Follows a target as `run` does; whether it has become ready.
-    static func follow(
-        _ target: Target, client: KubeClient, namespace: String,
-        clues: @escaping RegistryClues.Source = { RegistryClues() },
-        ledger: CauseLedger? = nil,
-        limit: Duration = .seconds(120), settling: Duration = .seconds(1),
-        report: @escaping @Sendable (LoopEvent.Failure) -> Void
-    ) async -> Bool {
-        let ending = await run(
-            target, client: client, namespace: namespace, clues: clues, ledger: ledger, limit: limit,
-            settling: settling, report: report)
-        if case .ready = ending { return true }
-        return false
+    private enum Outcome {
+        case ready(UInt64)
+        case limit
+        /// Its controller has given it up: what of it.
+        case over(String)
+        case cancelled
+    }
+
+    /// How far a rollout is, for whoever waits.
+    static func progress(_ target: Target, _ state: WorkloadState, _ since: Duration) -> String {
+        let seconds = since.components.seconds
+        let what = state.disconnection == nil ? count(state) : "the cluster does not answer"
+        return "\(target): \(what), after \(seconds) s"
+    }
+
+    private static func count(_ state: WorkloadState) -> String {
+        let ready = state.pods.count { $0.isReady && !$0.isOver }
+        return "\(ready) of \(state.wantedPods ?? state.pods.count) new pods are ready"
     }
 
     /// The next state; `nil` when none comes within a limit, or the task is cancelled.
@@ -99,11 +155,11 @@ enum RolloutWatch {
         return await atMost(limit) { await watch.next() } ?? nil
     }
 
-    /// What is still short when the limit has passed.
+    /// What is still short when a rollout is given up; `words` say why that is.
     static func shortage(
-        _ target: Target, _ namespace: String, _ state: WorkloadState?, _ causes: [Diagnosis], _ limit: Duration
+        _ target: Target, _ namespace: String, _ state: WorkloadState?, _ causes: [Diagnosis], _ words: String
     ) -> LoopEvent.Failure {
-        let title = "\(target) is not rolled out after \(limit.components.seconds) s"
+        let title = "\(target) \(words)"
         guard let state, !state.isMissing else {
             return LoopEvent.Failure(
                 state == nil ? "\(title): the cluster does not answer" : "\(target) is not in namespace \(namespace)",
@@ -112,12 +168,19 @@ enum RolloutWatch {
         if let reason = state.disconnection {
             return LoopEvent.Failure("\(title): the cluster does not answer", details: [reason])
         }
-        let ready = state.pods.count { $0.isReady && !$0.isOver }
-        let wanted = state.wantedPods ?? state.pods.count
         let details = causes.isEmpty ? [state.reason(container: nil)].compactMap(\.self) : causes.map(\.failure.summary)
         return LoopEvent.Failure(
-            "\(title): \(ready) of \(wanted) new pods are ready", details: details,
+            "\(title): \(count(state))", details: details,
             nextStep: causes.first?.failure.nextStep ?? "`kubectl describe \(target) -n \(namespace)` tells more")
+    }
+
+    /// Since when nothing was told.
+    private final class Silence: Sendable {
+        private let start = Mutex(ContinuousClock.now)
+
+        func end() { start.withLock { $0 = .now } }
+
+        func left(of pace: Duration) -> Duration { pace - (.now - start.withLock { $0 }) }
     }
 
     private actor LastState {

@@ -106,11 +106,12 @@ public struct TextRenderer: Sendable {
         return rendering
     }
 
-    /// What was there is red, what comes is green, and what changes has both.
+    /// What goes is red, what comes is green, and what is made anew stands out.
     private func render(_ diff: [String], _ event: LoopEvent) -> Rendering {
         var rendering = line(event, "changes:")
         rendering.lines += diff.map { text in
-            let style: Style = text.hasPrefix("+") ? .good : text.hasPrefix("-") ? .failure : .plain
+            let styles: [Character: Style] = ["+": .good, "-": .failure, "!": .warning]
+            let style = text.first.flatMap { styles[$0] } ?? .plain
             return indented(event, text, style)
         }
         return rendering

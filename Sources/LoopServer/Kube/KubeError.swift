@@ -11,6 +11,14 @@ struct KubeError: Error, Equatable, Sendable, CustomStringConvertible {
     let message: String
     /// What was asked: `get pods/web-1`.
     var attempt = ""
+    /// Each mistake that the server has found, where it names the field.
+    var causes: [Cause] = []
+
+    /// One mistake in an object: `spec.selector`, and `Invalid value: {…}: field is immutable`.
+    struct Cause: Equatable, Sendable {
+        let field: String
+        let message: String
+    }
 
     var description: String { (attempt.isEmpty ? "" : "\(attempt): ") + (message.isEmpty ? "status \(code)" : message) }
 
@@ -41,14 +49,17 @@ struct KubeError: Error, Equatable, Sendable, CustomStringConvertible {
         self.init(
             code: Int(status["code"]?.integer ?? 0), reason: status["reason"]?.string ?? "",
             message: status["message"]?.string ?? "", attempt: attempt)
+        causes = (status.at("details", "causes")?.array ?? []).map {
+            Cause(field: $0["field"]?.string ?? "", message: $0["message"]?.string ?? "")
+        }
     }
 
     /// From an answer with an error's status.
     init(_ response: HTTPResponse, body: [UInt8], attempt: String) {
         if let status = try? JSON(parsing: body), status["kind"]?.string == "Status" {
-            self.init(
-                code: response.status, reason: status["reason"]?.string ?? "",
-                message: status["message"]?.string ?? "", attempt: attempt)
+            var status = status
+            status["code"] = .integer(Int64(response.status))
+            self.init(status: status, attempt: attempt)
         } else {
             let text = String(decoding: body.prefix(500), as: UTF8.self).lastLine
             self.init(

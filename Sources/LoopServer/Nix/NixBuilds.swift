@@ -41,6 +41,7 @@ struct NixBuilds: Sendable {
                     of: configuration.project)
                 apply.prepare = prepare
                 apply.images = images
+                apply.recreates = service.recreate
                 let deployer = Deployer(
                     kluctl: deployment.kluctl, connection, apply, clues: clues,
                     emit: emitKind)

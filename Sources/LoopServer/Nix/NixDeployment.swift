@@ -30,6 +30,7 @@ actor NixDeployment: Deploying {
         apply.prepare = { await inputs.carry($0, .server) }
         apply.images = inputs.images
         apply.prunesData = inputs.isAsked
+        apply.recreates = inputs.isAsked || service.recreate
         deployer = Deployer(kluctl: deployment.kluctl, connection, apply, clues: inputs.clues, emit: emit)
         let built = Output()
         self.built = built

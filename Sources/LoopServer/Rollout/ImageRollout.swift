@@ -92,6 +92,7 @@ actor ImageRollout {
         if reference == wanted, let setting { return await value(of: setting) != nil }
         setting?.cancel()
         following?.cancel()
+        following = nil
         wanted = reference
         if absent != reference { absent = nil }
         reverts = 0
@@ -263,7 +264,7 @@ actor ImageRollout {
         let progress = RolloutProgress(
             image: image, client: client, namespace: namespace, clues: clues, ledger: ledger, emit: emit)
         if RolloutProgress.isPaused(setting.object) { end(isRolledOut: false) }
-        guard let ready = await progress.untilReady(setting) else {
+        guard let ready = await progress.untilReady(setting, onBehind: { await self.end(isRolledOut: false) }) else {
             if !Task.isCancelled { end(isRolledOut: false) }
             return
         }
@@ -327,20 +328,25 @@ actor ImageRollout {
 
     // MARK: - Its end
 
-    /// Whether the pods of what was set last run: waits for that at most `limit`, or until the rollout is given up.
+    /// Whether the pods of what was set last run: waits until the rollout is given up, and at most `limit` for the image to
+    /// be set at all.
     ///
-    /// False when they do not, or the task is cancelled; why was reported as it appeared.
+    /// False when they do not, or the task is cancelled; why was reported.
     func untilRolledOut(limit: Duration = .seconds(120)) async -> Bool {
+        _ = await atMost(limit) { await self.untilEnded() }
+        // What is followed has a limit of its own.
+        if following != nil { await untilEnded() }
+        if case .ended(true) = progress { return true }
+        return progress == .nothing
+    }
+
+    private func untilEnded() async {
         let (ends, end) = AsyncStream<Void>.makeStream()
         serial += 1
         let id = serial
         waiters[id] = end
         defer { waiters[id] = nil }
-        _ = await atMost(limit) {
-            while await self.isRolling { guard await ends.first(where: { true }) != nil else { return } }
-        }
-        if case .ended(true) = progress { return true }
-        return progress == .nothing
+        while isRolling, await ends.first(where: { true }) != nil {}
     }
 
     private var isRolling: Bool { progress == .rolling }

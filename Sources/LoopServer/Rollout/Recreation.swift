@@ -42,8 +42,12 @@ struct Recreation: Sendable {
     /// Throws `Unfinished` when the task is cancelled after the deletion was asked for, and every other error only where
     /// nothing was deleted: `LoopFailure` where the cluster refuses the new one, what it answered, or that it did not.
     func replace(_ object: JSON, by changed: JSON) async throws -> JSON {
+        try await replace(object, with: RecreatedObject.manifest(of: changed, kind))
+    }
+
+    /// Replaces an object by what a manifest makes; the same as by a changed object.
+    func replace(_ object: JSON, with manifest: JSON) async throws -> JSON {
         let uid = object.at("metadata", "uid")?.string ?? ""
-        let manifest = RecreatedObject.manifest(of: changed, kind)
         try await tryOut(manifest, insteadOf: object)
         do {
             try await kept.keep(manifest, kind, name, uid: uid)
@@ -129,8 +133,8 @@ struct Recreation: Sendable {
 
     /// Asks the cluster whether it would take the object and its pods.
     ///
-    /// The name is taken, which the cluster says last: everything else has been found right then.
-    private func tryOut(_ manifest: JSON, insteadOf object: JSON) async throws {
+    /// The name is taken, which the cluster says last: everything else has been found right then. Throws `LoopFailure`.
+    func tryOut(_ manifest: JSON, insteadOf object: JSON) async throws {
         do {
             _ = try await client.create(kind.resource, namespace: namespace, manifest, dryRun: true)
         } catch let error as KubeError where error.isConflict {
@@ -154,7 +158,7 @@ struct Recreation: Sendable {
     private func refused(_ reason: String) -> LoopFailure {
         LoopFailure(
             failure: LoopEvent.Failure(
-                "\(workload) was not deleted: the cluster would not take it with its new image", details: [reason]))
+                "\(workload) was not deleted: the cluster would not take the new one", details: [reason]))
     }
 
     /// Returns when the object of that uid is gone, for which its pods have the time that their spec gives them, or the task

@@ -14,7 +14,11 @@ struct RolloutProgress: Sendable {
 
     /// Returns when every pod of the new revision is ready, with the time of that; `nil` when the task is cancelled, and
     /// when a Job or a pod has failed for good.
-    func untilReady(_ setting: ImageRollout.Setting) async -> UInt64? {
+    ///
+    /// `onBehind` is called when that has taken too long: it is waited for all the same.
+    func untilReady(
+        _ setting: ImageRollout.Setting, onBehind: @escaping @Sendable () async -> Void = {}
+    ) async -> UInt64? {
         let target = Target.workload(image.kind, name: image.name)
         // Why nothing happens was said; it goes on when somebody resumes it.
         if RolloutProgress.isPaused(setting.object) {
@@ -27,13 +31,16 @@ struct RolloutProgress: Sendable {
             group.addTask {
                 let ending = await RolloutWatch.run(
                     target, client: client, namespace: namespace, clues: clues, ledger: ledger,
-                    byHand: true
+                    byHand: true, progress: { emit(.notice($0)) }
                 ) { emit(.failed($0)) }
                 switch ending {
                 case .ready(let time): return .ready(time)
                 case .cancelled: return .open
+                case .failed: return .failed
                 // It was said what is missing: it may come all the same.
-                case .behind: return await untilDone()
+                case .behind:
+                    await onBehind()
+                    return await untilDone()
                 }
             }
             if isOnDelete {
@@ -42,7 +49,6 @@ struct RolloutProgress: Sendable {
                     return .open
                 }
             }
-            if !image.kind.rollsOut { group.addTask { await untilFailed() } }
             defer { group.cancelAll() }
             while let ending = await group.next() {
                 switch ending {
@@ -67,15 +73,6 @@ struct RolloutProgress: Sendable {
         await following { state in
             state.workload.map { Rollout.isDone(image.kind, $0, byHand: true) } ?? false
         }
-    }
-
-    /// Waits until nothing will become of a Job or a pod, and why has been said.
-    private func untilFailed() async -> Ending {
-        let ending = await following { state in
-            state.workload.map { RolloutProgress.hasFailed(image.kind, $0) } ?? false
-        }
-        guard case .ready = ending, (try? await Task.sleep(for: .seconds(5))) != nil else { return .open }
-        return .failed
     }
 
     /// Deletes the pods of older revisions, one after the other, until there is none.
@@ -128,13 +125,4 @@ struct RolloutProgress: Sendable {
 
     /// Whether its controller leaves the pods as they are until it is resumed.
     static func isPaused(_ workload: JSON) -> Bool { workload.at("spec", "paused")?.bool == true }
-
-    /// Whether nothing will become of it.
-    static func hasFailed(_ kind: WorkloadKind, _ workload: JSON) -> Bool {
-        switch kind {
-        case .job: workload["status"]?.condition("Failed")?["status"]?.string == "True"
-        case .pod: workload.at("status", "phase")?.string == "Failed"
-        case .deployment, .statefulset, .daemonset: false
-        }
-    }
 }

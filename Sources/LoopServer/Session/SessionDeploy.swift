@@ -58,14 +58,14 @@ extension SessionRun {
         }
         guard !lines.isEmpty || waiting.contains(where: \.isChange) else {
             report(.deployed(objects: [], milliseconds: 0))
-            return true
+            return await areRolledOut(waiting)
         }
-        if dryRun { return true }
+        if dryRun { return await areRolledOut(waiting) }
         guard await confirm() else {
             report(.notice("nothing was applied"))
             return true
         }
-        return try await carryOut(waiting, start, connection)
+        return try await carryOut(waiting, start, inputs)
     }
 
     /// Builds the images that the manifests name; false when one could not be built, which is reported.
@@ -103,8 +103,9 @@ extension SessionRun {
     }
 
     private func carryOut(
-        _ waiting: [Waiting], _ start: StartManifests, _ connection: ClusterConnection
+        _ waiting: [Waiting], _ start: StartManifests, _ inputs: Deployments.Inputs
     ) async throws -> Bool {
+        let connection = inputs.connection
         let started = monotonicNow()
         let isMade = try await connection.ensureNamespace(configuration.namespace)
         var objects = isMade ? ["namespace/\(configuration.namespace) created"] : []
@@ -112,6 +113,9 @@ extension SessionRun {
         if !objects.isEmpty {
             report(.deployed(objects: objects, milliseconds: Double(monotonicNow() - started) / 1e6))
         }
+        let rollouts = RolloutFollower(connection.client, clues: inputs.clues, ledger: connection.told, emit: report)
+        let workloads = await start.workloads
+        if !workloads.isEmpty { await rollouts.follow(workloads, since: started) }
         var isWhole = true
         for next in waiting {
             if next.isChange {
@@ -121,6 +125,13 @@ extension SessionRun {
                 next.emit(.deployed(objects: [], milliseconds: 0))
             }
         }
+        let areWhole = [await rollouts.untilDone(), await areRolledOut(waiting)]
+        return isWhole && areWhole.allSatisfy(\.self)
+    }
+
+    /// Whether what was applied runs, and nothing had to stay as it was.
+    private func areRolledOut(_ waiting: [Waiting]) async -> Bool {
+        var isWhole = true
         for next in waiting {
             let isRolledOut = await next.work.untilRolledOut()
             isWhole = isWhole && isRolledOut

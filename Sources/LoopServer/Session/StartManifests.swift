@@ -23,6 +23,8 @@ actor StartManifests {
     /// The images in each service's manifests.
     private var images: [String: Set<String>] = [:]
     private var toldWaiting: Set<String> = []
+    /// The workloads that `apply` has changed.
+    private(set) var workloads: [ObjectReference] = []
     /// What is applied now: one after the other.
     private var turn: Task<Void, Never>?
     private var fileCount = 0
@@ -122,10 +124,23 @@ actor StartManifests {
             images[service.name, default: []].formUnion(prepared.images)
             if prepared.isEmpty { continue }
             try await remember(prepared.objects, of: service.name)
-            changed += try await connection.apply(manifest, as: prepared.file, namespace: namespace)
+            let lines = try await connection.apply(manifest, as: prepared.file, namespace: namespace)
+            let references = (try? await placed(prepared.objects)) ?? []
+            workloads += StartManifests.workloads(among: references, in: lines).filter { !workloads.contains($0) }
+            changed += lines
         }
         images[service.name] = found
         return changed
+    }
+
+    /// The workloads that kubectl says it has changed: `deployment.apps/web configured`.
+    static func workloads(among references: [ObjectReference], in lines: [String]) -> [ObjectReference] {
+        let changed = Set(lines.compactMap { $0.split(separator: " ").first.map(String.init) })
+        return references.filter { reference in
+            let group = reference.group.isEmpty ? "" : ".\(reference.group)"
+            return reference.workloadKind != nil
+                && changed.contains("\(reference.kind.lowercased())\(group)/\(reference.name)")
+        }
     }
 
     private func tell(_ waiting: [String]) {

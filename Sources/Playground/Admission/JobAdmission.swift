@@ -36,6 +36,24 @@ enum JobAdmission {
         }
     }
 
+    /// A Job without the selector and the labels that `begin` has made.
+    static func withoutOwnLabels(_ job: JSON) -> JSON {
+        guard job.at("spec", "manualSelector") != true else { return job }
+        var job = job
+        job.edit("spec") { spec in
+            spec["selector"] = nil
+            spec.edit("template") { template in
+                template.edit("metadata") { metadata in
+                    metadata.edit("labels") { given in
+                        for label in labels { (given[label.uid], given[label.name]) = (nil, nil) }
+                    }
+                    if metadata["labels"]?.isEmpty == true { metadata["labels"] = nil }
+                }
+            }
+        }
+        return job
+    }
+
     static func defaults(_ spec: inout JSON) {
         if spec["completions"] == nil, spec["parallelism"] == nil { spec["completions"] = 1 }
         spec.setDefault("parallelism", 1)

@@ -105,16 +105,16 @@ struct ManagedFields: Equatable, Sendable {
     /// A client may also change the managed fields by hand, and begin anew with one empty entry.
     static func record(in object: inout JSON, from current: JSON?, _ kind: ResourceKind, by manager: FieldManager) {
         let before = current?.at("metadata", "managedFields")
-        let given = object.at("metadata", "managedFields")
-        var managed = ManagedFields(given)
-        if given == [[:]] {
+        let written = object.at("metadata", "managedFields")
+        var managed = ManagedFields(written)
+        if written == [[:]] {
             managed.entries = []
         } else if managed.entries.isEmpty || manager.subresource != nil {
             managed = ManagedFields(before)
         }
         let changes = FieldChanges(
             from: TypedValue(ownable(current ?? unowned(kind)), kind),
-            to: TypedValue(ownable(object, withStatus: current != nil), kind))
+            to: TypedValue(ownable(current == nil ? given(object, kind) : object, withStatus: current != nil), kind))
         managed.release(changes.removed)
         if !changes.written.isEmpty {
             managed.release(changes.written)
@@ -147,6 +147,11 @@ struct ManagedFields: Equatable, Sendable {
         fields["f:metadata"].isMember = false
         for key in unownedMetadata { fields["f:metadata"]["f:\(key)"] = FieldSet() }
         return fields
+    }
+
+    /// A new object as it was sent: what the API makes of it afterwards is nobody's.
+    private static func given(_ object: JSON, _ kind: ResourceKind) -> JSON {
+        kind == .job ? JobAdmission.withoutOwnLabels(object) : object
     }
 
     /// What every object of a kind has before anyone writes to it, and what the API puts there by itself.

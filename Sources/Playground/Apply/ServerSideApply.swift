@@ -76,7 +76,9 @@ struct ServerSideApply {
         managed.add(named, to: manager, apiVersion: kind.apiVersion, at: nil)
 
         let merged = Self.merge(TypedValue(wanted, kind), into: TypedValue(live, kind))
-        let owned = managed.entries.reduce(FieldSet()) { $0.union($1.fields) }
+        var owned = managed.entries.reduce(FieldSet()) { $0.union($1.fields) }
+        // Whoever applies names it, which is no owner's afterwards.
+        owned["f:metadata"]["f:name"].isMember = true
         var object = Self.prune(TypedValue(merged, kind), named: previous?.fields ?? FieldSet(), owned: owned)
         let changes = FieldChanges(
             from: TypedValue(ManagedFields.ownable(live), kind), to: TypedValue(ManagedFields.ownable(object), kind))

@@ -43,6 +43,17 @@ struct RolloutWatchTests {
             cluster.put("pods", pod)
         }
 
+        /// The Deployment's controller gives it up.
+        mutating func giveUp() {
+            deployment["status"]?["conditions"] = [
+                [
+                    "type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded",
+                    "lastUpdateTime": "2030-01-01T00:00:00Z",
+                ]
+            ]
+            cluster.put("deployments", deployment)
+        }
+
         mutating func finish() {
             setContainer(["running": ["startedAt": "2026-11-21T00:50:00Z"]], isReady: true)
             deployment["status"] = [
@@ -54,7 +65,8 @@ struct RolloutWatchTests {
 
         /// Follows it while `body` runs, and to its end.
         func follow(
-            limit: Duration = .seconds(50), ledger: CauseLedger? = nil, _ body: (Heard) async throws -> Void
+            limit: Duration? = .seconds(50), ledger: CauseLedger? = nil, pace: Duration = .seconds(30),
+            progress: @escaping @Sendable (String) -> Void = { _ in }, _ body: (Heard) async throws -> Void
         ) async throws -> (ending: RolloutWatch.Ending?, heard: [LoopEvent.Failure]) {
             let heard = Heard()
             var ending: RolloutWatch.Ending?
@@ -63,7 +75,7 @@ struct RolloutWatchTests {
                 let run = Task {
                     await RolloutWatch.run(
                         .workload(.deployment, name: "crash"), client: client, namespace: "broken", ledger: ledger,
-                        limit: limit, settling: .zero, patience: .seconds(30)
+                        limit: limit, settling: .zero, patience: .seconds(30), pace: pace, progress: progress
                     ) { heard.add($0) }
                 }
                 defer { run.cancel() }
@@ -218,6 +230,55 @@ struct RolloutWatchTests {
         // On a machine that is busy with other tests the cause may not be known by then.
         if heard.count > 1 { #expect(heard.last?.details.first?.contains("exited with code 3") == true) }
         #expect(ending == .behind)
+    }
+
+    @Test("one that its controller has given up ends, with what is short and why")
+    func givenUp() async throws {
+        var crash = try Crash()
+        let (ending, heard) = try await crash.follow(limit: nil) { heard in
+            _ = try await heard.failure(0)
+            crash.giveUp()
+        }
+        #expect(ending == .behind)
+        #expect(
+            heard.last?.summary == "deployment/crash has made no progress for 20 s, its progressDeadlineSeconds: "
+                + "0 of 1 new pods are ready")
+        #expect(heard.last?.details.first?.contains("exited with code 3") == true, "\(heard)")
+    }
+
+    @Test("a Job that has failed ends, in its controller's words where no pod says more")
+    func failedJob() async throws {
+        let cluster = SmallCluster()
+        let heard = Heard()
+        let job: JSON = [
+            "metadata": ["name": "once", "uid": "job"],
+            "spec": ["selector": ["matchLabels": ["job": "once"]]],
+            "status": [
+                "conditions": [["type": "Failed", "status": "True", "message": "it is past its backoff limit"]]
+            ],
+        ]
+        cluster.put("jobs", job)
+        try await withAPI({ try await cluster.handle($0) }) { client, _ in
+            let ending = await RolloutWatch.run(
+                .workload(.job, name: "once"), client: client, namespace: "demo", patience: .milliseconds(20)
+            ) { heard.add($0) }
+            #expect(ending == .failed)
+        }
+        #expect(heard.all.map(\.summary) == ["job/once has failed"])
+        #expect(heard.all.first?.details == ["it is past its backoff limit"])
+    }
+
+    @Test("in silence it is told how far it is")
+    func progress() async throws {
+        var crash = try Crash()
+        let told = Mutex<[String]>([])
+        _ = try await crash.follow(pace: .milliseconds(20), progress: { text in told.withLock { $0.append(text) } }) {
+            _ in
+            while told.withLock({ $0.isEmpty }) { try await Task.sleep(for: .milliseconds(5)) }
+            crash.finish()
+        }
+        let first = told.withLock { $0.first } ?? ""
+        #expect(first.hasPrefix("deployment/crash: 0 of 1 new pods are ready, after "), "\(first)")
     }
 
     @Test("what another one of the session has told is not told again, until the workload was ready")

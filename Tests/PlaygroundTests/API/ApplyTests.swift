@@ -239,6 +239,19 @@ struct ApplyTests {
         }
     }
 
+    @Test("an object keeps its name when the last field of its metadata is given up")
+    func lastLabel() async throws {
+        try await RunningAPI.with(kubelet: false) { api in
+            var labelled = Self.configMap(["a": "1"])
+            labelled["metadata"] = ["labels": ["team": "a"]]
+            try await apply(labelled, as: "one", at: Self.settings, on: api)
+            let answer = try await apply(Self.configMap(["a": "1"]), as: "one", at: Self.settings, on: api)
+            #expect(answer.status == 200, "\(answer.body.text)")
+            #expect(answer.body.at("metadata", "labels") == nil)
+            #expect(answer.body.at("metadata", "name") == "settings")
+        }
+    }
+
     @Test("one empty entry forgets all owners, an empty list none")
     func reset() async throws {
         try await RunningAPI.with(kubelet: false) { api in

@@ -55,6 +55,20 @@ struct JobTests {
         try await api.wait(for: .job, "default", "once") { $0?.at("status", "ready")?.integer == Int64(count) }
     }
 
+    @Test("the selector and the labels that the API makes are nobody's")
+    func owners() async throws {
+        try await RunningAPI.with(kubelet: false) { api in
+            let output = try await apply(api, Self.manifest())
+            #expect(output.status.isSuccess, "\(output.errorText)")
+            let entry = job(api)?.at("metadata", "managedFields")?[0]
+            #expect(entry?["manager"] == "kubectl-client-side-apply")
+            let spec = entry?.at("fieldsV1", "f:spec")
+            #expect(spec?["f:selector"] == nil)
+            #expect(spec?.at("f:template", "f:metadata") == nil)
+            #expect(spec?.at("f:template", "f:spec", "f:containers") != nil)
+        }
+    }
+
     @Test("it is complete when its pod has succeeded, which kubectl waits for and shows")
     func complete() async throws {
         try await RunningAPI.with { api in

@@ -1,0 +1,79 @@
+internal import JSON
+internal import Reactor
+
+/// What stands between an object and what a set says of it: fields that cannot change, and fields that kubectl has set.
+extension ManifestApply {
+    /// Decides about an object that cannot become what the set says: it is made anew where that is allowed, or stays as it is.
+    ///
+    /// Throws `LoopFailure` where it should be made anew, and the cluster would not take the new one.
+    func plan(_ change: ImmutableChange, _ index: Int, live: JSON, in plan: inout Plan) async throws {
+        let item = plan.items[index]
+        guard recreates, let recreation = recreation(of: item.reference) else {
+            plan.items[index].isUnchanged = true
+            plan.immutable.append(change.failure)
+            return
+        }
+        if let obstacle = Recreation.obstacle(to: live, recreation.kind, mayRecreate: true) {
+            plan.items[index].isUnchanged = true
+            plan.immutable.append(obstacle)
+            return
+        }
+        try await recreation.tryOut(item.object, insteadOf: live)
+        plan.items[index].predecessor = live
+        plan.lines.append(change.line)
+    }
+
+    private func recreation(of reference: ObjectReference) -> Recreation? {
+        guard let kind = reference.workloadKind, !kind.rollsOut, let namespace = reference.namespace else { return nil }
+        return Recreation(client: client, namespace: namespace, kind: kind, name: reference.name, emit: emit)
+    }
+
+    /// Deletes the object that was there before and makes the new one, without the fields being anybody's: it is applied next.
+    func makeAnew(_ item: Item) async throws {
+        guard let predecessor = item.predecessor, let recreation = recreation(of: item.reference) else { return }
+        do {
+            _ = try await recreation.replace(predecessor, with: item.object)
+        } catch is Recreation.Unfinished {
+            let kept = KeptObjects(client: client, namespace: recreation.namespace)
+            let secret = KeptObjects.secretName(recreation.kind, recreation.name)
+            await Task {
+                try? await KubeClient.within(.seconds(1), "leave it to others") { try await kept.leave(secret) }
+            }.value
+            throw LoopFailure(
+                failure: LoopEvent.Failure(
+                    "\(item.reference) is being deleted and was not made anew yet",
+                    nextStep: "`loopd restore` makes it as soon as it is gone, and so does the next deployment"))
+        } catch let error as KubeError {
+            throw refused(item.reference, error)
+        }
+    }
+
+    /// Lets go of what making a Job or a pod anew has left: the fields that it has set, which are those of the manifest from
+    /// here on, and the Secret of one that was broken off.
+    func finish(_ item: Item) async {
+        guard let recreation = recreation(of: item.reference) else { return }
+        let kept = KeptObjects(client: client, namespace: recreation.namespace)
+        try? await kept.forget(KeptObjects.secretName(recreation.kind, recreation.name))
+        guard item.predecessor != nil else { return }
+        await DevRestore(client: client, namespace: recreation.namespace).giveBack(recreation.kind, recreation.name)
+    }
+
+    /// Takes the fields over that kubectl has set, so that those that have left the manifest go.
+    func takeOver(_ item: Item, _ resource: KubeResource) async throws {
+        let (name, namespace) = (item.reference.name, item.reference.namespace)
+        var backoff = Backoff(first: .milliseconds(10))
+        for attempt in 1... {
+            do {
+                let live = try await client.get(resource, name, namespace: namespace)
+                guard let fields = ClientSideFields(of: live) else { return }
+                _ = try await client.patch(resource, name, namespace: namespace, as: .json, fields.takeover)
+                return
+            } catch let error as KubeError where error.isNotFound {
+                return
+            } catch let error as KubeError {
+                guard error.isConflict, attempt < 20 else { throw refused(item.reference, error) }
+            }
+            try await Task.sleep(for: backoff.next())
+        }
+    }
+}
