@@ -59,6 +59,14 @@ enum FieldManagers {
         return true
     }
 
+    /// Whether loopd owns something of what an object is to be, beside what it has applied.
+    static func ownsSpec(of object: JSON) -> Bool {
+        (object.at("metadata", "managedFields")?.array ?? []).contains { entry in
+            entry["manager"]?.string == own && entry["operation"]?.string != "Apply"
+                && entry["subresource"]?.string == nil && entry.at("fieldsV1", "f:spec") != nil
+        }
+    }
+
     /// The patch that lets go of every field that loopd has changed, so that nobody's later apply meets a conflict; `nil`
     /// where it has none.
     ///
