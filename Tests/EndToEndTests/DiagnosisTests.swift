@@ -331,7 +331,6 @@ import Testing
 
     struct Missing: Sendable, CustomTestStringConvertible {
         let testDescription: String
-        var container: JSON = [:]
         var quota: JSON?
         let says: String
     }
@@ -339,9 +338,7 @@ import Testing
     @Test(
         "watch tells why a pod is missing beside those that are ready",
         arguments: [
-            Missing(
-                testDescription: "no node takes it",
-                container: ["ports": [["containerPort": 5999, "hostPort": 5999]]], says: "no node takes it"),
+            Missing(testDescription: "no node takes it", says: "no node takes it"),
             Missing(
                 testDescription: "a quota refuses it", quota: ["hard": ["pods": "1"]],
                 says: "no pod of deployment/app can be created: ResourceQuota \"few\" is used up"),
@@ -351,13 +348,22 @@ import Testing
             try scene.configure()
             try scene.project.write("app/a", "1")
             try await scene.kubectl(["create", "namespace", scene.namespace], scoped: false)
+            var workload = Workload(replicas: 2)
             if let quota = missing.quota {
                 let object: JSON = [
                     "apiVersion": "v1", "kind": "ResourceQuota", "metadata": ["name": "few"], "spec": quota,
                 ]
                 try await scene.kubectl(["apply", "-f", "-"], input: object.bytes)
+            } else {
+                let text = try await scene.kubectl(["get", "nodes", "-o", "json"], scoped: false).standardOutput
+                let nodes = try JSON(parsing: text)["items"]?.array ?? []
+                let most = nodes.compactMap { $0.at("status", "allocatable", "cpu")?.string }.compactMap { Int($0) }
+                // One on each node, and one more.
+                workload.replicas = nodes.count + 1
+                let half = (most.max() ?? 1) * 510
+                workload.container = ["resources": ["requests": ["cpu": .string("\(half)m")]]]
             }
-            try await scene.deploy(Workload(replicas: 2, container: missing.container), wait: false)
+            try await scene.deploy(workload, wait: false)
             let loopd = try await scene.watching()
             let failure = try await loopd.event("failed", limit: .seconds(60))
             #expect(failure["summary"]?.string?.contains(missing.says) == true, "\(text(failure))")

@@ -6,16 +6,32 @@ import Testing
 
 /// Images that come into a workload that others have deployed.
 @Suite("Images in workloads of others", .turn) struct ImageEntryTests {
+    /// Who has the workload in dev mode.
+    enum DevMode: CaseIterable {
+        case nobody
+        /// The service with the image.
+        case same
+        case other
+    }
+
     /// A service without manifests, whose image is `image/**` on top of a test image.
-    private func configure(_ scene: Scene, merging more: JSON = [:]) async throws {
+    private func configure(_ scene: Scene, devMode: DevMode = .nobody) async throws {
         let base = try await TestImage.shell.name(on: scene.cluster)
-        let service: JSON = [
+        var service: JSON = [
             "workload": "deployment/app",
             "rules": [["watch": ["image/**"], "image": ["name": "app", "base": .string(base), "to": "/srv/image"]]],
         ]
+        if devMode == .same { service["dev"] = [:] }
+        var services: JSON = [:]
+        if devMode == .other {
+            services["dev"] = [
+                "workload": "deployment/app", "dev": [:],
+                "rules": [["watch": ["app/**"], "sync": ["to": "/srv/app"]]],
+            ]
+        }
+        services["app"] = service
         try scene.project.configure(
-            scene.configuration(
-                ["app": service.merged(with: more)], merging: ["registry": .string(scene.cluster.registry)]))
+            scene.configuration(services, merging: ["registry": .string(scene.cluster.registry)]))
         try scene.project.write("image/a", "one")
     }
 
@@ -71,11 +87,12 @@ import Testing
 
     @Test(
         "an image comes in one rollout, also with dev mode, and afterwards nobody's server-side apply meets a conflict",
-        arguments: [false, true])
-    func enter(withDevMode isInDevMode: Bool) async throws {
+        arguments: DevMode.allCases)
+    func enter(_ devMode: DevMode) async throws {
         try await Scene.run { scene in
+            let isInDevMode = devMode != .nobody
             try await apply(scene)
-            try await configure(scene, merging: isInDevMode ? ["dev": [:]] : [:])
+            try await configure(scene, devMode: devMode)
             let loopd = try await scene.loopd("watch")
             let reference = try await loopd.event("imageBuilt", limit: .seconds(60))["reference"]?.string ?? ""
             _ = try await loopd.event("rolledOut", limit: .seconds(60))
