@@ -36,7 +36,9 @@ import Testing
     }
 
     /// Makes the image of what a build makes, which takes until there is a file `go`, and fails where that has words.
-    private func configureSlowly(_ scene: Scene, inAnotherService isOther: Bool = false) async throws {
+    private func configureSlowly(
+        _ scene: Scene, inAnotherService isOther: Bool = false, withManifests hasManifests: Bool = false
+    ) async throws {
         let base = try await TestImage.shell.name(on: scene.cluster)
         let go = "\(scene.stateDirectory)-go"
         let script = "until test -e \(go); do sleep 0.1; done; test ! -s \(go) && cp src/a out.new && mv out.new out"
@@ -45,9 +47,14 @@ import Testing
             "image": ["name": "app", "base": .string(base), "files": ["from": "out", "to": "/srv/out"]],
         ]
         let sync: JSON = ["watch": ["app/**"], "sync": ["to": "/srv/app"]]
-        let dev: JSON = [
+        var dev: JSON = [
             "workload": "deployment/app", "dev": [:], "rules": isOther ? [sync] : [sync, image],
         ]
+        if hasManifests {
+            dev["manifests"] = ["app.json"]
+            let manifest = try await Workload(container: ["image": "app"]).manifest(on: scene.cluster)
+            try scene.project.write("app.json", manifest.text)
+        }
         var services: JSON = ["app": dev]
         if isOther { services["image"] = ["workload": "deployment/app", "rules": [image]] }
         try scene.project.configure(
@@ -59,6 +66,13 @@ import Testing
 
     private func go(_ scene: Scene, _ words: String = "") throws {
         try Disk.write(Array("\(scene.stateDirectory)-go".utf8), Array(words.utf8))
+    }
+
+    /// Where an image is that takes its time.
+    enum Slow {
+        case inItsService, inAnotherService
+        /// Also in the manifests of its service, which were applied before.
+        case inManifests
     }
 
     private static let waits = "waits for its image before it enters dev mode"
@@ -107,12 +121,13 @@ import Testing
 
     @Test(
         "one that takes its time comes with dev mode in one rollout, whichever service of the workload has it",
-        arguments: [false, true])
-    func slow(inAnotherService isOther: Bool) async throws {
+        arguments: [Slow.inItsService, .inAnotherService, .inManifests])
+    func slow(_ place: Slow) async throws {
         try await Scene.run { scene in
             defer { Disk.remove("\(scene.stateDirectory)-go") }
-            try await apply(scene)
-            try await configureSlowly(scene, inAnotherService: isOther)
+            if place == .inManifests { try await scene.deploy(Workload()) } else { try await apply(scene) }
+            try await configureSlowly(
+                scene, inAnotherService: place == .inAnotherService, withManifests: place == .inManifests)
             let loopd = try await scene.loopd("watch")
             let notice = try await loopd.event("notice", limit: .seconds(60)) { $0["text"]?.string == Self.waits }
             #expect(notice["service"]?.string == "app")
@@ -162,7 +177,9 @@ import Testing
                 _ = try await loopd.event("rolledOut", limit: .seconds(60))
                 loopd.child.signal(SIGKILL)
                 _ = try await loopd.end()
-                await #expect(throws: (any Error).self, "the image is still the killed one's") { try await apply(scene) }
+                await #expect(throws: (any Error).self, "the image is still the killed one's") {
+                    try await apply(scene)
+                }
             }
             try await kill()
             for (arguments, count) in [([String](), 1), (["--all"], 0)] {

@@ -186,7 +186,6 @@ struct PodRefusal {
     }
 
     /// Without the name of the pod, which nobody has given it.
-    /// Without the pod's name, which is another one at each try.
     var shortened: String {
         guard words.hasPrefix("pods \""), let found = words.firstRange(of: "\" is ") else { return words }
         let rest = words[found.upperBound...]

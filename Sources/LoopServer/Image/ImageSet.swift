@@ -11,7 +11,8 @@ actor ImageSet {
 
     /// Takes the newest image of a name.
     func set(
-        _ name: String, to reference: String, in home: ImageHome? = nil, running configuration: ImageConfiguration? = nil
+        _ name: String, to reference: String, in home: ImageHome? = nil,
+        running configuration: ImageConfiguration? = nil
     ) {
         references[name] = reference
         if let configuration { configurations[reference] = configuration }

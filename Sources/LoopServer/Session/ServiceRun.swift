@@ -26,7 +26,8 @@ final class ServiceRun: Sendable {
 
     init(
         _ service: Service, target: Target, containers: ServiceLane?, nodes: NodeRun?, images: ServiceImages,
-        entering: @escaping @Sendable () -> [ServiceImages], dev: DevModeSession?, client: KubeClient, namespace: String, clues: @escaping RegistryClues.Source,
+        entering: @escaping @Sendable () -> [ServiceImages], dev: DevModeSession?, client: KubeClient,
+        namespace: String, clues: @escaping RegistryClues.Source,
         ledger: CauseLedger?, session: String, takeOver: Bool,
         emit: @escaping @Sendable (LoopEvent) -> Void
     ) {

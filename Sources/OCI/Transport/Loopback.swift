@@ -17,7 +17,8 @@ enum Loopback {
         let host = host.lowercased()
         if host == "localhost" || host.hasSuffix(".localhost") { return ["127.0.0.1", "::1"] }
         if isAddress(host) { return isLoopback(host) ? [host] : nil }
-        guard let found = await resolved(host, limit: limit, lookUp), !found.isEmpty, found.allSatisfy(isLoopback) else {
+        guard let found = await resolved(host, limit: limit, lookUp), !found.isEmpty, found.allSatisfy(isLoopback)
+        else {
             return nil
         }
         return found
@@ -39,7 +40,9 @@ enum Loopback {
     }
 
     /// The call blocks, and cannot be ended: after the limit its answer is of no interest any more.
-    private static func resolved(_ host: String, limit: Duration, _ lookUp: @escaping @Sendable (String) -> [String]) async -> [String]? {
+    private static func resolved(_ host: String, limit: Duration, _ lookUp: @escaping @Sendable (String) -> [String])
+        async -> [String]?
+    {
         let first = First()
         return await withCheckedContinuation { continuation in
             first.wait(continuation)

@@ -30,7 +30,8 @@ import Testing
             ["sh", "-c", script, "sh", "${image}"], directory: fixture.tree.path, environment: environment)
         return CommandBuilder(
             image: Image("acme/web", .command(recipe), alias: alias), command: recipe,
-            turns: BuildTurns(of: "acme/web", in: fixture.tree.path, stateDirectory: fixture.tree.path), engine: engine, access: access,
+            turns: BuildTurns(of: "acme/web", in: fixture.tree.path, stateDirectory: fixture.tree.path), engine: engine,
+            access: access,
             leash: EngineFixture.leash)
     }
 
