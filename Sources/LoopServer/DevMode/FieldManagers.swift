@@ -59,11 +59,14 @@ enum FieldManagers {
         return true
     }
 
-    /// Whether loopd owns something of what an object is to be, beside what it has applied.
-    static func ownsSpec(of object: JSON) -> Bool {
+    /// Whether loopd owns the image of a container, beside what it has applied.
+    static func ownsImage(in object: JSON, _ kind: WorkloadKind) -> Bool {
         (object.at("metadata", "managedFields")?.array ?? []).contains { entry in
-            entry["manager"]?.string == own && entry["operation"]?.string != "Apply"
-                && entry["subresource"]?.string == nil && entry.at("fieldsV1", "f:spec") != nil
+            guard entry["manager"]?.string == own, entry["operation"]?.string != "Apply" else { return false }
+            let spec = kind.podSpec.reduce(entry["fieldsV1"]) { $0?["f:\($1)"] }
+            return ["f:containers", "f:initContainers"].contains { list in
+                (spec?[list]?.object ?? JSONObject()).contains { $0.value["f:image"] != nil }
+            }
         }
     }
 

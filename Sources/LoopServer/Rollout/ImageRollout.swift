@@ -157,7 +157,7 @@ actor ImageRollout {
         if let recreating { _ = try? await finish(recreating) }
         try Task.checkCancellation()
         let (object, made) = try await present()
-        ownsFields = ownsFields || FieldManagers.ownsSpec(of: object)
+        ownsFields = ownsFields || FieldManagers.ownsImage(in: object, image.kind)
         guard let patch = try image.patch(object, to: reference) else {
             return Setting(reference: reference, object: object, started: made)
         }

@@ -92,7 +92,8 @@ extension SessionRun {
         var found: [Named] = []
         for kind in WorkloadKind.rolling {
             let list = try await client.list(.init(kind.resource, namespace: configuration.namespace))
-            for object in list.items where DevRecord.text(in: object) != nil || FieldManagers.ownsSpec(of: object) {
+            for object in list.items
+            where DevRecord.text(in: object) != nil || FieldManagers.ownsImage(in: object, kind) {
                 let name = object.at("metadata", "name")?.string ?? ""
                 let service = configuration.services.first { $0.target == .workload(kind, name: name) }
                 found.append((service?.name, kind, name))
@@ -114,7 +115,7 @@ extension SessionRun {
             let object = try await client.get(kind.resource, name, namespace: namespace)
             guard DevRecord.text(in: object) != nil else {
                 // What a loopd has set that is still there is its own.
-                guard FieldManagers.ownsSpec(of: object),
+                guard FieldManagers.ownsImage(in: object, kind),
                     Lease(of: object)?.isHeld(at: Timestamp.now().seconds) != true
                 else { return (nil, nil) }
                 try await keeper.take()
