@@ -156,27 +156,22 @@ final class ServiceRun: Sendable {
         }
     }
 
-    /// How long dev mode waits for an image that is being built: about as long as the rollout takes that this saves.
+    /// How long dev mode waits for an image: about as long as the rollout takes that this saves.
     private static let imagePatience = Duration.seconds(30)
 
     /// Lets images go first, of whichever service of the workload: they bring dev mode with them, in one rollout.
     ///
-    /// Those that are there already have a few seconds, and those that are being built half a minute; then dev mode goes
-    /// without them. False where there is none.
+    /// What they cannot do within half a minute dev mode does not wait for. False where there is none.
     private func untilImagesEnter(_ workload: JSON, _ dev: DevModeSession) async -> Bool {
         let all = entering()
         guard !all.isEmpty else { return false }
-        var limit = Duration.seconds(10)
         var isWaiting = false
         // A workload that is in dev mode already needs no rollout for it.
         if case .keep = dev.purpose, DevRecord.text(in: workload) == nil {
             for images in all { isWaiting = await images.isExpecting || isWaiting }
         }
-        if isWaiting {
-            limit = ServiceRun.imagePatience
-            report(.notice("waits for its image before it enters dev mode"))
-        }
-        let isEntered: Void? = await atMost(limit) { [isWaiting] in
+        if isWaiting { report(.notice("waits for its image before it enters dev mode")) }
+        let isEntered: Void? = await atMost(ServiceRun.imagePatience) { [isWaiting] in
             for images in all { await images.untilEntered(andExpected: isWaiting) }
         }
         if isEntered == nil, isWaiting, !Task.isCancelled {
