@@ -20,6 +20,9 @@ actor ServiceImages {
     /// Nothing happens before there is something to take.
     init(_ rollouts: [String: ImageRollout]) { self.rollouts = rollouts }
 
+    /// Whether the service runs none.
+    nonisolated var isEmpty: Bool { rollouts.isEmpty }
+
     /// Notes that an image of a name will be there soon.
     func expect(_ image: String) { if rollouts[image] != nil { expected.insert(image) } }
 

@@ -78,7 +78,7 @@ struct SessionImages: Sendable {
 
     /// The images of everything that is about a target, once their services are there.
     var ofTarget: @Sendable (Target) -> [ServiceImages] {
-        { [runs] target in runs.all.filter { $0.service.target == target }.map(\.images) }
+        { [runs] target in runs.all.filter { $0.service.target == target && !$0.images.isEmpty }.map(\.images) }
     }
 
     /// Builds as it is asked for, until the task is cancelled.
