@@ -1,6 +1,7 @@
 import Glibc
 import HTTP
 import Reactor
+import Synchronization
 import TestCluster
 import Testing
 
@@ -19,6 +20,48 @@ struct TransportTests {
     func loopback(host: String, addresses: [String]?) async {
         #expect(await Loopback.addresses(of: host) == addresses)
     }
+
+    @Test(
+        "a name is this machine where all that it leads to is",
+        arguments: [
+            (["127.0.0.1"], true), (["127.0.1.1", "::1"], true), ([], false), (["192.0.2.7"], false),
+            (["127.0.0.1", "192.0.2.7"], false), (["::1", "2001:db8::7"], false),
+        ] as [([String], Bool)])
+    func resolvedName(found: [String], isHere: Bool) async {
+        let addresses = await Loopback.addresses(of: "Registry.Inside") { $0 == "registry.inside" ? found : [] }
+        #expect(addresses == (isHere ? found : nil))
+    }
+
+    @Test("a resolver that does not answer does not know the name, and does not hold up who asks")
+    func silentResolver() async {
+        let answer = Mutex(false)
+        let addresses = await Loopback.addresses(of: "registry.inside", limit: .milliseconds(50)) { _ in
+            while !answer.withLock({ $0 }) { usleep(1000) }
+            return ["127.0.0.1"]
+        }
+        #expect(addresses == nil)
+        answer.withLock { $0 = true }
+    }
+
+    @Test(
+        "a name that /etc/hosts gives to the loopback is spoken to in plain HTTP",
+        .enabled(if: !Self.loopbackNames.isEmpty, "/etc/hosts names nothing but localhost"))
+    func hostsFile() async {
+        for name in Self.loopbackNames { #expect(await Registry.isNearby("\(name):5000"), "\(name)") }
+    }
+
+    /// The names in `/etc/hosts` that lead here and nowhere else, but for those that always do.
+    private static let loopbackNames: [String] = {
+        let text = (try? Disk.read("/etc/hosts")).map { String(decoding: $0, as: UTF8.self) } ?? ""
+        var places: [String: [String]] = [:]
+        for line in text.split(separator: "\n") {
+            let words = line.prefix { $0 != "#" }.split { $0 == " " || $0 == "\t" }.map(String.init)
+            for name in words.dropFirst() { places[name, default: []].append(words[0]) }
+        }
+        return places.filter { name, addresses in
+            addresses.allSatisfy(Loopback.isLoopback) && name != "localhost" && !name.hasSuffix(".localhost")
+        }.keys.sorted()
+    }()
 
     @Test(
         "URLs that registries name are read, and nothing else is",

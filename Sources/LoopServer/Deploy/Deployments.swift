@@ -41,8 +41,19 @@ struct Deployments: Sendable {
 
         /// What an object becomes before it is applied, by who applies it: the same in dev mode, where it is meant to be.
         func carry(_ object: JSON, _ applier: DevModeSession.Applier) async -> JSON {
-            let session = devModes.first { $0.isAbout(object, namespace: configuration.namespace) }
-            return await session?.carry(object, by: applier, takeOver: takeOver) ?? object
+            guard let session = devModes.first(where: { $0.isAbout(object, namespace: configuration.namespace) }),
+                await !isEarly(session, object)
+            else { return object }
+            return await session.carry(object, by: applier, takeOver: takeOver)
+        }
+
+        /// Whether dev mode of a workload that is there comes with an image that is still to be built, in one rollout.
+        private func isEarly(_ session: DevModeSession, _ object: JSON) async -> Bool {
+            let rolled = ObjectReference(object).map { self.rolled($0) } ?? []
+            guard await images().lacks(rolled) else { return false }
+            let live = try? await connection.client.get(
+                session.kind.resource, session.name, namespace: configuration.namespace)
+            return live.map { DevRecord.text(in: $0) == nil } ?? false
         }
     }
 

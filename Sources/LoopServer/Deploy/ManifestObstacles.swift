@@ -55,7 +55,8 @@ extension ManifestApply {
         let kept = KeptObjects(client: client, namespace: recreation.namespace)
         try? await kept.forget(KeptObjects.secretName(recreation.kind, recreation.name))
         guard item.predecessor != nil else { return }
-        await DevRestore(client: client, namespace: recreation.namespace).giveBack(recreation.kind, recreation.name)
+        let restore = DevRestore(client: client, namespace: recreation.namespace)
+        try? await restore.giveBack(recreation.kind, recreation.name)
     }
 
     /// Takes the fields over that kubectl has set, so that those that have left the manifest go.

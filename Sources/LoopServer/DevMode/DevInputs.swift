@@ -14,6 +14,8 @@ struct DevInputs: Sendable {
     var names: @Sendable () async -> RegistryNames? = { nil }
     /// The images that its variables may name.
     var images: @Sendable () async -> ManifestImages = { ManifestImages() }
+    /// What an image that this session has built says, by its reference.
+    var built: @Sendable (String) async -> ImageConfiguration? = { _ in nil }
 
     /// What dev mode of a workload needs, and the program that its pods mount.
     ///
@@ -43,9 +45,12 @@ struct DevInputs: Sendable {
         let decidesUser = SeededVolumes.canWriteImage(
             target, pod: template["spec"] ?? .null, image: ImageConfiguration(user: "unknown"))
         guard isNeeded || !decidesUser else { return (inputs, program) }
-        let lookup = ImageLookup(
-            leash: pods.leash, architecture: architecture, registry: registry, names: await names())
-        inputs.image = await lookup.configuration(of: image, isNeeded: isNeeded)
+        inputs.image = await built(image)
+        if inputs.image == nil {
+            let lookup = ImageLookup(
+                leash: pods.leash, architecture: architecture, registry: registry, names: await names())
+            inputs.image = await lookup.configuration(of: image, isNeeded: isNeeded)
+        }
         if inputs.image == nil, isRunning {
             let running = RunningContainer(pods: pods, programs: programs)
             inputs.image = await running.configuration(

@@ -66,13 +66,11 @@ struct DevRestore: Sendable {
         }
     }
 
-    /// Lets go of the fields that loopd has changed, within two seconds; in dev mode that is done when it goes.
-    func giveBack(_ kind: WorkloadKind, _ name: String) async {
-        try? await KubeClient.within(.seconds(2), "release fields") {
-            let workload = try await client.get(kind.resource, name, namespace: namespace)
-            guard DevRecord.text(in: workload) == nil else { return }
-            try await release(kind, name, workload)
-        }
+    /// Lets go of the fields that loopd has changed; in dev mode that is done when it goes.
+    func giveBack(_ kind: WorkloadKind, _ name: String) async throws {
+        let workload = try await client.get(kind.resource, name, namespace: namespace)
+        guard DevRecord.text(in: workload) == nil else { return }
+        try await release(kind, name, workload)
     }
 
     /// Lets go of the fields that loopd has changed.

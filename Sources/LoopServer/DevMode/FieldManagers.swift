@@ -72,6 +72,17 @@ enum FieldManagers {
         ]
     }
 
+    /// Whether loopd owns the image of a container, beside what it has applied.
+    static func ownsImage(in object: JSON, _ kind: WorkloadKind) -> Bool {
+        (object.at("metadata", "managedFields")?.array ?? []).contains { entry in
+            guard entry["manager"]?.string == own, entry["operation"]?.string != "Apply" else { return false }
+            let spec = kind.podSpec.reduce(entry["fieldsV1"]) { $0?["f:\($1)"] }
+            return ["f:containers", "f:initContainers"].contains { list in
+                (spec?[list]?.object ?? JSONObject()).contains { $0.value["f:image"] != nil }
+            }
+        }
+    }
+
     /// The patch that lets go of every field that loopd has changed, so that nobody's later apply meets a conflict; `nil`
     /// where it has none.
     ///

@@ -1,4 +1,5 @@
 internal import JSON
+internal import OCI
 
 /// What an image says about how it is run.
 struct ImageConfiguration: Equatable, Sendable {
@@ -19,6 +20,9 @@ struct ImageConfiguration: Equatable, Sendable {
         command = (config["Cmd"]?.array ?? []).compactMap(\.string)
         user = config["User"]?.string ?? ""
     }
+
+    /// What a whole image says.
+    init(_ image: ImageContent) { self.init(image.config.json["config"] ?? .null) }
 
     /// Whether its program runs as another user than root, whom files of the image may not belong to.
     var isRoot: Bool { ["", "0", "root"].contains(user.prefix { $0 != ":" }) }

@@ -140,7 +140,7 @@ final class CauseWatch: Sendable {
 
     private func tell(_ diagnoses: [Diagnosis], _ told: inout Set<[String]>) {
         for diagnosis in diagnoses where told.insert(diagnosis.key).inserted {
-            if ledger?.claim(diagnosis.key, of: target) ?? true { report(diagnosis.failure) }
+            if ledger?.claim(diagnosis, of: target) ?? true { report(diagnosis.failure) }
         }
     }
 

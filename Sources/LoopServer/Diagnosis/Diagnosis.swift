@@ -3,6 +3,8 @@ struct Diagnosis: Equatable, Sendable {
     /// What is material about it: two of the same key are the same news, whatever pod it is about and however often it has
     /// happened since.
     let key: [String]
+    /// The container that it is about; `nil` is the pod or the workload as a whole.
+    var container: String?
     /// The cause, what the system said, and what to do.
     let failure: LoopEvent.Failure
 }

@@ -5,6 +5,15 @@ struct PodExamination {
     let pod: PodState
     let picture: RolloutPicture
     var findings: DiagnosisFindings
+    /// The container that is looked at; `nil` is the pod as a whole.
+    private var subject: String?
+
+    /// What is found in a pod, after what is known.
+    init(pod: PodState, picture: RolloutPicture, findings: DiagnosisFindings) {
+        self.pod = pod
+        self.picture = picture
+        self.findings = findings
+    }
 
     /// Adds what is wrong with the pod.
     mutating func examine() {
@@ -33,6 +42,8 @@ struct PodExamination {
     }
 
     private mutating func examine(_ container: ContainerState, isInit: Bool) {
+        subject = container.name
+        defer { subject = nil }
         switch container.now {
         case .unknown: break
         case .waiting(let reason, let message): waits(container, reason, message)
@@ -152,7 +163,7 @@ struct PodExamination {
     mutating func add(_ key: [String], _ summary: String, _ details: [String] = [], next: String? = nil) {
         findings.add(
             Diagnosis(
-                key: [pod.revision] + key,
+                key: [pod.revision] + key, container: subject,
                 failure: LoopEvent.Failure(summary, details: details.filter { !$0.isEmpty }, nextStep: next)))
     }
 

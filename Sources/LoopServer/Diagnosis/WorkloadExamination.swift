@@ -18,7 +18,7 @@ struct WorkloadExamination {
             let refusal = PodRefusal(message)
             let (cause, details, advice) = refusal.explain(in: picture.namespace)
             add(
-                ["refused", DecisiveLines.material(refusal.words)],
+                ["refused", DecisiveLines.material(refusal.shortened)],
                 "no pod of \(picture.target) can be created: \(cause)", details, next: advice)
         }
         let progress = status.condition("Progressing")
@@ -186,7 +186,7 @@ struct PodRefusal {
     }
 
     /// Without the name of the pod, which nobody has given it.
-    private var shortened: String {
+    var shortened: String {
         guard words.hasPrefix("pods \""), let found = words.firstRange(of: "\" is ") else { return words }
         let rest = words[found.upperBound...]
         return rest.hasPrefix("forbidden: ") ? String(rest.dropFirst("forbidden: ".count)) : String(rest)

@@ -2,7 +2,7 @@ public import JSON
 
 /// What `loopd restore` has done.
 public struct RestoreReport: ClusterReport, Equatable {
-    /// One workload that was in dev mode, or was deleted to be made anew.
+    /// One workload that was in dev mode, was deleted to be made anew, or has an image that a killed loopd has set.
     public struct Entry: Equatable, Sendable {
         /// The workload: `deployment/web`.
         public var target: String
@@ -14,6 +14,8 @@ public struct RestoreReport: ClusterReport, Equatable {
         public var kept: [String] = []
         /// Whether it was gone, and is there again.
         public var isRecreated = false
+        /// Whether it was in order but for fields that a killed loopd owned, and that are nobody's now.
+        public var isGivenBack = false
         /// Why it still is in dev mode, or gone.
         public var problem: String?
     }
@@ -43,6 +45,9 @@ public struct RestoreReport: ClusterReport, Equatable {
             if entry.isRecreated {
                 return Printable.text("\(entry.target) was deleted to be made anew, and is there again")
             }
+            if entry.isGivenBack {
+                return Printable.text("\(entry.target) keeps its image, which is for others to change again")
+            }
             let kept = entry.kept.isEmpty ? "" : "; kept what others changed: \(entry.kept.joined(separator: ", "))"
             return Printable.text("\(entry.target) is out of dev mode (container \(entry.container ?? ""))\(kept)")
         }
@@ -62,6 +67,7 @@ public struct RestoreReport: ClusterReport, Equatable {
                 object["service"] = entry.service.map(JSON.string)
                 object["restored"] = .bool(entry.problem == nil)
                 object["recreated"] = entry.isRecreated ? true : JSON?.none
+                object["givenBack"] = entry.isGivenBack ? true : JSON?.none
                 object["container"] = entry.container.map(JSON.string)
                 object["kept"] = entry.kept.isEmpty ? JSON?.none : .array(entry.kept.map(JSON.string))
                 object["problem"] = entry.problem.map(JSON.string)

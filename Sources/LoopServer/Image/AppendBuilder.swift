@@ -68,7 +68,7 @@ actor AppendBuilder: ImageBuilder {
             }
             return BuiltImage(
                 reference: "\(names.pullRepository(of: name)):\(tag)", bytesSent: report.bytesSent,
-                isUnchanged: report.isUnchanged)
+                isUnchanged: report.isUnchanged, configuration: ImageConfiguration(image))
         case .nodes(let loader):
             let names = recipe.image.nodeNames(tag)
             // Nothing is downloaded or written for nodes that have it.
@@ -80,7 +80,8 @@ actor AppendBuilder: ImageBuilder {
                     }
                 }, loader)
             return BuiltImage(
-                reference: "\(name):\(tag)", bytesSent: isUnchanged ? 0 : nil, isUnchanged: isUnchanged)
+                reference: "\(name):\(tag)", bytesSent: isUnchanged ? 0 : nil, isUnchanged: isUnchanged,
+                configuration: ImageConfiguration(image))
         }
     }
 

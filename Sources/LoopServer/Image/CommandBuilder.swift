@@ -5,8 +5,8 @@ internal import Reactor
 struct CommandBuilder: ImageBuilder {
     let image: Image
     let recipe: ImageCommand
-    /// The project's folder.
-    let project: String
+    /// Lets one build of the image on this machine come after the other: they have the same temporary name.
+    let turns: BuildTurns
     /// Where the image is looked for when there is no registry; `nil` where no engine is here.
     let engine: ContainerEngine?
     let access: ImageAccess
@@ -20,13 +20,13 @@ struct CommandBuilder: ImageBuilder {
 
     /// A builder of one image.
     init(
-        image: Image, command recipe: ImageCommand, project: String, engine: ContainerEngine?, access: ImageAccess,
+        image: Image, command recipe: ImageCommand, turns: BuildTurns, engine: ContainerEngine?, access: ImageAccess,
         leash: String,
         inherited: [String: String] = ProcessEnvironment.inherited
     ) {
         self.image = image
         self.recipe = recipe
-        self.project = project
+        self.turns = turns
         self.engine = engine
         self.access = access
         self.leash = leash
@@ -34,6 +34,16 @@ struct CommandBuilder: ImageBuilder {
     }
 
     func build(to home: ImageHome, output: @escaping @Sendable (String) -> Void) async throws -> BuiltImage {
+        try await turns.take {
+            output("waits for another loopd that builds \(image.name)")
+        } body: {
+            try await buildNow(to: home, output: output)
+        }
+    }
+
+    private func buildNow(
+        to home: ImageHome, output: @escaping @Sendable (String) -> Void
+    ) async throws -> BuiltImage {
         switch home {
         case .registry(let names):
             let reference = "\(names.programRepository(of: image.name)):\(temporaryTag)"
@@ -58,10 +68,7 @@ struct CommandBuilder: ImageBuilder {
     }
 
     /// The tag that the program gets: the same for each build, because a registry that deletes nothing keeps it for ever.
-    private var temporaryTag: String {
-        let digest = SHA256Digest(of: Array("\(project)\0\(image.name)".utf8))
-        return CommandBuilder.temporaryPrefix + digest.hex.prefix(16)
-    }
+    private var temporaryTag: String { CommandBuilder.temporaryPrefix + turns.name }
 
     /// Takes the temporary name away, as a build that was cut off has left it: that would look like this one's.
     ///

@@ -26,4 +26,6 @@ struct DeliveredArchive: Equatable, Sendable {
     var bytesSent: Int64?
     /// Whether it was there under that tag.
     var isUnchanged: Bool
+    /// What it says about how it is run.
+    var configuration: ImageConfiguration?
 }

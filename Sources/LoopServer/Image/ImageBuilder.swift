@@ -19,6 +19,8 @@ struct BuiltImage: Equatable, Sendable {
     var bytesSent: Int64?
     /// Whether it was there already.
     var isUnchanged = false
+    /// What it says about how it is run, where its builder knows that.
+    var configuration: ImageConfiguration?
 }
 
 /// Where nodes find the images that loopd builds.

@@ -19,6 +19,8 @@ struct ImagePlan: Sendable {
 
         /// What its first rule says: the builder, an alias.
         var image: Image { owner.rules[rules[0]].image ?? Image(name, nil) }
+        /// Whether a service runs it.
+        func isRun(by service: Service) -> Bool { users.contains { $0.service.name == service.name } }
         /// The layers that are appended, in order; none where another builder makes the image.
         var layers: [(rule: Int, layer: AppendedLayer)] {
             rules.compactMap { rule in

@@ -16,6 +16,7 @@ final class ImageRecipes: Sendable {
     private let home: ImageHomeChoice
     private let set: ImageSet
     private let scratch: String
+    private let stateDirectory: String
     private let registries: Registries
     private let nodes: NodeSystems
     private let images: NodeImages
@@ -24,7 +25,7 @@ final class ImageRecipes: Sendable {
 
     init(
         _ configuration: Configuration, playground: String?, _ connection: ClusterConnection, home: ImageHomeChoice,
-        set: ImageSet, scratch: String
+        set: ImageSet, scratch: String, stateDirectory: String
     ) {
         self.configuration = configuration
         self.playground = playground
@@ -32,6 +33,7 @@ final class ImageRecipes: Sendable {
         self.home = home
         self.set = set
         self.scratch = scratch
+        self.stateDirectory = stateDirectory
         nodes = NodeSystems(connection.client)
         let client = connection.client
         images = NodeImages(
@@ -58,10 +60,10 @@ final class ImageRecipes: Sendable {
                     leash: leash, survey: survey)
             }
         case .command(let command):
-            let project = configuration.directory
+            let turns = BuildTurns(of: image.name, in: configuration.directory, stateDirectory: stateDirectory)
             return {
                 CommandBuilder(
-                    image: image, command: command, project: project, engine: try? await ContainerEngine.find(nil),
+                    image: image, command: command, turns: turns, engine: try? await ContainerEngine.find(nil),
                     access: access, leash: leash)
             }
         case .nix(let installable):

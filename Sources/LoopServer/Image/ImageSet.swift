@@ -6,9 +6,16 @@ actor ImageSet {
     /// The names of the registry that they are in; `nil` before there is one.
     private(set) var registry: RegistryNames?
 
+    /// What those say about how they are run, by reference, where their builders know it.
+    private(set) var configurations: [String: ImageConfiguration] = [:]
+
     /// Takes the newest image of a name.
-    func set(_ name: String, to reference: String, in home: ImageHome? = nil) {
+    func set(
+        _ name: String, to reference: String, in home: ImageHome? = nil,
+        running configuration: ImageConfiguration? = nil
+    ) {
         references[name] = reference
+        if let configuration { configurations[reference] = configuration }
         if case .registry(let names) = home { registry = names }
     }
 }

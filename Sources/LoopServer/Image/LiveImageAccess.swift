@@ -33,7 +33,8 @@ extension ImageAccess {
                     let report = try await registries.client(place.registry).push(
                         image, to: place.repository, tags: [tag])
                     return DeliveredArchive(
-                        tag: tag, bytesSent: report.bytesSent, isUnchanged: report.isUnchanged)
+                        tag: tag, bytesSent: report.bytesSent, isUnchanged: report.isUnchanged,
+                        configuration: ImageConfiguration(image))
                 }
             },
             load: { reference, source, loader in try await nodes.load(reference, from: source, by: loader) },
@@ -48,7 +49,9 @@ extension ImageAccess {
                             try await ImageArchive.write(content, names: names, to: archive)
                         }
                     }, by: loader)
-                return DeliveredArchive(tag: tag, bytesSent: isUnchanged ? 0 : nil, isUnchanged: isUnchanged)
+                return DeliveredArchive(
+                    tag: tag, bytesSent: isUnchanged ? 0 : nil, isUnchanged: isUnchanged,
+                    configuration: ImageConfiguration(content))
             })
     }
 }

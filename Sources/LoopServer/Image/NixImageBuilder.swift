@@ -125,12 +125,12 @@ struct NixImageBuilder: ImageBuilder {
             }
             return BuiltImage(
                 reference: "\(names.pullRepository(of: image.name)):\(delivered.tag)", bytesSent: delivered.bytesSent,
-                isUnchanged: delivered.isUnchanged)
+                isUnchanged: delivered.isUnchanged, configuration: delivered.configuration)
         case .nodes(let loader):
             let delivered = try await access.loadArchive(path, image, loader)
             return BuiltImage(
                 reference: "\(image.name):\(delivered.tag)", bytesSent: delivered.bytesSent,
-                isUnchanged: delivered.isUnchanged)
+                isUnchanged: delivered.isUnchanged, configuration: delivered.configuration)
         }
     }
 

@@ -41,8 +41,8 @@ actor ImageRollout {
     /// What was deleted and is not there again yet.
     private var recreating: Task<JSON, any Error>?
     private var reverts = 0
-    /// Whether something was written, or may have been.
-    private var hasWritten = false
+    /// Whether fields of the workload are loopd's: this one has written, or one that was killed.
+    private var ownsFields = false
     /// What could not be set because the workload is not there.
     private(set) var absent: String?
 
@@ -158,11 +158,12 @@ actor ImageRollout {
         if let recreating { _ = try? await finish(recreating) }
         try Task.checkCancellation()
         let (object, made) = try await present()
+        ownsFields = ownsFields || FieldManagers.ownsImage(in: object, image.kind)
         guard let patch = try image.patch(object, to: reference) else {
             return Setting(reference: reference, object: object, started: made)
         }
         let place = try image.place(in: object)
-        defer { hasWritten = true }
+        defer { ownsFields = true }
         if !image.kind.rollsOut {
             if let obstacle = Recreation.obstacle(to: object, image.kind, mayRecreate: recreate) {
                 throw LoopFailure(failure: obstacle)
@@ -370,10 +371,12 @@ actor ImageRollout {
 
     /// Gives the image's fields back, so that nobody's later apply meets a conflict; in dev mode, that does it when it goes.
     private func release() async {
-        guard hasWritten else { return }
+        guard ownsFields else { return }
         let restore = DevRestore(client: client, namespace: namespace)
         let (kind, name) = (image.kind, image.name)
-        await Task { await restore.giveBack(kind, name) }.value
+        await Task {
+            try? await KubeClient.within(.seconds(2), "release fields") { try await restore.giveBack(kind, name) }
+        }.value
     }
 
     private func end(_ recreating: Task<JSON, any Error>) async {

@@ -4,6 +4,8 @@ internal import Reactor
 actor ServiceImages {
     /// How each image comes into the workload, by the image's name.
     private let rollouts: [String: ImageRollout]
+    /// Those that are being built for the first time.
+    private var expected: Set<String> = []
     /// What is not in the workload yet.
     private var wanted: [String: String] = [:]
     private var mayWrite = false
@@ -18,9 +20,25 @@ actor ServiceImages {
     /// Nothing happens before there is something to take.
     init(_ rollouts: [String: ImageRollout]) { self.rollouts = rollouts }
 
+    /// Whether the service runs none.
+    nonisolated var isEmpty: Bool { rollouts.isEmpty }
+
+    /// Notes that an image of a name will be there soon.
+    func expect(_ image: String) { if rollouts[image] != nil { expected.insert(image) } }
+
+    /// Whether an image will be there soon.
+    var isExpecting: Bool { !expected.isEmpty }
+
+    /// Notes that no image is being built any more.
+    func expectNoMore() {
+        expected = []
+        wake()
+    }
+
     /// Takes the newest image of a name; a name that the service does not run is not its business.
     func take(_ image: String, _ reference: String) {
         guard rollouts[image] != nil else { return }
+        expected.remove(image)
         wanted[image] = reference
         newest[image] = reference
         gate.signal()
@@ -61,7 +79,7 @@ actor ServiceImages {
         // Nothing gets there any more.
         for image in wanted.keys { failed[image] = true }
         wanted = [:]
-        wake()
+        expectNoMore()
     }
 
     private func roll(_ image: String, _ reference: String) async {
@@ -72,8 +90,10 @@ actor ServiceImages {
     }
 
     /// Returns once everything that was taken is in the workload, or could not be put there; or when the task is cancelled.
-    func untilEntered() async {
-        while rolling > 0 || !wanted.isEmpty, !Task.isCancelled {
+    ///
+    /// - Parameter isWaiting: whether to wait for what will be there soon, too.
+    func untilEntered(andExpected isWaiting: Bool = false) async {
+        while rolling > 0 || !wanted.isEmpty || isWaiting && isExpecting, !Task.isCancelled {
             await withTaskCancellationHandler {
                 await withCheckedContinuation { waiters.append($0) }
             } onCancel: {

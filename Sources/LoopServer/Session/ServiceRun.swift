@@ -9,6 +9,8 @@ final class ServiceRun: Sendable {
     private let nodes: NodeRun?
     /// The images that its workload runs.
     let images: ServiceImages
+    /// The images of all services of its workload.
+    private let entering: @Sendable () -> [ServiceImages]
     private let target: Target
     private let client: KubeClient
     private let namespace: String
@@ -24,7 +26,8 @@ final class ServiceRun: Sendable {
 
     init(
         _ service: Service, target: Target, containers: ServiceLane?, nodes: NodeRun?, images: ServiceImages,
-        dev: DevModeSession?, client: KubeClient, namespace: String, clues: @escaping RegistryClues.Source,
+        entering: @escaping @Sendable () -> [ServiceImages], dev: DevModeSession?, client: KubeClient,
+        namespace: String, clues: @escaping RegistryClues.Source,
         ledger: CauseLedger?, session: String, takeOver: Bool,
         emit: @escaping @Sendable (LoopEvent) -> Void
     ) {
@@ -33,6 +36,7 @@ final class ServiceRun: Sendable {
         self.containers = containers
         self.nodes = nodes
         self.images = images
+        self.entering = entering
         self.dev = dev
         self.client = client
         self.namespace = namespace
@@ -114,8 +118,10 @@ final class ServiceRun: Sendable {
                     await images.retry()
                     let uid = workload.at("metadata", "uid")?.string
                     if let dev {
-                        if uid != shaped { await untilImagesEnter() }
-                        try await dev.hold(workload, isRunning: !state.instances(of: service.container).isEmpty)
+                        // What ran before has gone when images have come.
+                        let isLasting = uid == shaped ? true : await !untilImagesEnter(workload, dev)
+                        let isRunning = isLasting && !state.instances(of: service.container).isEmpty
+                        try await dev.hold(workload, isRunning: isRunning)
                     }
                     shaped = uid
                 }
@@ -130,7 +136,7 @@ final class ServiceRun: Sendable {
             let reason = isReached(present, state) ? nil : absence(in: state, isRollingOut: isRollingOut)
             let isMisnamed = missingContainer(state) != nil
             // Why pods do not come up or get ready is told in full, as soon as it is known.
-            let hasTrouble = !isMisnamed && (reason != nil || !state.isReady(service.container))
+            let hasTrouble = !isMisnamed && (reason != nil || state.lacksPods || !state.isReady(service.container))
             trouble.setAbsence(reason != nil)
             // What crashes again and again is ready in between.
             causes.update(hasTrouble ? state : nil, settling: state.hasRestarted ? .seconds(30) : .zero)
@@ -150,11 +156,28 @@ final class ServiceRun: Sendable {
         }
     }
 
-    /// Lets images go first that are there already: they bring dev mode with them, in one rollout.
+    /// How long dev mode waits for an image: about as long as the rollout takes that this saves.
+    private static let imagePatience = Duration.seconds(30)
+
+    /// Lets images go first, of whichever service of the workload: they bring dev mode with them, in one rollout.
     ///
-    /// What they cannot do within a few seconds dev mode does not wait for.
-    private func untilImagesEnter() async {
-        try? await KubeClient.within(.seconds(10), "images of \(target)") { [images] in await images.untilEntered() }
+    /// What they cannot do within half a minute dev mode does not wait for. False where there is none.
+    private func untilImagesEnter(_ workload: JSON, _ dev: DevModeSession) async -> Bool {
+        let all = entering()
+        guard !all.isEmpty else { return false }
+        var isWaiting = false
+        // A workload that is in dev mode already needs no rollout for it.
+        if case .keep = dev.purpose, DevRecord.text(in: workload) == nil {
+            for images in all { isWaiting = await images.isExpecting || isWaiting }
+        }
+        if isWaiting { report(.notice("waits for its image before it enters dev mode")) }
+        let isEntered: Void? = await atMost(ServiceRun.imagePatience) { [isWaiting] in
+            for images in all { await images.untilEntered(andExpected: isWaiting) }
+        }
+        if isEntered == nil, isWaiting, !Task.isCancelled {
+            report(.notice("its image takes longer: it enters dev mode without it"))
+        }
+        return true
     }
 
     /// Leaves out the pods that go because the workload comes into dev mode; true when there are only such.

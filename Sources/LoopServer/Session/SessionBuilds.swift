@@ -122,15 +122,19 @@ final class SessionBuilds: Sendable {
         inputs.withLock { $0 = before }
         begin()
         let now = monotonicNow()
-        let needed = lanes.filter { images.plan.uses(build: $0.build.name) }
         for lane in needed { await lane.trigger(firstEvent: now) }
         await images.trigger(images.plan.first, firstEvent: now)
-        let untilBuilt: @Sendable () async -> Bool = {
-            for lane in needed { await lane.untilIdle() }
-            let areBuilt = await self.images.untilIdle()
-            return areBuilt && needed.allSatisfy(\.hasSucceeded)
-        }
-        return if let limit { await atMost(limit, untilBuilt) } else { await untilBuilt() }
+        return if let limit { await atMost(limit) { await self.untilImagesBuilt() } } else { await untilImagesBuilt() }
+    }
+
+    /// The builds that make files for images.
+    private var needed: [BuildLane] { lanes.filter { images.plan.uses(build: $0.build.name) } }
+
+    /// Returns once no image is to be built, or when the task is cancelled; false when one could not be.
+    func untilImagesBuilt() async -> Bool {
+        for lane in needed { await lane.untilIdle() }
+        let areBuilt = await images.untilIdle()
+        return areBuilt && needed.allSatisfy(\.hasSucceeded)
     }
 
     /// Asks for the builds that a change on disk makes necessary.

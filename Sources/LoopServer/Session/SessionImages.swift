@@ -24,7 +24,8 @@ struct SessionImages: Sendable {
     ) throws {
         let plan = ImagePlan(configuration.services, chosen: chosen, project: configuration.directory)
         let recipes = ImageRecipes(
-            configuration, playground: options.registry, connection, home: home, set: set, scratch: scratch)
+            configuration, playground: options.registry, connection, home: home, set: set, scratch: scratch,
+            stateDirectory: options.stateDirectory)
         let pruner = ImagePruner(configuration, options, connection, home: home) { emit(LoopEvent(.notice($0))) }
         let (set, runs, later) = (set, runs, LaterLanes())
         lanes = try plan.entries.enumerated().map { number, entry in
@@ -38,7 +39,7 @@ struct SessionImages: Sendable {
                 tell($0)
             } onBuilt: { built in
                 let home = try? await home.find(for: entry.name)
-                await set.set(entry.name, to: built.reference, in: home)
+                await set.set(entry.name, to: built.reference, in: home, running: built.configuration)
                 await runs.hand(built.reference, of: entry)
                 for other in plan.images(on: number) { await later.trigger(other) }
                 await runs.tell(entry.name)
@@ -58,12 +59,26 @@ struct SessionImages: Sendable {
     func attach(
         _ services: [ServiceRun], isLate: Bool, onBuilt: @escaping @Sendable (Set<String>) async -> Void
     ) async {
+        if isLate {
+            let known = await set.references
+            for entry in plan.entries where known[entry.name] == nil {
+                for run in services where entry.isRun(by: run.service) { await run.images.expect(entry.name) }
+            }
+        }
         runs.set(services, onBuilt)
         let references = await set.references
         if isLate, !references.isEmpty { await onBuilt(Set(references.keys)) }
         for entry in plan.entries {
             if let reference = references[entry.name] { await runs.hand(reference, of: entry) }
         }
+    }
+
+    /// The first builds have ended: what none of them has made is not waited for.
+    func expectNoMore() async { for run in runs.all { await run.images.expectNoMore() } }
+
+    /// The images of everything that is about a target, once their services are there.
+    var ofTarget: @Sendable (Target) -> [ServiceImages] {
+        { [runs] target in runs.all.filter { $0.service.target == target && !$0.images.isEmpty }.map(\.images) }
     }
 
     /// Builds as it is asked for, until the task is cancelled.
@@ -111,7 +126,7 @@ private final class ServiceRuns: Sendable {
 
     /// Hands an image to the services that run it.
     func hand(_ reference: String, of entry: ImagePlan.Entry) async {
-        for run in all where entry.users.contains(where: { $0.service.name == run.service.name }) {
+        for run in all where entry.isRun(by: run.service) {
             await run.images.take(entry.name, reference)
         }
     }

@@ -92,7 +92,8 @@ extension SessionRun {
         var found: [Named] = []
         for kind in WorkloadKind.rolling {
             let list = try await client.list(.init(kind.resource, namespace: configuration.namespace))
-            for object in list.items where DevRecord.text(in: object) != nil {
+            for object in list.items
+            where DevRecord.text(in: object) != nil || FieldManagers.ownsImage(in: object, kind) {
                 let name = object.at("metadata", "name")?.string ?? ""
                 let service = configuration.services.first { $0.target == .workload(kind, name: name) }
                 found.append((service?.name, kind, name))
@@ -112,7 +113,17 @@ extension SessionRun {
         let keeper = LeaseKeeper(client, kind, name: name, namespace: namespace, session: SessionRun.randomName())
         do {
             let object = try await client.get(kind.resource, name, namespace: namespace)
-            guard DevRecord.text(in: object) != nil else { return (nil, nil) }
+            guard DevRecord.text(in: object) != nil else {
+                // What a loopd has set that is still there is its own.
+                guard FieldManagers.ownsImage(in: object, kind),
+                    Lease(of: object)?.isHeld(at: Timestamp.now().seconds) != true
+                else { return (nil, nil) }
+                try await keeper.take()
+                try await DevRestore(client: client, namespace: namespace).giveBack(kind, name)
+                await keeper.release(limit: leaseLimit)
+                entry.isGivenBack = true
+                return (entry, nil)
+            }
             let isTakenOver = Lease(of: object)?.isHeld(at: Timestamp.now().seconds) == true
             try await keeper.take(takeOver: options.takeOver)
             let restore = DevRestore(client: client, namespace: namespace)

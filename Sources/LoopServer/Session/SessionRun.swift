@@ -82,6 +82,12 @@ struct SessionRun: Sendable {
             let isApplied = await deploy(start, connection)
             let isDeployed = isApplied && areBuilt != false
             await images.attach(runs, isLate: areBuilt == nil) { await builds.settle(images: $0) }
+            let firstBuilds = Task {
+                // Dev mode may be waiting for an image, but not for one that cannot be built.
+                _ = await builds.untilImagesBuilt()
+                await images.expectNoMore()
+            }
+            defer { firstBuilds.cancel() }
             let isIdle = runs.isEmpty && nix.isEmpty && images.isEmpty && deployments.isEmpty
             var outcome = await work(runs, builds, isIdle: isIdle, once: once)
             await builds.end()

@@ -30,7 +30,8 @@ extension SessionRun {
                         service: service, dev: dev, plan: ServicePlan(service, project: configuration.directory),
                         pods: pods(connection), programs: options.programs, registry: options.registry,
                         names: { [configured = configuration.registry] in await images?.registry ?? configured },
-                        images: { ManifestImages(await images?.references ?? [:], known: known) }))
+                        images: { ManifestImages(await images?.references ?? [:], known: known) },
+                        built: { await images?.configurations[$0] }))
             }
         }
         let emit = emit
@@ -46,7 +47,7 @@ extension SessionRun {
     ) throws -> ServiceRun? {
         let parts = ServicePlan.parts(of: service, project: configuration.directory)
         let dev = devModes[service.name]
-        let running = images.plan.entries.filter { $0.users.contains { $0.service.name == service.name } }
+        let running = images.plan.entries.filter { $0.isRun(by: service) }
         guard let target = service.target, !parts.isEmpty || !running.isEmpty else { return nil }
         let pods = pods(connection)
         var containers: ServiceLane?
@@ -74,7 +75,8 @@ extension SessionRun {
         }
         return ServiceRun(
             service, target: target, containers: containers, nodes: nodes,
-            images: ServiceImages(rollouts), dev: dev, client: connection.client,
+            images: ServiceImages(rollouts), entering: { [ofTarget = images.ofTarget] in ofTarget(target) }, dev: dev,
+            client: connection.client,
             namespace: configuration.namespace, clues: clues(images.set), ledger: connection.told,
             session: name, takeOver: options.takeOver,
             emit: emit)
@@ -120,7 +122,10 @@ extension SessionRun {
             plan, tree: LocalTree(root: configuration.directory), connector: connector, pods: pods,
             ignore: try IgnoreRules(root: configuration.directory, patterns: configuration.watch.ignore),
             journal: Journal(path: journalPath(plan, connection), destinations: plan.destinations),
-            dependencies: dependencies, emit: emit)
+            dependencies: dependencies,
+            isExplained: { [told = connection.told, target = plan.service.target] container in
+                target.map { told.hasTold(of: container, in: $0) } ?? false
+            }, emit: emit)
     }
 
     /// One journal for each service on each cluster, beside those of other projects.

@@ -123,9 +123,8 @@ actor StartManifests {
             // Whatever fails from here on, those that were there before are in it, too.
             images[service.name, default: []].formUnion(prepared.images)
             if prepared.isEmpty { continue }
-            try await remember(prepared.objects, of: service.name)
+            let references = try await remember(prepared.objects, of: service.name)
             let lines = try await connection.apply(manifest, as: prepared.file, namespace: namespace)
-            let references = (try? await placed(prepared.objects)) ?? []
             workloads += StartManifests.workloads(among: references, in: lines).filter { !workloads.contains($0) }
             changed += lines
         }
@@ -196,15 +195,15 @@ actor StartManifests {
 
     /// Keeps what a service's manifests make, so that it can be taken away again; what leaves them stays in the list.
     ///
-    /// Throws `LoopFailure` where the list is another project's.
-    private func remember(_ manifests: [JSON], of service: String) async throws {
+    /// Returns what they are about, each with its namespace. Throws `LoopFailure` where the list is another project's.
+    private func remember(_ manifests: [JSON], of service: String) async throws -> [ObjectReference] {
         let store = InventoryStore(
             client: connection.client, namespace: namespace, service: service, project: inputs.configuration.project,
             part: .manifests)
+        var objects: [ObjectReference] = []
         do {
             let known = try await store.read() ?? Inventory([])
             var found = FoundObjects(known, store)
-            var objects: [ObjectReference] = []
             for object in manifests.compactMap(ObjectReference.init) {
                 let resource = try await resources.resource(of: object)
                 let place = placed(object, resource)
@@ -224,6 +223,7 @@ actor StartManifests {
                             + "\(error)"))
             }
         }
+        return objects
     }
 
     /// What a manifest is about, with the namespace that it goes to.

@@ -24,6 +24,8 @@ actor ServiceLane {
     private let dependencies: [ServiceLane]
     /// After how long a `then` step that has not ended is worth a line.
     let stepPatience: Duration
+    /// Whether it has been told why a container of that name does not run.
+    private let isExplained: @Sendable (String) -> Bool
     let emit: @Sendable (LoopEvent) -> Void
     var index: SourceIndex
     var journal: Journal
@@ -48,7 +50,8 @@ actor ServiceLane {
         _ plan: ServicePlan, tree: LocalTree, connector: any ContainerConnector, pods: any PodActions,
         ignore: IgnoreRules,
         journal: consuming sending Journal, dependencies: [ServiceLane] = [],
-        stepPatience: Duration = .seconds(10), emit: @escaping @Sendable (LoopEvent) -> Void
+        stepPatience: Duration = .seconds(10), isExplained: @escaping @Sendable (String) -> Bool = { _ in false },
+        emit: @escaping @Sendable (LoopEvent) -> Void
     ) {
         self.plan = plan
         self.tree = tree
@@ -57,6 +60,7 @@ actor ServiceLane {
         self.ignore = ignore
         self.dependencies = dependencies
         self.stepPatience = stepPatience
+        self.isExplained = isExplained
         self.emit = emit
         index = SourceIndex(plan: plan, tree: tree, gone: journal.gone, serial: journal.serial)
         self.journal = journal
@@ -285,6 +289,8 @@ actor ServiceLane {
         // Where no way leads in, the next try is for a change in the cluster, not for a hiccup.
         var patience = Backoff(first: .seconds(1), limit: .seconds(30))
         var lastFailure = ""
+        /// Whether the way has ended and there is no other one yet.
+        var isLost = false
         while !Task.isCancelled, let replica = replicas[id] {
             do {
                 let access = try await connector.connect(to: replica.instance)
@@ -297,6 +303,7 @@ actor ServiceLane {
                 backoff.reset()
                 patience.reset()
                 lastFailure = ""
+                isLost = false
                 try await deliver(replica, access)
             } catch {
                 // Whoever took the replica away ends its way, too: by dropping it, or with a goodbye that removes the helper.
@@ -306,8 +313,15 @@ actor ServiceLane {
                 guard !Task.isCancelled, replicas[id] != nil else { return }
                 let known = error as? LoopFailure
                 let failure = known?.failure.summary ?? "\(error)"
-                if failure != lastFailure { report(ServiceLane.failure(error, pod: replica.instance.pod)) }
-                lastFailure = failure
+                // Whoever follows the pods tells of a container that has ended; else the next try finds a way, or says more.
+                let isEnd = if case LinkError.disconnected = error { true } else { false }
+                if isEnd, !isLost || isExplained(replica.instance.container) {
+                    report(.detail("\(replica.instance.pod): \(error)"))
+                } else if failure != lastFailure {
+                    report(ServiceLane.failure(error, pod: replica.instance.pod))
+                    lastFailure = failure
+                }
+                isLost = true
                 try? await Task.sleep(for: known == nil ? backoff.next() : patience.next())
             }
         }

@@ -8,11 +8,17 @@ enum Loopback {
     ///
     /// `localhost` and every name below it are this machine whatever a resolver says; other names are asked for, and
     /// are this machine where every one of their addresses is. A resolver that takes longer than `limit` does not know.
-    static func addresses(of host: String, limit: Duration = .seconds(3)) async -> [String]? {
+    ///
+    /// - Parameter lookUp: what a name leads to, by `/etc/hosts` and whatever else the machine asks.
+    static func addresses(
+        of host: String, limit: Duration = .seconds(3),
+        lookUp: @escaping @Sendable (String) -> [String] = Loopback.lookUp
+    ) async -> [String]? {
         let host = host.lowercased()
         if host == "localhost" || host.hasSuffix(".localhost") { return ["127.0.0.1", "::1"] }
         if isAddress(host) { return isLoopback(host) ? [host] : nil }
-        guard let found = await resolved(host, limit: limit), !found.isEmpty, found.allSatisfy(isLoopback) else {
+        guard let found = await resolved(host, limit: limit, lookUp), !found.isEmpty, found.allSatisfy(isLoopback)
+        else {
             return nil
         }
         return found
@@ -34,7 +40,9 @@ enum Loopback {
     }
 
     /// The call blocks, and cannot be ended: after the limit its answer is of no interest any more.
-    private static func resolved(_ host: String, limit: Duration) async -> [String]? {
+    private static func resolved(_ host: String, limit: Duration, _ lookUp: @escaping @Sendable (String) -> [String])
+        async -> [String]?
+    {
         let first = First()
         return await withCheckedContinuation { continuation in
             first.wait(continuation)
@@ -63,7 +71,7 @@ enum Loopback {
         }
     }
 
-    private static func lookUp(_ host: String) -> [String] {
+    @Sendable static func lookUp(_ host: String) -> [String] {
         var hints = addrinfo()
         hints.ai_family = AF_UNSPEC
         hints.ai_socktype = Int32(SOCK_STREAM.rawValue)

@@ -65,11 +65,13 @@ import Testing
         report.workloads = [
             .init(target: "deployment/web", service: "web", container: "web", kept: ["containers[web].command"]),
             .init(target: "statefulset/db", problem: "it is held"),
+            .init(target: "deployment/api", isGivenBack: true),
         ]
         #expect(
             report.lines == [
                 "deployment/web is out of dev mode (container web); kept what others changed: containers[web].command",
                 "✗ statefulset/db: it is held",
+                "deployment/api keeps its image, which is for others to change again",
             ])
         #expect(
             report.json["workloads"] == [
@@ -78,6 +80,7 @@ import Testing
                     "kept": ["containers[web].command"],
                 ],
                 ["target": "statefulset/db", "restored": false, "problem": "it is held"],
+                ["target": "deployment/api", "restored": true, "givenBack": true],
             ])
     }
 

@@ -286,15 +286,20 @@ struct RolloutWatchTests {
         var crash = try Crash()
         let ledger = CauseLedger()
         let target = Target.workload(.deployment, name: "crash")
-        let key = ["some", "cause"]
-        #expect(ledger.claim(key, of: target))
-        #expect(!ledger.claim(key, of: target))
-        #expect(ledger.claim(key, of: .selector("app=crash")))
+        var cause = Diagnosis(key: ["some", "cause"], failure: LoopEvent.Failure("some cause"))
+        #expect(ledger.claim(cause, of: target))
+        #expect(!ledger.hasTold(of: "crash", in: target))
+        cause.container = "crash"
+        #expect(!ledger.claim(cause, of: target))
+        #expect(ledger.claim(cause, of: .selector("app=crash")))
+        #expect(ledger.hasTold(of: "crash", in: target))
+        #expect(!ledger.hasTold(of: "other", in: target))
         _ = try await crash.follow(ledger: ledger) { heard in
             _ = try await heard.failure(0)
             crash.finish()
         }
-        #expect(ledger.claim(key, of: target))
+        #expect(!ledger.hasTold(of: "crash", in: target))
+        #expect(ledger.claim(cause, of: target))
     }
 
     @Test("containers without a readiness probe must stay for a while, those that have crashed for longer")

@@ -29,8 +29,9 @@ import Testing
         let recipe = ImageCommand(
             ["sh", "-c", script, "sh", "${image}"], directory: fixture.tree.path, environment: environment)
         return CommandBuilder(
-            image: Image("acme/web", .command(recipe), alias: alias), command: recipe, project: fixture.tree.path,
-            engine: engine, access: access,
+            image: Image("acme/web", .command(recipe), alias: alias), command: recipe,
+            turns: BuildTurns(of: "acme/web", in: fixture.tree.path, stateDirectory: fixture.tree.path), engine: engine,
+            access: access,
             leash: EngineFixture.leash)
     }
 
@@ -77,7 +78,8 @@ import Testing
             let recipe = ImageCommand(["loopd-no-such-program", "${image}"], directory: fixture.tree.path)
             let missing = try await fixture.failure(
                 CommandBuilder(
-                    image: Image("acme/web", .command(recipe)), command: recipe, project: fixture.tree.path,
+                    image: Image("acme/web", .command(recipe)), command: recipe,
+                    turns: BuildTurns(of: "acme/web", in: fixture.tree.path, stateDirectory: fixture.tree.path),
                     engine: nil,
                     access: ImageAccess.live(), leash: EngineFixture.leash))
             #expect(missing.summary == "image acme/web: there is no program loopd-no-such-program")

@@ -27,7 +27,8 @@ struct TemporaryTagTests {
         builder = { script in
             let recipe = ImageCommand(["sh", "-c", script], directory: tree.path)
             return CommandBuilder(
-                image: Image("web", .command(recipe)), command: recipe, project: tree.path, engine: nil,
+                image: Image("web", .command(recipe)), command: recipe,
+                turns: BuildTurns(of: "web", in: tree.path, stateDirectory: "\(tree.path)/state"), engine: nil,
                 access: access, leash: Built.leash)
         }
     }
@@ -36,11 +37,15 @@ struct TemporaryTagTests {
 
     /// The files that stand for tags.
     private func tags() async throws -> [String] {
-        try await Child.run(Launch(["ls", tree.path])).text.split(separator: "\n").map { String($0) }
+        try await Child.run(Launch(["ls", tree.path])).text.split(separator: "\n").map { String($0) }.filter {
+            $0.hasPrefix("tag-")
+        }
     }
 
-    private func build(_ script: String) async throws -> BuiltImage {
-        try await builder(script).build(to: .registry(RegistryNames(push: "localhost:5000"))) { _ in }
+    private func build(
+        _ script: String, output: @escaping @Sendable (String) -> Void = { _ in }
+    ) async throws -> BuiltImage {
+        try await builder(script).build(to: .registry(RegistryNames(push: "localhost:5000")), output: output)
     }
 
     private func push(_ digest: String) -> String { "printf sha256:\(digest) > \"tag-${LOOPD_IMAGE##*:}\"" }
@@ -71,5 +76,45 @@ struct TemporaryTagTests {
         }
         try tree.write(tag, "sha256:aaaa")
         #expect(try await build(push("aaaa")).isUnchanged)
+    }
+
+    @Test("of two loopds that build the same at once each gets what its own program has pushed")
+    func turns() async throws {
+        let (waiting, isWaiting) = AsyncStream<Void>.makeStream()
+        let (begun, begin) = AsyncStream<Void>.makeStream()
+        let go = "\(tree.path)/go"
+        // It has pushed, and is not done, until the other one has had the time to push, too.
+        let slow = "\(push("aaaa")); echo pushed; until test -e \(go); do sleep 0.05; done"
+        async let first = build(slow) { if $0 == "pushed" { begin.yield() } }
+        _ = await begun.first { true }
+        async let second = build(push("bbbb")) { if $0.contains("another loopd") { isWaiting.yield() } }
+        _ = await waiting.first { true }
+        try tree.write("go", "")
+        #expect(try await first.reference == "localhost:5000/web:loopd-aaaa")
+        #expect(try await second.reference == "localhost:5000/web:loopd-bbbb")
+    }
+
+    @Test("a build that waits ends when it is obsolete, and one that was killed keeps nobody waiting")
+    func waits() async throws {
+        let (waiting, isWaiting) = AsyncStream<Void>.makeStream()
+        let (begun, begin) = AsyncStream<Void>.makeStream()
+        let first = Task { try await build("echo runs; exec sleep 1000") { if $0 == "runs" { begin.yield() } } }
+        _ = await begun.first { true }
+        let second = Task { try await build(push("bbbb")) { if $0.contains("another loopd") { isWaiting.yield() } } }
+        _ = await waiting.first { true }
+        second.cancel()
+        await #expect(throws: CancellationError.self) { try await second.value }
+        first.cancel()
+        _ = await first.result
+        #expect(try await build(push("cccc")).reference == "localhost:5000/web:loopd-cccc")
+    }
+
+    @Test("projects, images and places to remember things have names of their own")
+    func names() {
+        let turns = [("web", "/a", "/s"), ("api", "/a", "/s"), ("web", "/b", "/s"), ("web", "/a", "/t")].map {
+            BuildTurns(of: $0, in: $1, stateDirectory: "\(tree.path)\($2)").name
+        }
+        #expect(Set(turns).count == turns.count)
+        #expect(BuildTurns(of: "web", in: "/a", stateDirectory: "\(tree.path)/s").name == turns[0])
     }
 }

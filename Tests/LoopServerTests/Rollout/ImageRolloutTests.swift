@@ -34,7 +34,7 @@ struct ImageRolloutTests {
     /// A rollout into a stored Deployment, whose dev mode a session keeps, or only uses.
     private func withScene(
         _ stored: StoredDeployment = StoredDeployment(), keepsDevMode: Bool = false, container: String? = nil,
-        inputs: DevMode = DevMode(), _ body: (Scene) async throws -> Void
+        inputs: DevMode = DevMode(), built: [String: ImageConfiguration] = [:], _ body: (Scene) async throws -> Void
     ) async throws {
         try await withAPI({ try await stored.handle($0) }) { client, _ in
             let said = Mutex<[LoopEvent.Kind]>([])
@@ -44,9 +44,10 @@ struct ImageRolloutTests {
             service.container = keepsDevMode ? "app" : nil
             let pods = KubePods(
                 client: client, namespace: "d", kubectl: Kubectl(program: "/bin/false"), leash: "/bin/false")
-            let gathered = DevInputs(
+            var gathered = DevInputs(
                 service: service, dev: inputs, plan: ServicePlan(service, project: "/project"), pods: pods,
                 programs: Programs.find())
+            gathered.built = { built[$0] }
             let dev = DevModeSession(
                 keepsDevMode ? .keep(gathered) : .use, .deployment, "app", client: client, namespace: "d",
                 session: "mine", emit: emit)
@@ -71,6 +72,22 @@ struct ImageRolloutTests {
             #expect(await scene.rollout.roll(to: Self.second))
             #expect(scene.image() == Self.second)
             #expect(scene.rollingOut == [Self.first, Self.second])
+            #expect(scene.failures.isEmpty)
+        }
+    }
+
+    @Test("what only its builder knows of an image is enough to bring it and dev mode in one write")
+    func knownToItsBuilder() async throws {
+        var object = DevFixture.deployment(command: nil)
+        let lease = Lease.mine(session: "mine", now: Timestamp.now().seconds)
+        object["metadata"]?["annotations"] = [Lease.annotation: .string(lease.text)]
+        let built = [Self.first: ImageConfiguration(entrypoint: ["/web"], command: ["serve"])]
+        try await withScene(StoredDeployment(object), keepsDevMode: true, built: built) { scene in
+            #expect(await scene.rollout.roll(to: Self.first))
+            #expect(scene.image() == Self.first)
+            let command = scene.stored.object.podSpec.named("app", in: "containers")?["command"]?.words
+            #expect(command == DevTemplate.supervise + ["/web", "serve"])
+            #expect(scene.stored.now.patches == 1)
             #expect(scene.failures.isEmpty)
         }
     }

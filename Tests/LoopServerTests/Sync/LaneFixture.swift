@@ -19,7 +19,7 @@ final class LaneFixture {
         _ rules: [(watch: [String], to: String)] = [(["app/**"], "srv/app")],
         sideloads: [(from: String, to: String)] = [], then: [Step] = [], mirror: Bool = false,
         reusing: (project: ScratchTree, container: ScratchTree, state: ScratchTree)? = nil, hooks: Hooks? = nil,
-        stepPatience: Duration = .seconds(10)
+        stepPatience: Duration = .seconds(10), isExplained: @escaping @Sendable (String) -> Bool = { _ in false }
     ) throws {
         project = try reusing?.project ?? ScratchTree()
         container = try reusing?.container ?? ScratchTree()
@@ -48,7 +48,7 @@ final class LaneFixture {
             plan, tree: LocalTree(root: project.path), connector: connector, pods: pods,
             ignore: try IgnoreRules(root: project.path, patterns: []),
             journal: Journal(path: "\(state.path)/journal", destinations: plan.destinations),
-            stepPatience: stepPatience, emit: { log.add($0) })
+            stepPatience: stepPatience, isExplained: isExplained, emit: { log.add($0) })
     }
 
     static func instance(_ number: Int = 1, run: Int = 1, hasController: Bool = true) -> ContainerInstance {
