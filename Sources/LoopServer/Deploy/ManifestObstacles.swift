@@ -34,15 +34,7 @@ extension ManifestApply {
         do {
             _ = try await recreation.replace(predecessor, with: item.object)
         } catch is Recreation.Unfinished {
-            let kept = KeptObjects(client: client, namespace: recreation.namespace)
-            let secret = KeptObjects.secretName(recreation.kind, recreation.name)
-            await Task {
-                try? await KubeClient.within(.seconds(1), "leave it to others") { try await kept.leave(secret) }
-            }.value
-            throw LoopFailure(
-                failure: LoopEvent.Failure(
-                    "\(item.reference) is being deleted and was not made anew yet",
-                    nextStep: "`loopd restore` makes it as soon as it is gone, and so does the next deployment"))
+            throw LoopFailure(failure: await recreation.leave())
         } catch let error as KubeError {
             throw refused(item.reference, error)
         }

@@ -103,7 +103,7 @@ enum RolloutWatch {
         let state = await last.state
         switch outcome {
         case .ready(let time):
-            ledger?.forget(target)
+            ledger?.forget(target, before: time)
             return .ready(at: time)
         case .limit:
             let seconds = (limit ?? RolloutPatience.limit(target, state?.workload)).components.seconds

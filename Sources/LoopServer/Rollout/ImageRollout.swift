@@ -390,15 +390,6 @@ actor ImageRollout {
         if let failure = error as? LoopFailure { return emit(.failed(failure.failure)) }
         // What was not deleted is as it was.
         guard error is Recreation.Unfinished else { return }
-        let kept = KeptObjects(client: client, namespace: namespace)
-        let secret = KeptObjects.secretName(image.kind, image.name)
-        await Task {
-            try? await KubeClient.within(.seconds(1), "leave it to others") { try await kept.leave(secret) }
-        }.value
-        emit(
-            .failed(
-                LoopEvent.Failure(
-                    "\(image.workload) is being deleted and was not made anew yet",
-                    nextStep: "`loopd restore` makes it as soon as it is gone")))
+        emit(.failed(await recreation.leave()))
     }
 }

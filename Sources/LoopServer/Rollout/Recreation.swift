@@ -37,6 +37,17 @@ struct Recreation: Sendable {
     /// It was given up after the deletion was asked for, and before the object was there again.
     struct Unfinished: Error {}
 
+    /// Leaves what is unfinished to whoever finishes such things next, and says that it is.
+    func leave() async -> LoopEvent.Failure {
+        let (kept, secret) = (kept, KeptObjects.secretName(kind, name))
+        await Task {
+            try? await KubeClient.within(.seconds(1), "leave it to others") { try await kept.leave(secret) }
+        }.value
+        return LoopEvent.Failure(
+            "\(workload) is being deleted and was not made anew yet",
+            nextStep: "`loopd restore` makes it as soon as it is gone, and so does the next `loopd`")
+    }
+
     /// Replaces an object by one with another image, and returns what is there then: made by somebody else, perhaps.
     ///
     /// Throws `Unfinished` when the task is cancelled after the deletion was asked for, and every other error only where
