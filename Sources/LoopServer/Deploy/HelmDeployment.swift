@@ -25,6 +25,8 @@ actor HelmDeployment: Deploying {
     private let rollouts: RolloutFollower
     private var pending: Pending?
     private var toldWaiting: Set<String> = []
+    /// Definitions that stay as they are.
+    private var toldImmutable: Set<String> = []
     private var toldUnreached: Set<String> = []
     /// The images in what was rendered last, those too that it waits for.
     private(set) var images: Set<String> = []
@@ -140,7 +142,8 @@ actor HelmDeployment: Deploying {
     private func definitions(_ helm: HelmCommand) async throws -> ManifestApply.Plan {
         let apply = ManifestApply(forgetting: connection.client, namespace: namespace)
         let plan = try await apply.plan(objects(of: run(helm.definitions(release))))
-        for failure in plan.immutable { emit(.failed(failure)) }
+        for failure in plan.immutable where !toldImmutable.contains(failure.summary) { emit(.failed(failure)) }
+        toldImmutable = Set(plan.immutable.map(\.summary))
         return plan
     }
 
@@ -276,7 +279,7 @@ actor HelmDeployment: Deploying {
         LoopFailure(failure: LoopEvent.Failure(summary, nextStep: nextStep))
     }
 
-    func untilRolledOut() async -> Bool { await rollouts.untilDone() }
+    func untilRolledOut() async -> Bool { await rollouts.untilDone() && toldImmutable.isEmpty }
 
     func end() async { await rollouts.end() }
 }

@@ -76,7 +76,11 @@ struct KluctlRemoval: Sendable {
     }
 
     /// What goes, in one line.
-    var line: String { "- \(name)  with \(references.map(\.description).joined(separator: ", "))" }
+    var line: String {
+        // It may be anywhere in the cluster.
+        let objects = references.map { object in "\(object)\(object.namespace.map { " in \($0)" } ?? "")" }
+        return "- \(name)  with \(objects.joined(separator: ", "))"
+    }
 
     /// As it is called once it is gone.
     var name: String { "kluctl project" }

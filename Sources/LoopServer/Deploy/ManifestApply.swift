@@ -180,10 +180,10 @@ struct ManifestApply: Sendable {
             try await self.plan(change, index, live: live, in: &plan)
             return false
         }
-        if let live, let kubectls = ClientSideFields(of: live) {
-            // The cluster cannot try that out.
+        // What nobody remembers stays whole: it is not this set's alone.
+        if let live, store != nil, let kubectls = ClientSideFields(of: live) {
             let less = kubectls.removed(from: result, wanted: item.object)
-            if let change = ImmutableChange(item.reference, from: result, to: less) {
+            if let change = await tryOut(less, insteadOf: live, item.reference, resource) {
                 try await self.plan(change, index, live: live, in: &plan)
                 return false
             }

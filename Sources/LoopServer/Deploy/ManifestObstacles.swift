@@ -23,6 +23,29 @@ extension ManifestApply {
         plan.lines.append(change.line)
     }
 
+    /// Lets the cluster say what it thinks of an object without fields that are taken over from kubectl and are not wanted: an
+    /// apply without effect leaves those to kubectl.
+    ///
+    /// Returns why it cannot become that. Whatever else there is to say of it, the apply says.
+    func tryOut(
+        _ wanted: JSON, insteadOf live: JSON, _ reference: ObjectReference, _ resource: KubeResource
+    ) async -> ImmutableChange? {
+        let names = (live.object?.keys ?? []) + (wanted.object?.keys ?? []).filter { live[$0] == nil }
+        let parts = names.filter { !["apiVersion", "kind", "metadata", "status"].contains($0) && live[$0] != wanted[$0] }
+        guard !parts.isEmpty else { return nil }
+        let patch = parts.map { part -> JSON in
+            guard let value = wanted[part] else { return ["op": "remove", "path": .string("/\(part)")] }
+            return ["op": "add", "path": .string("/\(part)"), "value": value]
+        }
+        do {
+            _ = try await client.patch(
+                resource, reference.name, namespace: reference.namespace, as: .json, .array(patch), dryRun: true)
+            return nil
+        } catch {
+            return (error as? KubeError).flatMap { ImmutableChange($0, of: reference) }
+        }
+    }
+
     private func recreation(of reference: ObjectReference) -> Recreation? {
         guard let kind = reference.workloadKind, !kind.rollsOut, let namespace = reference.namespace else { return nil }
         return Recreation(client: client, namespace: namespace, kind: kind, name: reference.name, emit: emit)

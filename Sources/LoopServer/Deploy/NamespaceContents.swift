@@ -80,7 +80,9 @@ struct NamespaceContents: Sendable {
             return "what was deployed for service \(labels[Inventory.service] ?? "") is in it"
         }
         let isGoing = going.contains {
-            $0.kind == kind.kind && $0.group == kind.resource.group && $0.name == name && $0.namespace == namespace
+            // kluctl names no groups.
+            let isSameGroup = $0.apiVersion.isEmpty || $0.group == kind.resource.group
+            return $0.kind == kind.kind && isSameGroup && $0.name == name && $0.namespace == namespace
         }
         return isGoing ? nil : "\(kind.kind.lowercased())/\(name) is not loopd's"
     }

@@ -41,6 +41,7 @@ extension RollbackSearch {
         for object in release.objects { objects.append(try await withRunningImages(object)) }
         let plan = try await apply.plan(objects)
         guard !plan.isEmpty else {
+            if let failure = plan.immutable.first { throw LoopFailure(failure: failure) }
             throw LoopFailure(
                 failure: LoopEvent.Failure(
                     "the cluster holds the manifests of \(release.created) already, which are those before the last",

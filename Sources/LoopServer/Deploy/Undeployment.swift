@@ -71,6 +71,16 @@ struct Undeployment: Sendable {
     /// Whether there is nothing to remove.
     var isEmpty: Bool { space == nil && parts.allSatisfy(\.isEmpty) }
 
+    /// Lets those stay that kluctl has deployed: it does not tell what was there before, and that goes only where a person is
+    /// asked.
+    mutating func keepProjects() {
+        for number in parts.indices where !parts[number].projects.isEmpty {
+            parts[number].projects = []
+            parts[number].kept.append(
+                "what kluctl has deployed for \(parts[number].service) stays: `loopd undeploy` asks and removes it")
+        }
+    }
+
     // MARK: Looking
 
     /// `service` is `nil` for one that is in loop.json no more.

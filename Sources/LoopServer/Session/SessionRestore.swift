@@ -39,8 +39,17 @@ extension SessionRun {
     /// Makes anew what was deleted for that, by a loopd that was killed before it did.
     private func recreate(all: Bool, _ client: KubeClient, _ report: inout RestoreReport) async throws {
         let kept = KeptObjects(client: client, namespace: configuration.namespace)
+        // Jobs and pods of deployed sets, too, which are no service's own.
+        let inventories = (try? await InventoryStore.all(client, namespace: configuration.namespace)) ?? []
+        let deployed = inventories.filter { entry in
+            entry.project == configuration.project && services.contains { $0.name == entry.service }
+        }.flatMap(\.inventory.objects)
+        func isListed(_ object: KeptObjects.Kept) -> Bool {
+            deployed.contains { $0.workloadKind == object.kind && $0.name == object.name }
+        }
         do {
-            for ended in try await kept.finish(where: { all || service(of: $0) != nil }, emit: { _ in }) {
+            let isMeant: (KeptObjects.Kept) -> Bool = { all || service(of: $0) != nil || isListed($0) }
+            for ended in try await kept.finish(where: isMeant, emit: { _ in }) {
                 var entry = RestoreReport.Entry(target: ended.kept.workload, service: service(of: ended.kept))
                 entry.isRecreated = ended.problem == nil
                 entry.problem = ended.problem.map { "\($0); secret/\(ended.kept.secret) keeps it" }

@@ -132,7 +132,8 @@ extension SessionRun {
                 for (service, lease) in held.sorted(by: { $0.key < $1.key }) {
                     emit(LoopEvent(.notice("what was deployed stays: \(lease)"), service: service))
                 }
-                let found = try await undeployment(connection, without: held)
+                var found = try await undeployment(connection, without: held)
+                found.keepProjects()
                 for line in found.kept { report(.notice(line)) }
                 try await found.carryOut(limit: SessionRun.cleanupPatience, emit)
             }
