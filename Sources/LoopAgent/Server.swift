@@ -77,7 +77,9 @@ struct Server {
         let firstSocket = watched.count
         let untilDeadline = sockets.watch(&watched, hasRoom: output.hasRoomForBulk, isFull: output.isFull)
         let left = lastLife + min(silence, relay.silence) - cagent_now()
-        _ = poll(&watched, nfds_t(watched.count), isBusy ? 0 : Int32(min(max(left, 0), untilRemoval, untilDeadline, 3_600_000)))
+        _ = poll(
+            &watched, nfds_t(watched.count),
+            isBusy ? 0 : Int32(min(max(left, 0), untilRemoval, untilDeadline, 3_600_000)))
         if watched[2].revents != 0 { takeSignals(signals) }
         if watched[0].revents != 0 { try receive() }
         relay.advance(watched[3].revents, &output, &buffer)

@@ -185,7 +185,9 @@ struct Sockets {
                 let reason = isLate ? Bytes("no answer in time") : error.clause
                 output.send(Sockets.failure(error.code, target.text + Bytes(": ") + reason), on: connection.stream)
             } else {
-                output.send(.reset(error.code), on: connection.stream)
+                // What the kernel calls a reset where the peer had finished before.
+                let code = error.code == EPIPE ? ECONNRESET : error.code
+                output.send(.reset(code), on: connection.stream)
             }
             drop(connection)
         }

@@ -114,7 +114,9 @@ struct SocketLoadTests {
         let slow = try await round(24, full: true)
         for _ in 0..<3 { _ = try await round(500) }
         let after = try #require(resident(pid))
-        print("helper: \(before) KB resident, \(idle) KB with 500 idle connections, \(slow) KB with 24 that take nothing,")
+        print(
+            "helper: \(before) KB resident, \(idle) KB with 500 idle connections, \(slow) KB with 24 that take nothing,"
+        )
         print("helper: \(after) KB resident when they have gone")
         #expect(idle < 2048)
         // 8 MiB of wider windows, and half as much again.

@@ -16,7 +16,7 @@ struct SocketTests {
         let peer = try await listener.accept()
         defer { peer.close() }
         try await body(client, stream, peer)
-        client.hangUp()
+        await client.hangUp()
         _ = await client.child.wait()
     }
 

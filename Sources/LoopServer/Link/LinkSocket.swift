@@ -109,6 +109,12 @@ final class LinkSocket: LinkReceiver {
         closeGates()
     }
 
+    /// Returns when the connection has broken, for who has received its end and would not learn of it; throws when the task
+    /// is cancelled.
+    func untilBroken() async throws {
+        while state.withLock({ $0.ending == nil }) { try await pass(arrivals) }
+    }
+
     /// Waits until the connection stands.
     func connected() async throws {
         while true {

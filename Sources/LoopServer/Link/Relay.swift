@@ -16,7 +16,10 @@ enum Relay {
                 guard let news = await group.next(), news != .broken else { return false }
                 finished.insert(news)
                 // Nobody reads there any more who would see a reset.
-                if news == .localFinished { group.addTask { await untilBroken(local) } }
+                group.addTask {
+                    try? await news == .localFinished ? local.untilBroken() : remote.untilBroken()
+                    return .broken
+                }
             }
             return true
         }
@@ -27,11 +30,6 @@ enum Relay {
 
     private enum News {
         case localFinished, remoteFinished, broken
-    }
-
-    private static func untilBroken(_ local: Stream) async -> News {
-        try? await local.untilBroken()
-        return .broken
     }
 
     private static func carry(from local: Stream, to remote: LinkSocket) async -> Bool {

@@ -245,17 +245,16 @@ import Wire
         link.drop("done")
     }
 
-    @Test(
-        "a helper that breaks the rules of sockets loses its link",
-        arguments: [
-            [Frame(.accepted(Accepted(listener: 1, peer: SocketAddress(address: [], port: 1))), on: 9)],
-            [Message.data([UInt8](repeating: 0, count: WireProtocol.socketWindow + 1))], [.finish, .data([1])],
-            [.listening(1)], [.window(.max)],
-            [.accepted(Accepted(listener: 1, peer: SocketAddress(address: [], port: 1)))],
-        ].map { (list: [Any]) in
-            list.map { ($0 as? Frame) ?? Frame($0 as? Message ?? .bye, on: WireProtocol.firstHelperStream + 1) }
-        })
-    func violations(_ frames: [Frame]) async throws {
+    private static let again = Message.accepted(
+        Accepted(listener: 1, peer: SocketAddress(address: [], port: 1)))
+    private static let violations: [[Frame]] = [
+        [Frame(again, on: 9)], [Frame(again, on: stream)], [Frame(.listening(1), on: stream)],
+        [Frame(.data([UInt8](repeating: 0, count: WireProtocol.socketWindow + 1)), on: stream)],
+        [Frame(.finish, on: stream), Frame(.data([1]), on: stream)], [Frame(.window(.max), on: stream)],
+    ]
+
+    @Test("a helper that breaks the rules of sockets loses its link", arguments: violations)
+    func violation(_ frames: [Frame]) async throws {
         let (link, channel) = try await ScriptedChannel.link()
         let (listener, number) = try await listener(link, channel)
         channel.say(accepted(number), on: Self.stream)
