@@ -40,10 +40,16 @@ final class Connection {
         dialled = (target, limit == 0 ? .max : cagent_now() + Int64(limit))
     }
 
-    deinit {
-        // Resets the connection, unless it came to its end.
-        if socket >= 0 { close(socket) }
+    deinit { close() }
+
+    /// Resets the connection, unless it came to its end.
+    func close() {
+        if socket >= 0 { CAgent.close(socket) }
+        socket = -1
     }
+
+    /// Whether bytes wait for the peer to take them.
+    var isWaiting: Bool { queue.pending > 0 }
 
     /// Whether both ends have said all.
     var isOver: Bool { hasEnded && isShut }
@@ -51,7 +57,7 @@ final class Connection {
     /// What to wait for.
     func watched(hasRoom: Bool) -> pollfd {
         var events: Int16 = 0
-        if dialled != nil || queue.pending > 0 { events |= Int16(POLLOUT) }
+        if dialled != nil || isWaiting { events |= Int16(POLLOUT) }
         if dialled == nil, hasRoom, !hasEnded, credit.credit > 0 { events |= Int16(POLLIN) }
         // A peer that was told the end and has told its own is hung up, while its last bytes wait for credit.
         return pollfd(fd: events == 0 && isShut ? -1 : socket, events: events, revents: 0)
@@ -78,9 +84,9 @@ final class Connection {
             throw SystemFailure(code: EPROTO)
         }
         guard !isFinished else { throw SystemFailure(code: EPROTO) }
-        let isWaiting = dialled != nil || queue.pending > 0
+        let isNext = dialled == nil && !isWaiting
         queue.append(bytes)
-        if !isWaiting { try flush(&output, room: room) }
+        if isNext { try flush(&output, room: room) }
     }
 
     /// The host has said all.
@@ -111,7 +117,7 @@ final class Connection {
         let count = try queue.flush(socket)
         var grant = window.consume(count) ?? 0
         // Only who takes what comes gets more at once.
-        if queue.pending == 0, let more = window.widen(room: room) {
+        if !isWaiting, let more = window.widen(room: room) {
             widened += Int(more)
             grant += more
         }
@@ -120,7 +126,7 @@ final class Connection {
     }
 
     private func shutIfFlushed() {
-        guard isFinished, !isShut, dialled == nil, queue.pending == 0 else { return }
+        guard isFinished, !isShut, dialled == nil, !isWaiting else { return }
         isShut = true
         // A connection that is broken shows it at the next read.
         _ = cagent_end_sending(socket)

@@ -23,7 +23,8 @@ struct Server {
     var silence = Server.patience
 
     private var decoder = FrameDecoder()
-    var buffer = Bytes(repeating: 0, count: 64 << 10)
+    /// Not written to before it is needed: a page that nobody touched costs nothing.
+    var buffer = Bytes(unsafeUninitializedCapacity: 64 << 10) { _, count in count = 64 << 10 }
     private var lastLife = cagent_now()
 
     init(walkOnly: Bool, state: Bytes) {

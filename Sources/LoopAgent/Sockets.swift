@@ -20,6 +20,8 @@ struct Sockets {
     /// Whose turn is first when there is not room for all.
     private var firstTurn = 0
     private var widened = 0
+    /// Whether memory was needed for bytes that had to wait.
+    private var hasGrown = false
     private var nextStream = WireProtocol.firstHelperStream
     /// When a port is looked at again after the system had no room for a connection.
     private var nextAccept: Int64 = 0
@@ -177,6 +179,7 @@ struct Sockets {
         do throws(SystemFailure) {
             try body(connection, &output, Sockets.mostWidened - widened)
             widened += connection.widened - before
+            if connection.isWaiting { hasGrown = true }
             if connection.isOver { drop(connection) }
         } catch {
             widened += connection.widened - before
@@ -196,6 +199,11 @@ struct Sockets {
     private mutating func drop(_ connection: Connection) {
         widened -= connection.widened
         connections[connection.stream] = nil
+        connection.close()
+        if connections.isEmpty, hasGrown {
+            cagent_give_back_memory()
+            hasGrown = false
+        }
     }
 
     private static func failure(_ code: Int32, _ text: Bytes) -> Message {

@@ -149,6 +149,8 @@ int cagent_pipe(int ends[2]);
 int64_t cagent_now(void);
 /// Milliseconds since a moment that `/proc` tells in ticks after boot.
 int64_t cagent_since_ticks(uint64_t ticks);
+/// Gives the system the memory that was freed.
+void cagent_give_back_memory(void);
 uint64_t cagent_random(void);
 /// The machine's name as `uname -m` says, static.
 const char *cagent_machine(void);

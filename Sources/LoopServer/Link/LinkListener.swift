@@ -45,8 +45,9 @@ final class LinkListener: LinkReceiver, AsyncSequence {
 
     func makeAsyncIterator() -> Iterator { Iterator(listener: self) }
 
-    /// Stops listening: before anything else that is asked of the helper later. Connections that nobody took are reset,
-    /// others stay.
+    /// Stops listening, before whatever is asked of the helper later.
+    ///
+    /// Connections that nobody took are reset, others stay.
     func close() {
         let waiting = state.withLock { state -> [LinkSocket] in
             switch state.phase {
@@ -58,8 +59,9 @@ final class LinkListener: LinkReceiver, AsyncSequence {
             return state.accepted + state.outgoing
         }
         for socket in waiting { socket.reset() }
-        link.send(.finish, on: stream)
+        // In this order, because the answer is nobody's.
         link.forget(stream)
+        link.send(.finish, on: stream)
         arrivals.close()
     }
 

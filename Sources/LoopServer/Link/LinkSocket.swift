@@ -95,7 +95,9 @@ final class LinkSocket: LinkReceiver {
         if isOver { link.forget(stream) }
     }
 
-    /// Breaks the connection: the peer sees a reset, as from a program that crashed. Does nothing when it is over.
+    /// Breaks the connection: the peer sees a reset, as from a program that crashed.
+    ///
+    /// Does nothing when it is over.
     func reset(code: Int32 = 0) {
         let isOpen = state.withLock { state in
             guard state.ending == nil, !(state.isFinished && state.isPeerFinished) else { return false }
