@@ -72,9 +72,8 @@ extension Server {
 
     /// Whether a socket may have this number; refuses it otherwise.
     private mutating func isNew(_ stream: UInt32) -> Bool {
-        if stream != WireProtocol.connectionStream, stream < WireProtocol.firstHelperStream, !sockets.has(stream) {
-            return true
-        }
+        let isHosts = stream != WireProtocol.connectionStream && stream < WireProtocol.firstHelperStream
+        if isHosts, !sockets.has(stream), incoming[stream] == nil { return true }
         refuse(EPROTO, "a socket on a stream that is none of the host's free ones")
         return false
     }

@@ -82,6 +82,28 @@ struct SocketLoadTests {
         try await client.end()
     }
 
+    @Test("without descriptors nobody is accepted until there are some, and the session goes on")
+    func descriptors() async throws {
+        let client = try await HelperClient.connect(wrapper: ["prlimit", "--nofile=24"])
+        let (listener, port) = try await client.listen()
+        var peers: [Reactor.Stream] = []
+        for _ in 0..<40 { peers.append(try await Reactor.Stream.local(port)) }
+        var streams: [UInt32] = []
+        for _ in 0..<10 { streams.append(try await client.accept(on: listener).stream) }
+        // All that it has are used up when a connection cannot be made.
+        #expect(
+            await eventually {
+                let failure = try? await client.refusedConnect(to: port)
+                return failure?.code == EMFILE && failure?.text.text == "127.0.0.1:\(port): too many open files"
+            })
+        for _ in 10..<40 {
+            try await client.send(.reset(0), on: streams.removeFirst())
+            streams.append(try await client.accept(on: listener).stream)
+        }
+        for peer in peers { peer.close() }
+        try await client.end()
+    }
+
     @Test("500 idle connections cost little, some that take nothing no more than is promised, and all is given back")
     func memory() async throws {
         let listener = try Reactor.Listener.local()

@@ -196,6 +196,25 @@ struct SocketTests {
         #expect(error?.code == ECONNRESET)
     }
 
+    @Test("a held service runs again when its host is gone, and its port is its own")
+    func held() async throws {
+        try await Supervised.run("echo up; exec sleep 600") { supervised, _ in
+            let client = try await supervised.connect()
+            let following = try await client.follow()
+            _ = try await following.untilRunning()
+            #expect(try await client.service(.hold(graceMilliseconds: 0)) == .held)
+            let (listener, port) = try await client.listen()
+            let peer = try await Reactor.Stream.local(port)
+            _ = try await client.accept(on: listener)
+            client.child.signal(SIGKILL)
+            let next = try await supervised.connect()
+            #expect(try await next.follow().untilRunning(starts: 2).starts == 2)
+            await #expect(throws: SystemError.self) { try await Reactor.Stream.local(port) }
+            peer.close()
+            try await next.end()
+        }
+    }
+
     @Test("bytes beyond the window, and bytes after the last one, break the connection, not the session")
     func violations() async throws {
         try await withConnection { client, stream, peer in
