@@ -42,10 +42,11 @@ final class Connection {
 
     deinit { close() }
 
-    /// Resets the connection, unless it came to its end.
+    /// Resets the connection, unless it came to its end, and forgets what waits.
     func close() {
         if socket >= 0 { CAgent.close(socket) }
         socket = -1
+        queue = ByteQueue(spare: 0)
     }
 
     /// Whether bytes wait for the peer to take them.
