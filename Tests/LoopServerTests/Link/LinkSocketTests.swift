@@ -5,7 +5,7 @@ import Wire
 
 @testable import LoopServer
 
-@Suite("Connections through a helper", .timeLimit(.minutes(10))) struct LinkSocketTests {
+@Suite("Connections through a helper", .serialized, .timeLimit(.minutes(10))) struct LinkSocketTests {
     @Test("made there or accepted there, a connection carries megabytes both ways at once, to the last byte")
     func carries() async throws {
         var generator = SystemRandomNumberGenerator()

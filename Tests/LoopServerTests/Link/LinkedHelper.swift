@@ -9,17 +9,29 @@ struct LinkedHelper {
     let link: HelperLink
 
     static func run(_ body: (LinkedHelper) async throws -> Void) async throws {
+        let helper = try await start(attempts: 5)
+        do {
+            try await body(helper)
+            await helper.link.end()
+        } catch {
+            helper.child.signal(SIGKILL)
+            throw error
+        }
+    }
+
+    /// Again, where a busy machine kept this process from greeting for longer than a helper waits.
+    private static func start(attempts: Int) async throws -> LinkedHelper {
         var launch = Launch([try LocalContainer.helper, "serve"])
         launch.standardInput = .pipe
         launch.standardError = .inherit
         let child = try await Child.spawn(launch)
         do {
-            let link = try await HelperLink.open(PipeChannel(child), generation: 1, heartbeat: 60)
-            try await body(LinkedHelper(child: child, link: link))
-            await link.end()
+            let link = try await HelperLink.open(PipeChannel(child), generation: 1, heartbeat: 600)
+            return LinkedHelper(child: child, link: link)
         } catch {
             child.signal(SIGKILL)
-            throw error
+            guard attempts > 1, !Task.isCancelled else { throw error }
+            return try await start(attempts: attempts - 1)
         }
     }
 

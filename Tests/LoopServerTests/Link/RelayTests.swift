@@ -125,12 +125,12 @@ struct RelayTests {
         }
     }
 
-    @Test("the figures of 256 MB each way, and of a byte there and back")
+    @Test("the figures of 64 MB each way, and of a byte there and back")
     func figures() async throws {
         try await LinkedHelper.run { helper in
             let clock = ContinuousClock()
             let piece = [UInt8](repeating: 1, count: 1 << 18)
-            let count = 1024
+            let count = 256
             for (name, isDown) in [("to the cluster", false), ("from the cluster", true)] {
                 let (far, near, relay) = try await joined(helper)
                 let (from, to) = isDown ? (far, near) : (near, far)
