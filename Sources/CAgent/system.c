@@ -1,6 +1,7 @@
 #define _GNU_SOURCE
 #include "cagent.h"
 
+#include <malloc.h>
 #include <sys/random.h>
 #include <sys/utsname.h>
 #include <time.h>
@@ -20,6 +21,8 @@ int64_t cagent_since_ticks(uint64_t ticks) {
     clock_gettime(CLOCK_BOOTTIME, &now);
     return now.tv_sec * INT64_C(1000) + now.tv_nsec / 1000000 - (int64_t)(ticks * 1000 / (uint64_t)sysconf(_SC_CLK_TCK));
 }
+
+void cagent_give_back_memory(void) { malloc_trim(0); }
 
 uint64_t cagent_random(void) {
     uint64_t value = 0;

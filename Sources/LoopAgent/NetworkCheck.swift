@@ -21,11 +21,7 @@ extension Probe {
         }
     }
 
-    private func address(_ port: UInt16) -> Bytes {
-        let isSix = host.contains(UInt8(ascii: ":"))
-        let name = isSix ? Bytes("[") + host + Bytes("]") : host
-        return name + Bytes(":") + Bytes(decimal: UInt64(port))
-    }
+    private func address(_ port: UInt16) -> Bytes { SocketAddress(address: host, port: port).text }
 
     private func dial(_ port: UInt16, _ subject: Bytes, _ deadline: Int64) throws(ProbeFailure) -> Descriptor {
         do throws(ProbeFailure) {
@@ -149,9 +145,7 @@ extension Probe {
     private static func lowercase(_ text: Bytes) -> Bytes { text.map { $0 >= 65 && $0 <= 90 ? $0 + 32 : $0 } }
 
     private func failure(_ subject: Bytes) -> ProbeFailure {
-        var reason = SystemFailure.last().text
-        reason = Probe.lowercase(Array(reason.prefix(1))) + reason.dropFirst()
-        return ProbeFailure(line: subject + reason)
+        ProbeFailure(line: subject + SystemFailure.last().clause)
     }
 
     private func late(_ subject: Bytes) -> ProbeFailure {

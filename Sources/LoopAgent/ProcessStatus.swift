@@ -56,7 +56,8 @@ struct ProcessStatus {
         return 0
     }
 
-    private static func read(_ name: Bytes, _ file: StaticString, limit: Int) -> Bytes? {
+    /// What is in `/proc/NAME/FILE`, about as far as `limit`.
+    static func read(_ name: Bytes, _ file: StaticString, limit: Int) -> Bytes? {
         let path = Bytes("/proc/") + name + Bytes("/") + Bytes(file)
         guard let file = try? Descriptor(path.withCString { cagent_open(-1, $0, CAGENT_READ, 0) }) else { return nil }
         var text: Bytes = []

@@ -13,7 +13,8 @@ extension Server {
             output.send(.bye)
             isEnding = true
         case .removeSelf: removeSelf()
-        case .window(let bytes): try programs.first { $0.stream == stream }?.window.grant(bytes)
+        case .window(let bytes):
+            if try !sockets.grant(bytes, stream) { try programs.first { $0.stream == stream }?.window.grant(bytes) }
         case .open(let request): open(request, stream)
         case .close(let number):
             for content in incoming.values where content.target.number == number { drop(content) }
@@ -31,7 +32,7 @@ extension Server {
             }
         case .blockRequest(let request): blocks(request, stream)
         case .stage(let request): stage(request, stream)
-        case .data(let bytes): data(bytes, stream)
+        case .data(let bytes): if !sockets.take(bytes, stream, &output) { data(bytes, stream) }
         case .copy(let part): copy(part, stream)
         case .stageEnd(let size): stageEnd(size, stream)
         case .abandon(let request): abandon(request)
@@ -40,8 +41,14 @@ extension Server {
         case .exec(let request): exec(request, stream)
         case .signal(let number): programs.first { $0.stream == stream }?.signal(number)
         case .service(let request): relay.pass(request, stream, &output)
+        case .connect(let request):
+            if isNew(stream) { sockets.connect(request, stream, &output) }
+        case .listen(let request):
+            if isNew(stream) { sockets.listen(request, stream, &output) }
+        case .finish: sockets.finish(stream, &output)
+        case .reset: sockets.reset(stream, &output)
         case .welcome, .failure, .opened, .closed, .entries, .listed, .digest, .digested, .staged, .committed,
-            .blocks, .blocked, .located, .output, .exited, .serviceState:
+            .blocks, .blocked, .located, .output, .exited, .serviceState, .connected, .listening, .accepted:
             refuse(EPROTO, "a message that only the helper sends")
         }
     }
@@ -50,7 +57,7 @@ extension Server {
         guard !hasGreeted else { return refuse(EPROTO, "a second hello") }
         hasGreeted = true
         silence = Server.silence(hello.heartbeatSeconds)
-        var capabilities: Capabilities = [.files, .exec]
+        var capabilities: Capabilities = [.files, .exec, .network]
         if relay.reachesSupervisor { capabilities.insert(.service) }
         output.send(
             .welcome(
@@ -61,6 +68,14 @@ extension Server {
         if hello.version != WireProtocol.version {
             refuse(EPROTONOSUPPORT, "the host speaks another version of the protocol")
         }
+    }
+
+    /// Whether a socket may have this number; refuses it otherwise.
+    private mutating func isNew(_ stream: UInt32) -> Bool {
+        let isHosts = stream != WireProtocol.connectionStream && stream < WireProtocol.firstHelperStream
+        if isHosts, !sockets.has(stream), incoming[stream] == nil { return true }
+        refuse(EPROTO, "a socket on a stream that is none of the host's free ones")
+        return false
     }
 
     private mutating func removeSelf() {

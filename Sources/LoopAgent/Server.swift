@@ -15,6 +15,7 @@ struct Server {
     var digestings: [Digesting] = []
     var blockings: [Blocking] = []
     var programs: [Program] = []
+    var sockets = Sockets()
     var relay: ServiceRelay
     var hasGreeted = false
     var isEnding = false
@@ -22,7 +23,8 @@ struct Server {
     var silence = Server.patience
 
     private var decoder = FrameDecoder()
-    var buffer = Bytes(repeating: 0, count: 32 << 10)
+    /// Not written to before it is needed: a page that nobody touched costs nothing.
+    var buffer = Bytes(unsafeUninitializedCapacity: 64 << 10) { _, count in count = 64 << 10 }
     private var lastLife = cagent_now()
 
     init(walkOnly: Bool, state: Bytes) {
@@ -73,11 +75,16 @@ struct Server {
                 watched.append(pollfd(fd: pipes.error, events: Int16(POLLIN), revents: 0))
             }
         }
+        let firstSocket = watched.count
+        let untilDeadline = sockets.watch(&watched, hasRoom: output.hasRoomForBulk, isFull: output.isFull)
         let left = lastLife + min(silence, relay.silence) - cagent_now()
-        _ = poll(&watched, nfds_t(watched.count), isBusy ? 0 : Int32(min(max(left, 0), untilRemoval, 3_600_000)))
+        _ = poll(
+            &watched, nfds_t(watched.count),
+            isBusy ? 0 : Int32(min(max(left, 0), untilRemoval, untilDeadline, 3_600_000)))
         if watched[2].revents != 0 { takeSignals(signals) }
         if watched[0].revents != 0 { try receive() }
         relay.advance(watched[3].revents, &output, &buffer)
+        sockets.advance(watched[firstSocket...], &output, &buffer)
         advance()
         for target in targets.values where target.untilRemoval == 0 { target.removeReplaced() }
         if try output.flush() {
@@ -145,6 +152,7 @@ struct Server {
 
     /// Ends programs, removes what is staged, and sends what is still to be said to a host that still listens.
     private mutating func finish() {
+        sockets.end()
         for content in incoming.values { content.abandon() }
         for target in targets.values { target.end(shared: false) }
         for program in programs { program.signal(SIGTERM) }

@@ -17,6 +17,13 @@ struct SystemFailure: Error {
         self.init(code: code, reason: Bytes(reason))
     }
 
+    /// What errno says, as a part of a sentence.
+    var clause: Bytes {
+        var words = Bytes(cString: strerror(code))
+        if let first = words.first, first >= 65, first <= 90 { words[0] = first + 32 }
+        return words
+    }
+
     /// One line for people.
     var text: Bytes {
         let system = Bytes(cString: strerror(code))

@@ -97,7 +97,7 @@ extension Stream {
         guard result == 0 || result == EINPROGRESS else {
             throw SystemError(code: result, attempt: "connect \(endpoint)")
         }
-        if case .tcp = endpoint { setNoDelay(raw) }
+        if case .tcp = endpoint { prepareConnection(raw) }
         let stream = try Stream(owned)
         if result == EINPROGRESS { try await stream.finishConnecting(endpoint) }
         return stream
@@ -111,18 +111,44 @@ extension Stream {
         return (try Stream(OwnedDescriptor(ends[0])), try Stream(OwnedDescriptor(ends[1])))
     }
 
+    /// Closes the connection so that the peer sees it broken (`ECONNRESET`), and what it has not read yet is lost.
+    public func reset() {
+        var now = linger(l_onoff: 1, l_linger: 0)
+        _ = try? withDescriptor { setsockopt($0, SOL_SOCKET, SO_LINGER, &now, socklen_t(MemoryLayout<linger>.size)) }
+        close()
+    }
+
+    /// Returns when the connection has broken: for who has read its end, and would not learn of it.
+    ///
+    /// Throws when the stream is closed or the task is cancelled.
+    public func untilBroken() async throws {
+        while try takeError() == 0 { try await untilReadable() }
+    }
+
     private func finishConnecting(_ endpoint: Endpoint) async throws {
         try await untilWritable()
+        let error = try takeError()
+        guard error == 0 else { throw SystemError(code: error, attempt: "connect \(endpoint)") }
+    }
+
+    private func takeError() throws -> Int32 {
         var error: Int32 = 0
         var size = socklen_t(MemoryLayout<Int32>.size)
         try withDescriptor { _ = getsockopt($0, SOL_SOCKET, SO_ERROR, &error, &size) }
-        guard error == 0 else { throw SystemError(code: error, attempt: "connect \(endpoint)") }
+        return error
     }
 }
 
-private func setNoDelay(_ descriptor: Int32) {
-    var on: Int32 = 1
-    _ = setsockopt(descriptor, Int32(IPPROTO_TCP), TCP_NODELAY, &on, socklen_t(MemoryLayout<Int32>.size))
+/// Small writes go out at once, and a peer that is gone without a word is found out within minutes.
+private func prepareConnection(_ descriptor: Int32) {
+    let options = [
+        (Int32(IPPROTO_TCP), TCP_NODELAY, 1), (SOL_SOCKET, SO_KEEPALIVE, 1), (Int32(IPPROTO_TCP), TCP_KEEPIDLE, 60),
+        (Int32(IPPROTO_TCP), TCP_KEEPINTVL, 15), (Int32(IPPROTO_TCP), TCP_KEEPCNT, 4),
+    ]
+    for (level, name, setting) in options {
+        var value = Int32(setting)
+        _ = setsockopt(descriptor, level, name, &value, socklen_t(MemoryLayout<Int32>.size))
+    }
 }
 
 /// A listening socket.
@@ -172,7 +198,7 @@ public final class Listener: Sendable {
                 return (raw, raw < 0 ? errno : 0)
             }
             if raw >= 0 {
-                if case .tcp = endpoint { setNoDelay(raw) }
+                if case .tcp = endpoint { prepareConnection(raw) }
                 return try Stream(OwnedDescriptor(raw))
             }
             switch failure {

@@ -32,9 +32,11 @@ public enum FlowWindow {
 
     /// The receiving end: checks that the sender keeps to its credit, and says when to grant more.
     public struct Receiver: Equatable, Sendable {
-        private let size: Int
+        private var size: Int
         private var open: Int
         private var consumed = 0
+        /// Bytes that came since the window got this size.
+        private var carried = 0
 
         /// A fresh stream's account.
         public init(_ size: Int = WireProtocol.initialWindow) {
@@ -46,6 +48,7 @@ public enum FlowWindow {
         public mutating func receive(_ bytes: Int) throws(WireError) {
             guard bytes <= open else { throw .windowExceeded }
             open -= bytes
+            carried += bytes
         }
 
         /// Notes that bytes were used up.
@@ -58,6 +61,17 @@ public enum FlowWindow {
             defer { consumed = 0 }
             open += consumed
             return UInt32(consumed)
+        }
+
+        /// Doubles the window of a stream that has carried some of them, so that a long way is no brake.
+        ///
+        /// Returns what to grant for it; `nil` when it need not, or may not: `room` is how much there is to add.
+        public mutating func widen(room: Int = .max) -> UInt32? {
+            guard carried >= 4 * size, size <= min(room, WireProtocol.widestSocketWindow / 2) else { return nil }
+            defer { size *= 2 }
+            carried = 0
+            open += size
+            return UInt32(size)
         }
     }
 }

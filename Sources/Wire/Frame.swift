@@ -18,6 +18,17 @@ public struct Frame: Equatable, Sendable {
         return bytes
     }
 
+    /// Appends the frame of `data` with these bytes, which are copied once.
+    public static func append(data: UnsafeRawBufferPointer, on stream: UInt32, to bytes: inout [UInt8]) {
+        var writer = ByteWriter(bytes)
+        bytes = []
+        writer.write(UInt32(data.count))
+        writer.write(MessageType.data.rawValue)
+        writer.write(stream)
+        bytes = writer.bytes
+        bytes.append(contentsOf: data)
+    }
+
     /// Appends the frame's bytes.
     ///
     /// A message that is longer than a payload may be is a programming error: content, entries, operations and results

@@ -1,6 +1,7 @@
 /// Everything that the two ends say to each other.
 ///
-/// The host numbers the streams; an answer comes on the stream of its request. Requests of different streams may be
+/// The host numbers the streams of its requests, and an answer comes on the stream of its request; only connections that
+/// the helper accepts get their numbers from the helper. Requests of different streams may be
 /// answered in any order, those on one destination are carried out in the order they came.
 public enum Message: Equatable, Sendable {
     // The connection, on stream 0.
@@ -43,7 +44,7 @@ public enum Message: Equatable, Sendable {
     /// Helper: every path was answered.
     case digested
     case stage(Stage)
-    /// Host: content.
+    /// Host: content. Either end: bytes of a connection.
     ///
     /// How it is cut into frames has no meaning, and a decoder may hand it on in smaller pieces.
     case data([UInt8])
@@ -75,6 +76,19 @@ public enum Message: Equatable, Sendable {
     // The service, where the helper is its supervisor's.
     case service(ServiceRequest)
     case serviceState(ServiceState)
+
+    // Sockets.
+    case connect(Connect)
+    /// Helper: the connection stands; this is its own end.
+    case connected(SocketAddress)
+    case listen(Listen)
+    /// Helper: this port takes connections from now on.
+    case listening(UInt16)
+    case accepted(Accepted)
+    /// Either end: no more data comes from here.
+    case finish
+    /// Either end: the connection is gone; the error number of Linux says why, 0 that it was wanted.
+    case reset(Int32)
 
     /// The number that stands for the case in a frame's header.
     public var type: MessageType {
@@ -116,6 +130,13 @@ public enum Message: Equatable, Sendable {
         case .signal: return .signal
         case .service: return .service
         case .serviceState: return .serviceState
+        case .connect: return .connect
+        case .connected: return .connected
+        case .listen: return .listen
+        case .listening: return .listening
+        case .accepted: return .accepted
+        case .finish: return .finish
+        case .reset: return .reset
         }
     }
 }
@@ -134,4 +155,6 @@ public enum MessageType: UInt8, CaseIterable, Sendable {
     case output, exited, signal
     case service = 64
     case serviceState
+    case connect = 80
+    case connected, listen, listening, accepted, finish, reset
 }

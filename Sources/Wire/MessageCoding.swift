@@ -39,12 +39,19 @@ extension Message {
         case .signal: self = .signal(try reader.read())
         case .service: self = .service(try ServiceRequest(from: &reader))
         case .serviceState: self = .serviceState(try ServiceState(from: &reader))
+        case .connect: self = .connect(try Connect(from: &reader))
+        case .connected: self = .connected(try SocketAddress(from: &reader))
+        case .listen: self = .listen(try Listen(from: &reader))
+        case .listening: self = .listening(try reader.read())
+        case .accepted: self = .accepted(try Accepted(from: &reader))
+        case .finish: self = .finish
+        case .reset: self = .reset(try reader.read())
         }
     }
 
     func encodePayload(to writer: inout ByteWriter) {
         switch self {
-        case .removeSelf, .bye, .closed, .digested: break
+        case .removeSelf, .bye, .closed, .digested, .finish: break
         case .hello(let value): writer.write(value)
         case .welcome(let value): writer.write(value)
         case .ping(let number), .pong(let number), .listed(let number), .stageEnd(let number),
@@ -75,6 +82,12 @@ extension Message {
         case .signal(let number): writer.write(number)
         case .service(let value): writer.write(value)
         case .serviceState(let value): writer.write(value)
+        case .connect(let value): writer.write(value)
+        case .connected(let value): writer.write(value)
+        case .listen(let value): writer.write(value)
+        case .listening(let port): writer.write(port)
+        case .accepted(let value): writer.write(value)
+        case .reset(let code): writer.write(code)
         }
     }
 }

@@ -5,17 +5,23 @@ public enum WireProtocol {
     /// The version of the protocol that these sources speak.
     ///
     /// Ends of different versions do not talk.
-    public static let version: UInt16 = 3
+    public static let version: UInt16 = 4
     /// The most bytes that a frame's payload may have.
     public static let maximumPayload = 1 << 20
     /// Bytes before a frame's payload: length (u32), type (u8), stream (u32), all little-endian.
     public static let headerLength = 9
     /// How many bytes of `data` or `output` a sender may have under way on a fresh stream.
     public static let initialWindow = 1 << 20
+    /// The same on a fresh stream that is a socket: small, because hundreds may be open at once.
+    public static let socketWindow = 64 << 10
+    /// How wide such a window becomes with traffic.
+    public static let widestSocketWindow = 1 << 20
     /// The stream of what concerns the whole connection.
     ///
-    /// Requests use the others, numbered by the host.
+    /// Requests use the ones below `firstHelperStream`, numbered by the host.
     public static let connectionStream: UInt32 = 0
+    /// From here on the helper numbers streams, for what begins at its end.
+    public static let firstHelperStream: UInt32 = 1 << 31
 }
 
 /// What an end of the connection can do beyond the protocol's version; unknown bits are ignored.
@@ -34,4 +40,6 @@ public struct Capabilities: OptionSet, Equatable, Sendable {
     public static let exec = Capabilities(rawValue: 2)
     /// The service: a supervisor started it and answers.
     public static let service = Capabilities(rawValue: 4)
+    /// Sockets: connect, listen.
+    public static let network = Capabilities(rawValue: 8)
 }

@@ -62,7 +62,7 @@ public struct Welcome: Equatable, Sendable {
 public struct Failure: Equatable, Sendable {
     /// What was tried.
     public enum Operation: UInt8, Equatable, Sendable {
-        case session, open, list, digest, stage, commit, exec, removeSelf, blocks, service, locate
+        case session, open, list, digest, stage, commit, exec, removeSelf, blocks, service, locate, network
     }
 
     /// What was tried.

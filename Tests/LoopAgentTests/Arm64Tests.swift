@@ -46,6 +46,13 @@ struct Arm64Tests {
             let ran = try await client.exec(Exec(arguments: [[UInt8]("echo"), [UInt8]("hi")]))
             #expect(ran.output.text == "hi\n")
             #expect(ran.exit == .code(0))
+            let (listener, port) = try await client.listen()
+            let peer = try await Reactor.Stream.local(port)
+            let accepted = try await client.accept(on: listener).stream
+            try await peer.write([1, 2])
+            #expect(try await client.bytes(2, on: accepted) == [1, 2])
+            peer.close()
+            try await client.expect(.finish, on: accepted)
             try await client.end()
             #expect(Disk.names(folder) == ["LoopAgent-aarch64", "app"])
         }

@@ -30,6 +30,8 @@ actor HelperClient {
     private var isOver = false
     private var nextStream: UInt32 = 1
     private var windows: [UInt32: FlowWindow.Sender] = [:]
+    /// The streams of the connections that listeners accepted.
+    private var accepted: [UInt32: [UInt32]] = [:]
 
     private init(_ child: Child) {
         self.child = child
@@ -101,7 +103,42 @@ actor HelperClient {
         waiters = [:]
     }
 
+    /// The next connection that a listener accepted.
+    func accept(on listener: UInt32) async throws -> (stream: UInt32, peer: SocketAddress) {
+        while true {
+            if var waiting = accepted[listener], !waiting.isEmpty {
+                let stream = waiting.removeFirst()
+                accepted[listener] = waiting
+                let first = await receive(on: stream)
+                guard case .accepted(let accepted)? = first else { throw Unexpected(message: first) }
+                return (stream, accepted.peer)
+            }
+            if isOver { throw Unexpected(message: nil) }
+            await withCheckedContinuation { waiters[listener] = $0 }
+        }
+    }
+
+    /// Sends on a connection for as long as the helper grants more.
+    func fill(_ stream: UInt32) async throws {
+        windows[stream] = FlowWindow.Sender(WireProtocol.socketWindow)
+        defer { windows[stream] = nil }
+        while true {
+            var count = windows[stream]?.take(1 << 16) ?? 0
+            if count == 0 {
+                try await send(.ping(9))
+                guard case .pong(9)? = await receive(on: 0) else { throw Unexpected(message: nil) }
+                count = windows[stream]?.take(1 << 16) ?? 0
+            }
+            if count == 0 { return }
+            try await send(.data([UInt8](repeating: 5, count: count)), on: stream)
+        }
+    }
+
     private func deliver(_ frame: Frame) {
+        if case .accepted(let connection) = frame.message {
+            accepted[connection.listener, default: []].append(frame.stream)
+            waiters.removeValue(forKey: connection.listener)?.resume()
+        }
         if case .window(let bytes) = frame.message {
             try? windows[frame.stream, default: FlowWindow.Sender()].grant(bytes)
         } else {

@@ -221,6 +221,28 @@ struct ListenerTests {
         unlink(path)
     }
 
+    @Test("a reset breaks the peer's end, whether it reads or has read the end")
+    func reset() async throws {
+        for hasEnded in [false, true] {
+            let listener = try Listener(.tcp(host: "127.0.0.1", port: 0))
+            let left = try await Stream.connect(to: listener.endpoint)
+            let right = try await listener.accept()
+            if hasEnded {
+                left.shutdownWrite()
+                #expect(try await right.read() == [])
+                async let broken: Void = right.untilBroken()
+                left.reset()
+                try await broken
+            } else {
+                let reading = Task { try await right.read() }
+                left.reset()
+                let error = await #expect(throws: SystemError.self) { try await reading.value }
+                #expect(error?.code == ECONNRESET)
+            }
+            listener.close()
+        }
+    }
+
     @Test("a path that is too long, an address that is none, and nobody listening are errors")
     func errors() async throws {
         let long = Endpoint.unix(path: "/tmp/" + String(repeating: "x", count: 200))

@@ -61,4 +61,9 @@ let samples: [Message] = [
     .serviceState(.ended(.code(127), starts: 3)), .serviceState(.ended(.signal(9), starts: 1)), .serviceState(.held),
     .failure(Failure(.service, code: 2, path: [], uid: 0, text: [])),
     .failure(Failure(.locate, code: 2, path: [], uid: 0, text: [])),
+    .connect(Connect(target: SocketAddress(address: Array("fd00::4".utf8), port: .max), timeoutMilliseconds: .max)),
+    .connected(SocketAddress(address: [], port: 1)),
+    .listen(Listen(port: 8080)), .listen(Listen(port: 0, scope: .loopback)), .listening(443),
+    .accepted(Accepted(listener: 7, peer: SocketAddress(address: Array("10.0.0.1".utf8), port: 4))),
+    .finish, .reset(-1), .failure(Failure(.network, code: 111, path: [], uid: 0, text: [])),
 ]

@@ -122,6 +122,19 @@ int cagent_connect(const char *path);
 int cagent_dial(const char *host, uint16_t port);
 /// How it was decided: 0, or -1 with errno.
 int cagent_dialled(int fd);
+/// Listens at a port of a numeric address; at `::` for IPv4, too.
+int cagent_listen_at(const char *host, uint16_t port);
+/// Accepts a connection and tells the peer's numeric address.
+int cagent_accept_from(int listener, char *text, unsigned size, uint16_t *port);
+/// The numeric address of this end.
+int cagent_socket_address(int fd, char *text, unsigned size, uint16_t *port);
+/// Small writes go out at once, a peer that is gone is found out, and closing resets: also when this process is killed, so
+/// that nobody takes a cut connection for a finished one.
+void cagent_prepare_connection(int fd);
+/// Whether closing tells the peer that the connection broke (RST), not that all was said (FIN).
+void cagent_reset_on_close(int fd, int resets);
+/// shutdown(2) of the sending direction.
+int cagent_end_sending(int fd);
 /// The numeric address that this network's other hosts know this one by, IPv6 if `six`; -1 where there is none.
 int cagent_own_address(int six, char *text, unsigned size);
 
@@ -136,6 +149,8 @@ int cagent_pipe(int ends[2]);
 int64_t cagent_now(void);
 /// Milliseconds since a moment that `/proc` tells in ticks after boot.
 int64_t cagent_since_ticks(uint64_t ticks);
+/// Gives the system the memory that was freed.
+void cagent_give_back_memory(void);
 uint64_t cagent_random(void);
 /// The machine's name as `uname -m` says, static.
 const char *cagent_machine(void);

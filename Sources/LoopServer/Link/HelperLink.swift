@@ -7,7 +7,7 @@ internal import Wire
 /// `LinkError.disconnected`, and the next connection compares trees again.
 final class HelperLink: Sendable {
     private struct State {
-        var streams: [UInt32: LinkStream] = [:]
+        var streams: [UInt32: any LinkReceiver] = [:]
         var nextStream: UInt32 = 1
         var ending: LinkError?
         var heartbeat: Heartbeat
@@ -107,21 +107,33 @@ final class HelperLink: Sendable {
 
     /// Starts a request on a stream of its own.
     func begin(_ message: Message) throws -> LinkStream {
-        let stream = try state.withLock { state in
+        try begin(message) { LinkStream(id: $0) }
+    }
+
+    /// Starts a request on a stream whose messages go to what `receiver` makes.
+    func begin<Receiver: LinkReceiver>(_ message: Message, _ receiver: (UInt32) -> Receiver) throws -> Receiver {
+        let (id, receiver) = try state.withLock { state in
             if let ending = state.ending { throw ending }
-            let stream = LinkStream(id: state.nextStream)
-            // Stream 0 is the connection's own; numbers come round after four thousand million requests.
-            state.nextStream = state.nextStream == .max ? 1 : state.nextStream + 1
-            state.streams[stream.id] = stream
-            return stream
+            var id: UInt32
+            repeat {
+                id = state.nextStream
+                // Stream 0 is the connection's own; numbers come round after two thousand million requests.
+                state.nextStream = id == WireProtocol.firstHelperStream - 1 ? 1 : id + 1
+            } while state.streams[id] != nil
+            let receiver = receiver(id)
+            state.streams[id] = receiver
+            return (id, receiver)
         }
-        send(message, on: stream)
-        return stream
+        send(message, on: id)
+        return receiver
     }
 
     /// Sends a further message of a request.
-    func send(_ message: Message, on stream: LinkStream) {
-        outbox.append(Frame(message, on: stream.id))
+    func send(_ message: Message, on stream: LinkStream) { send(message, on: stream.id) }
+
+    /// Sends a message on a stream.
+    func send(_ message: Message, on stream: UInt32) {
+        outbox.append(Frame(message, on: stream))
     }
 
     /// Sends a message that is not answered.
@@ -130,11 +142,14 @@ final class HelperLink: Sendable {
     }
 
     /// Waits until the link has taken most of what was sent.
-    func waitForRoom() async { await outbox.waitForRoom() }
+    func waitForRoom(below limit: Int = Outbox.capacity) async { await outbox.waitForRoom(below: limit) }
 
     /// Forgets a request whose last answer has come.
-    func finish(_ stream: LinkStream) {
-        state.withLock { _ = $0.streams.removeValue(forKey: stream.id) }
+    func finish(_ stream: LinkStream) { forget(stream.id) }
+
+    /// Forgets a stream that is over: what still comes for it is dropped.
+    func forget(_ stream: UInt32) {
+        state.withLock { _ = $0.streams.removeValue(forKey: stream) }
     }
 
     /// Says goodbye, so that the helper cleans up, and waits at most `limit` for it to have done so.
@@ -196,6 +211,7 @@ final class HelperLink: Sendable {
 
     private func handle(_ frame: Frame) throws {
         guard frame.stream == WireProtocol.connectionStream else {
+            if case .accepted(let accepted) = frame.message { return try accept(accepted, frame.stream) }
             // Answers to a request that was given up are dropped.
             try state.withLock { $0.streams[frame.stream] }?.deliver(frame.message)
             return
@@ -207,6 +223,21 @@ final class HelperLink: Sendable {
         case .bye, .failure: throw LinkError.disconnected("closed")
         default: throw LinkError.protocolViolation("\(frame.message.type) on the connection's stream")
         }
+    }
+
+    private func accept(_ accepted: Accepted, _ stream: UInt32) throws {
+        let socket = LinkSocket(link: self, stream: stream, peer: accepted.peer)
+        let listener = try state.withLock { state -> LinkListener? in
+            guard stream >= WireProtocol.firstHelperStream, state.streams[stream] == nil else {
+                throw LinkError.protocolViolation("a connection on a stream that is in use")
+            }
+            guard let listener = state.streams[accepted.listener] as? LinkListener else { return nil }
+            state.streams[stream] = socket
+            return listener
+        }
+        // It was closed while this was under way.
+        guard let listener else { return send(.reset(0), on: stream) }
+        listener.take(socket)
     }
 
     private func write() async {

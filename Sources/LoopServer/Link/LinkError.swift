@@ -1,3 +1,4 @@
+internal import Glibc
 internal import Wire
 
 /// Why a helper could not be talked to, or what it refused.
@@ -10,6 +11,8 @@ enum LinkError: Error, Equatable, CustomStringConvertible {
     case versionMismatch(theirs: UInt16)
     /// The helper says that this did not work.
     case refused(Failure)
+    /// A connection in the cluster was reset, with the kernel's reason there, or 0; or here.
+    case reset(code: Int32)
 
     var description: String {
         switch self {
@@ -17,6 +20,7 @@ enum LinkError: Error, Equatable, CustomStringConvertible {
         case .protocolViolation(let what): "the helper's answer makes no sense: \(what)"
         case .versionMismatch(let theirs): "the helper speaks protocol \(theirs), not \(WireProtocol.version)"
         case .refused(let failure): String(decoding: failure.text, as: UTF8.self)
+        case .reset(let code): code == 0 ? "the connection was reset" : String(cString: strerror(code))
         }
     }
 }

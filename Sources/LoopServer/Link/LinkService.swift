@@ -84,7 +84,7 @@ extension HelperLink {
 
 extension Duration {
     /// Whole milliseconds, as far as the wire can say them.
-    fileprivate var wireMilliseconds: UInt32 {
+    var wireMilliseconds: UInt32 {
         let (seconds, attoseconds) = components
         let milliseconds = seconds.multipliedReportingOverflow(by: 1000)
         guard !milliseconds.overflow else { return seconds < 0 ? 0 : .max }

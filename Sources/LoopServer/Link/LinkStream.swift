@@ -1,15 +1,35 @@
 internal import Synchronization
 internal import Wire
 
+/// Who gets the messages of one stream from the connection's reader.
+protocol LinkReceiver: AnyObject, Sendable {
+    /// Takes a message; an error ends the connection.
+    func deliver(_ message: Message) throws
+    /// Lets the waiting tasks, and every later call, fail.
+    func end(_ error: LinkError)
+}
+
 /// One request and its answers: the inbox of a stream, and the credit for content on it.
 ///
 /// One task uses it.
-final class LinkStream: Sendable {
+final class LinkStream: LinkReceiver {
     private struct State {
+        /// What has come, newest last, and what of it is given out next, last one first.
         var inbox: [Message] = []
+        var outgoing: [Message] = []
         var credit = FlowWindow.Sender()
         var ending: LinkError?
         var waiter: CheckedContinuation<Void, Never>?
+
+        var isEmpty: Bool { inbox.isEmpty && outgoing.isEmpty }
+
+        mutating func next() -> Message? {
+            if outgoing.isEmpty, !inbox.isEmpty {
+                outgoing = inbox.reversed()
+                inbox = []
+            }
+            return outgoing.popLast()
+        }
     }
 
     let id: UInt32
@@ -19,7 +39,6 @@ final class LinkStream: Sendable {
         self.id = id
     }
 
-    /// Takes an answer from the connection's reader.
     func deliver(_ message: Message) throws(WireError) {
         let outcome = state.withLock { state -> (Result<Void, WireError>, CheckedContinuation<Void, Never>?) in
             if case .window(let bytes) = message {
@@ -33,7 +52,6 @@ final class LinkStream: Sendable {
         try outcome.0.get()
     }
 
-    /// Lets the waiting task, and every later call, fail.
     func end(_ error: LinkError) {
         let waiter = state.withLock { state in
             state.ending = state.ending ?? error
@@ -48,12 +66,12 @@ final class LinkStream: Sendable {
     func next() async throws -> Message {
         while true {
             let message: Message? = try state.withLock { state in
-                if !state.inbox.isEmpty { return state.inbox.removeFirst() }
+                if let message = state.next() { return message }
                 if let ending = state.ending { throw ending }
                 return nil
             }
             if let message { return message }
-            try await news { $0.inbox.isEmpty }
+            try await news { $0.isEmpty }
         }
     }
 
@@ -64,12 +82,12 @@ final class LinkStream: Sendable {
         while true {
             let taken: Int? = try state.withLock { state in
                 if let ending = state.ending { throw ending }
-                if !state.inbox.isEmpty { return 0 }
+                if !state.isEmpty { return 0 }
                 let taken = state.credit.take(wanted)
                 return taken > 0 ? taken : nil
             }
             if let taken { return taken }
-            try await news { $0.inbox.isEmpty && $0.credit.credit <= 0 }
+            try await news { $0.isEmpty && $0.credit.credit <= 0 }
         }
     }
 

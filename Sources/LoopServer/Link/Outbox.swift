@@ -13,7 +13,7 @@ final class Outbox: Sendable {
     }
 
     /// Past this many bytes, senders of content wait.
-    private static let capacity = 2 << 20
+    static let capacity = 2 << 20
     private let state = Mutex(State())
 
     func append(_ frame: Frame) {
@@ -25,18 +25,30 @@ final class Outbox: Sendable {
         writer?.resume()
     }
 
-    /// Returns when there is room for more content, or the outbox is closed.
-    func waitForRoom() async {
+    /// Returns when less than `limit` bytes wait, the outbox is closed, or the task is cancelled.
+    func waitForRoom(below limit: Int = Outbox.capacity) async {
         // Again after each wait: all waiters wake at once, and the first of them fill the room.
-        while state.withLock({ !$0.isClosed && $0.pending.count >= Outbox.capacity }) {
-            await withCheckedContinuation { continuation in
-                let now = state.withLock { state in
-                    if state.isClosed || state.pending.count < Outbox.capacity { return true }
-                    state.waiting.append(continuation)
-                    return false
+        while !Task.isCancelled, state.withLock({ !$0.isClosed && $0.pending.count >= limit }) {
+            await withTaskCancellationHandler {
+                await withCheckedContinuation { continuation in
+                    let now = state.withLock { state in
+                        if state.isClosed || state.pending.count < limit || Task.isCancelled { return true }
+                        state.waiting.append(continuation)
+                        return false
+                    }
+                    if now { continuation.resume() }
                 }
-                if now { continuation.resume() }
+            } onCancel: {
+                // All of them, because they have no names: the others wait again.
+                for sender in takeWaiting() { sender.resume() }
             }
+        }
+    }
+
+    private func takeWaiting() -> [CheckedContinuation<Void, Never>] {
+        state.withLock { state in
+            defer { state.waiting = [] }
+            return state.waiting
         }
     }
 
