@@ -18,7 +18,6 @@ struct RefusedKind: Sendable, Equatable {
     }
 
     static let all: [RefusedKind] = [
-        RefusedKind(group: "", kind: "Endpoints", plural: "endpoints", shortNames: ["ep"]),
         RefusedKind(group: "", kind: "LimitRange", plural: "limitranges", shortNames: ["limits"]),
         RefusedKind(
             group: "", kind: "PersistentVolumeClaim", plural: "persistentvolumeclaims", shortNames: ["pvc"]),
@@ -26,13 +25,11 @@ struct RefusedKind: Sendable, Equatable {
             group: "", kind: "PersistentVolume", plural: "persistentvolumes", shortNames: ["pv"], isNamespaced: false),
         RefusedKind(group: "", kind: "PodTemplate", plural: "podtemplates"),
         RefusedKind(group: "", kind: "ReplicationController", plural: "replicationcontrollers", shortNames: ["rc"]),
-        RefusedKind(group: "", kind: "Service", plural: "services", shortNames: ["svc"]),
         RefusedKind(
             group: "autoscaling", kind: "HorizontalPodAutoscaler", plural: "horizontalpodautoscalers", version: "v2",
             shortNames: ["hpa"]),
         RefusedKind(group: "batch", kind: "CronJob", plural: "cronjobs", shortNames: ["cj"]),
         RefusedKind(group: "coordination.k8s.io", kind: "Lease", plural: "leases"),
-        RefusedKind(group: "discovery.k8s.io", kind: "EndpointSlice", plural: "endpointslices"),
         RefusedKind(group: "networking.k8s.io", kind: "Ingress", plural: "ingresses", shortNames: ["ing"]),
         RefusedKind(
             group: "networking.k8s.io", kind: "NetworkPolicy", plural: "networkpolicies", shortNames: ["netpol"]),
