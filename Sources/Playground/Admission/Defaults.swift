@@ -63,6 +63,7 @@ enum Defaults {
         case .service:
             object.setDefault("spec", [:])
             object.edit("spec", ServiceAdmission.defaults)
+        case .endpoints, .endpointSlice: EndpointAdmission.defaults(&object, kind)
         case .secret:
             object.setDefault("type", "Opaque")
             mergeStringData(&object)

@@ -14,6 +14,7 @@ enum Validation {
         case .deployment, .replicaSet, .statefulSet, .daemonSet: errors += workload(object["spec"] ?? [:], kind)
         case .job: errors += JobAdmission.check(object)
         case .service: errors += ServiceAdmission.check(object["spec"] ?? [:])
+        case .endpoints, .endpointSlice: errors += EndpointAdmission.check(object, kind)
         case .configMap:
             errors += keys(object, "data") + keys(object, "binaryData") + binary(object, "binaryData")
             errors += size(object["data"], object["binaryData"])

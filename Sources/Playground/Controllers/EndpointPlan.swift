@@ -18,7 +18,7 @@ enum EndpointPlan {
         var groups: [Group] = []
         for pod in pods {
             guard selector.matches(pod.at("metadata", "labels")), !(pod.at("status", "podIP")?.string ?? "").isEmpty,
-                !["Succeeded", "Failed"].contains(pod.at("status", "phase")?.string ?? "")
+                !PodState.hasEnded(pod)
             else { continue }
             let ports = ports(of: service, pod)
             // A pod in which none of the named ports is found is not one of the Service's.

@@ -39,9 +39,9 @@ struct EndpointsController: Controller {
             let groups = EndpointPlan.groups(of: service, pods)
             try writeSlices(groups.map(EndpointPlan.slice), of: service, by: "endpointslice-controller.k8s.io", key)
             try writeEndpoints(EndpointPlan.subsets(groups, of: service), of: service, endpoints, key)
-        } else if let endpoints, !isOwn {
-            try writeSlices(
-                EndpointPlan.mirrored(endpoints), of: service, by: "endpointslicemirroring-controller.k8s.io", key)
+        } else {
+            let mirrored = isOwn ? [] : endpoints.map(EndpointPlan.mirrored) ?? []
+            try writeSlices(mirrored, of: service, by: "endpointslicemirroring-controller.k8s.io", key)
         }
         return nil
     }

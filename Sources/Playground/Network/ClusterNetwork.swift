@@ -30,9 +30,14 @@ final class ClusterNetwork: Sendable {
         } else {
             _ = unlink(mark)
             Mounts.removeAll(below: file)
-            node = try NetworkNamespace.make(at: file)
-            try node.run(Self.configureNode)
-            try Disk.write([], to: mark)
+            do {
+                node = try NetworkNamespace.make(at: file)
+                try node.run(Self.configureNode)
+                try Disk.write([], to: mark)
+            } catch {
+                Mounts.removeAll(below: file)
+                throw error
+            }
         }
         pool = Mutex(AddressPool(Self.pods))
     }
@@ -51,10 +56,10 @@ final class ClusterNetwork: Sendable {
         try set("net/ipv4/ip_forward", "1")
     }
 
-    /// Reserves the addresses of pods that are there already.
+    /// Reserves the addresses of pods that are there already and have not come to their end.
     func adopt(_ pods: [JSON]) {
         for pod in pods {
-            guard let uid = pod.at("metadata", "uid")?.string,
+            guard let uid = pod.at("metadata", "uid")?.string, !PodState.hasEnded(pod),
                 let address = pod.at("status", "podIP")?.string.flatMap({ IPv4($0) })
             else { continue }
             _ = pool.withLock { $0.take(address, for: uid) }

@@ -17,16 +17,18 @@ enum WayOut {
         let programs = ["pasta": "passt", "iptables": "iptables"]
         for (program, package) in programs.sorted(by: { $0.key > $1.key }) where Preflight.program(program) == nil {
             return "pods cannot reach anything outside of the cluster: the program \(program) is missing (apt-get install "
-                + "\(package), then start the playground again); pods with hostNetwork: true can"
+                + "\(package)); pods with hostNetwork: true can"
         }
-        if !processes(of: layout).isEmpty { return nil }
         do {
-            try await run([
-                Preflight.program("pasta") ?? "pasta", "--config-net", "--quiet", "--runas", "0:0", "-4", "-I", interface,
-                "-a", end.description, "-n", "255.255.255.252", "-g", host.description, "-t", "none", "-u", "none", "-T",
-                "none", "-U", "none", "--no-dhcp", "--no-ndp", "--no-ra", "--no-dhcpv6", "--netns",
-                file(layout),
-            ])
+            if processes(of: layout).isEmpty {
+                // It goes into the background when the way is open. No port of the machine leads to a pod by it, or back.
+                try await run([
+                    Preflight.program("pasta") ?? "pasta", "--config-net", "--quiet", "--runas", "0:0", "-4", "-I",
+                    interface, "-a", end.description, "-n", "255.255.255.252", "-g", host.description, "-t", "none",
+                    "-u", "none", "-T", "none", "-U", "none", "--no-dhcp", "--no-ndp", "--no-ra", "--no-dhcpv6",
+                    "--netns", file(layout),
+                ])
+            }
             // Older versions of it answer to the address that they saw last: it must be one for all pods.
             let rule = ["POSTROUTING", "-o", interface, "-j", "MASQUERADE"]
             let tables = [Preflight.program("iptables") ?? "iptables", "-w", "-t", "nat"]
@@ -37,6 +39,18 @@ enum WayOut {
         } catch {
             close(layout)
             return "pods cannot reach anything outside of the cluster: \(error); pods with hostNetwork: true can"
+        }
+    }
+
+    /// Opens the way again whenever the program has ended, until the task is cancelled.
+    static func keepOpen(for network: ClusterNetwork, _ layout: NodeLayout) async {
+        while !Task.isCancelled {
+            if let pid = processes(of: layout).first, let process = ContainerProcess(pid: pid) {
+                guard await process.exit() != nil else { return }
+            }
+            // Where it cannot be opened now, it may be later: the programs are installed, the machine has a network.
+            try? await Task.sleep(for: .seconds(10))
+            if !Task.isCancelled { _ = await open(for: network, layout) }
         }
     }
 

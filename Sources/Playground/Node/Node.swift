@@ -80,6 +80,7 @@ final class Node: Sendable {
         }
         try await withThrowingDiscardingTaskGroup { group in
             if let network = context.network {
+                group.addTask { await WayOut.keepOpen(for: network, self.context.layout) }
                 group.addTask { await ServiceProxy(store: self.context.store, network: network).run() }
                 group.addTask {
                     try await NameServer(names: ClusterNames(self.context.store), network: network).run()

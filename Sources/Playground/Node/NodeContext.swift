@@ -25,6 +25,9 @@ struct NodeContext: Sendable {
             }, pod: pod, nodeName: name)
     }
 
+    /// Where pods with a network of their own reach the node.
+    var hostAddress: String { network == nil ? PodStatus.sharedAddress : ClusterNetwork.gateway.description }
+
     /// The network that a pod has to itself; `nil` where it shares the machine's.
     func network(of pod: JSON) -> ClusterNetwork? { pod.at("spec", "hostNetwork") == true ? nil : network }
 }

@@ -159,9 +159,7 @@ actor PodWorker {
             }
         }
         // A pod that came to its end needs no network any more; its status still tells its address.
-        if !Task.isCancelled, ["Succeeded", "Failed"].contains(pod.at("status", "phase")?.string ?? "") {
-            context.network?.disconnect(uid)
-        }
+        if !Task.isCancelled, PodState.hasEnded(pod) { context.network?.disconnect(uid) }
     }
 
     /// Tries until it is done, or the task is cancelled.
@@ -222,7 +220,7 @@ actor PodWorker {
     /// Writes what is into the pod's status.
     func publish() {
         let (records, uid, isSandboxReady, address) = (records, uid, isSandboxReady, address)
-        let hostAddress = context.network(of: pod) == nil ? PodStatus.sharedAddress : "\(ClusterNetwork.gateway)"
+        let hostAddress = context.network(of: pod) == nil ? PodStatus.sharedAddress : context.hostAddress
         let changed = try? context.store.modify(.pod, namespace, name, part: .status, by: .kubelet) { object in
             // Another pod of the same name has taken its place.
             guard object.at("metadata", "uid")?.string == uid else { return }

@@ -73,7 +73,8 @@ public struct PlaygroundServer: Sendable {
             ? try Node(
                 store: store, stateDirectory: stateDirectory, registry: registry, registryPort: identity.registryPort,
                 hidden: hidden) : nil
-        try Bootstrap.prepare(store, node: Node.defaultName)
+        try Bootstrap.prepare(
+            store, node: Node.defaultName, address: node?.context.hostAddress ?? PodStatus.sharedAddress)
         let api = APIServer(store: store, secret: identity.secret, port: identity.port, streams: node)
         let address = Address(
             url: "http://127.0.0.1:\(identity.port)/\(identity.secret)",
