@@ -34,8 +34,10 @@ extension APIServer {
         Defaults.begin(&object, kind)
         Defaults.apply(to: &object, kind)
         try Validation.check(object, kind)
-        try ServiceAddresses(of: kind, in: store).complete(&object)
-        let created = try store.create(kind, object, by: manager, dryRun: request.isDryRun, admit: PodAdmission.admit)
+        let addresses = ServiceAddresses(of: kind, in: store)
+        let created = try store.create(
+            kind, object, by: manager, dryRun: request.isDryRun, admit: PodAdmission.admit
+        ) { try addresses.complete(&$0) }
         return APIResponse(
             status: 201, body: show(created, kind, request, Presentation(accept: request.headers["Accept"] ?? "")),
             warnings: warnings + securityWarnings(created, kind, request))
@@ -146,7 +148,7 @@ extension APIServer {
             Defaults.apply(to: &object, kind)
             if kind == .namespace { object["spec"] = current["spec"] }
             try Validation.check(object, from: current, kind)
-            try addresses.complete(&object)
+            try addresses.complete(&object, uid: current.at("metadata", "uid")?.string)
             if kind == .pod, object["spec"] != current["spec"] { try level.admit(object) }
         }
         current = object

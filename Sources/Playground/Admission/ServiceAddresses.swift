@@ -35,9 +35,12 @@ struct ServiceAddresses {
     }
 
     /// Fills in what a Service has to be given; does nothing with other kinds.
-    func complete(_ object: inout JSON) throws {
+    ///
+    /// `uid` is that of a Service that has been there before.
+    func complete(_ object: inout JSON, uid: String? = nil) throws {
         guard isNeeded, var spec = object["spec"], spec["type"] != "ExternalName" else { return }
-        let uid = object.at("metadata", "uid")?.string
+        spec.setDefault("ipFamilies", ["IPv4"])
+        spec.setDefault("ipFamilyPolicy", "SingleStack")
         var errors: [FieldError] = []
         let asked = spec["clusterIP"]?.string ?? ""
         if asked.isEmpty {

@@ -17,15 +17,9 @@ enum ServiceAdmission {
         let type = spec["type"]
         if type == "ExternalName" { return }
         spec.setDefault("internalTrafficPolicy", "Cluster")
-        spec.setDefault("ipFamilies", ["IPv4"])
-        spec.setDefault("ipFamilyPolicy", "SingleStack")
         if type == "NodePort" || type == "LoadBalancer" { spec.setDefault("externalTrafficPolicy", "Cluster") }
         if type == "LoadBalancer" { spec.setDefault("allocateLoadBalancerNodePorts", true) }
-        if let address = spec["clusterIP"], address != "" {
-            spec.setDefault("clusterIPs", [address])
-        } else if let address = spec["clusterIPs"]?[0] {
-            spec["clusterIP"] = address
-        }
+        if (spec["clusterIP"] ?? "") == "", let address = spec["clusterIPs"]?[0] { spec["clusterIP"] = address }
     }
 
     private static func isUnset(_ port: JSON?) -> Bool { port == nil || port == 0 || port == "" }

@@ -87,7 +87,7 @@ struct AddressTests {
         }
         // Its own are no obstacle to a Service that is changed.
         var same = other
-        try addresses.complete(&same)
+        try addresses.complete(&same, uid: "other")
         #expect(same.at("spec", "clusterIP") == "10.96.0.7")
     }
 }

@@ -109,7 +109,7 @@ struct PodNetworkTests {
     @Test("a connection through a Service carries all bytes, and its end in one direction before the other's")
     func halfClose() async throws {
         try await Self.run { lab in
-            let echo = Laboratory.script("exec busybox nc -lk -p 9000 -e cat")
+            let echo = Laboratory.script("exec busybox nc -ll -p 9000 -e cat")
             let address = try Self.service("echo", ["selector": ["app": "echo"], "ports": [["port": 9000]]], in: lab)
             try lab.create("echo", spec: ["containers": [echo]], metadata: ["labels": ["app": "echo"]])
             _ = try await lab.untilReady("echo")

@@ -112,7 +112,7 @@ struct ServiceTests {
             #expect(api.store.get(.service, "default", "web")?.at("spec", "ports")?[0]?["nodePort"] == nil)
             let applied = try await api.kubectl(
                 "apply", "--server-side", "--force-conflicts", "-f", "-",
-                input: #"{"apiVersion":"v1","kind":"Service","metadata":{"name":"web"},"spec":{"ports":[{"port":82}]}}"#)
+                input: #"{"apiVersion":"v1","kind":"Service","metadata":{"name":"web"},"spec":{"ports":[{"port":80,"targetPort":82}]}}"#)
             #expect(applied.status.isSuccess, "\(applied.errorText)")
             #expect(api.store.get(.service, "default", "web")?.at("spec", "clusterIP") == address)
         }
