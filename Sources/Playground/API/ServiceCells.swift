@@ -38,7 +38,9 @@ enum ServiceCells {
 
     static func row(ofSlice slice: JSON, _ age: JSON) -> [JSON] {
         let ports = (slice["ports"]?.array ?? []).map { $0["port"]?.integer.map { "\($0)" } ?? "*" }
-        let addresses = (slice["endpoints"]?.array ?? []).flatMap { ($0["addresses"]?.array ?? []).compactMap(\.string) }
+        let addresses = (slice["endpoints"]?.array ?? []).flatMap {
+            ($0["addresses"]?.array ?? []).compactMap(\.string)
+        }
         return [
             slice.at("metadata", "name") ?? "", slice["addressType"] ?? "",
             .string(shortened(ports, 3, empty: "<unset>")), .string(shortened(addresses, 3, empty: "<unset>")), age,

@@ -183,7 +183,8 @@ extension APIServer {
     private static func part(_ kind: ResourceKind, _ request: APIRequest) throws -> ObjectPart {
         switch request.subresource {
         case nil: return .spec
-        case "status"? where kind.isWorkload || [.pod, .namespace, .node, .resourceQuota, .service].contains(kind): return .status
+        case "status"? where kind.isWorkload || [.pod, .namespace, .node, .resourceQuota, .service].contains(kind):
+            return .status
         case "ephemeralcontainers"? where kind == .pod: return .spec
         case let other?: throw StatusError.unserved("\(kind.plural)/\(other)")
         }

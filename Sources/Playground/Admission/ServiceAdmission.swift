@@ -141,7 +141,9 @@ enum ServiceAdmission {
         return ports.enumerated().flatMap { index, port -> [FieldError] in
             var errors: [FieldError] = []
             let name = port["name"]?.string ?? ""
-            if !name.isEmpty, !names.insert(name).inserted { errors.append(.duplicate("spec.ports[\(index)].name", name)) }
+            if !name.isEmpty, !names.insert(name).inserted {
+                errors.append(.duplicate("spec.ports[\(index)].name", name))
+            }
             let number = "\(port["protocol"]?.string ?? "")/\(port["port"]?.integer ?? 0)"
             if !numbers.insert(number).inserted {
                 let value: JSON = ["port": port["port"] ?? 0, "protocol": port["protocol"] ?? ""]

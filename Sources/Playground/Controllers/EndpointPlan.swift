@@ -85,7 +85,11 @@ enum EndpointPlan {
                 address["hostname"] = hostname(of: pod, group)
                 address["nodeName"] = pod.at("spec", "nodeName")
                 address["targetRef"] = reference(to: pod)
-                if group.publishesUnready || PodState.isReady(pod) { ready.append(address) } else { unready.append(address) }
+                if group.publishesUnready || PodState.isReady(pod) {
+                    ready.append(address)
+                } else {
+                    unready.append(address)
+                }
             }
             if ready.isEmpty, unready.isEmpty { return nil }
             var subset: JSON = [:]

@@ -56,7 +56,9 @@ struct EndpointsController: Controller {
             if let index = old.firstIndex(where: { $0["ports"] == slice["ports"] }) ?? old.indices.first {
                 let name = old.remove(at: index).at("metadata", "name")?.string ?? ""
                 try store.modify(.endpointSlice, key.namespace, name) { object in
-                    for field in ["endpoints", "ports"] where object[field] != slice[field] { object[field] = slice[field] }
+                    for field in ["endpoints", "ports"] where object[field] != slice[field] {
+                        object[field] = slice[field]
+                    }
                 }
                 continue
             }

@@ -25,7 +25,9 @@ struct ClusterNames: Sendable {
         self.init(
             service: { store.get(.service, $0, $1) }, endpoints: { ServiceEndpoint.of($0, $1, in: store) },
             owner: { address in
-                let found = store.list(.service).items.first { $0.at("spec", "clusterIP")?.string == address.description }
+                let found = store.list(.service).items.first {
+                    $0.at("spec", "clusterIP")?.string == address.description
+                }
                 return found.map {
                     ($0.at("metadata", "namespace")?.string ?? "", $0.at("metadata", "name")?.string ?? "")
                 }

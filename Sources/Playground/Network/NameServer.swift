@@ -15,7 +15,7 @@ struct NameServer: Sendable {
     /// So many questions are worked on at a time; more are not answered, and will be asked again.
     private static let limit = 256
     /// How long another server may take.
-    private static let patience = Duration.seconds(3)
+    var patience = Duration.seconds(3)
 
     /// Serves until the task is cancelled.
     func run() async throws {
@@ -84,7 +84,7 @@ struct NameServer: Sendable {
         let limit = overTCP ? 65535 : question.limit
         if let own = names.answer(question) { return own.message(for: question, limit: limit) }
         for server in servers() {
-            let answer = await atMost(Self.patience) { await Self.ask(server, message, overTCP: overTCP) } ?? nil
+            let answer = await atMost(patience) { await Self.ask(server, message, overTCP: overTCP) } ?? nil
             if let answer { return answer }
         }
         return DNSAnswer(code: .failure, isAuthoritative: false).message(for: question, limit: limit)

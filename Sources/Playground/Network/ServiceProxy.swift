@@ -57,7 +57,8 @@ struct ServiceProxy: Sendable {
         for service in store.list(.service).items {
             guard let address = service.at("spec", "clusterIP")?.string.flatMap({ IPv4($0) }) else { continue }
             let endpoints = ServiceEndpoint.of(
-                service.at("metadata", "namespace")?.string ?? "", service.at("metadata", "name")?.string ?? "", in: store)
+                service.at("metadata", "namespace")?.string ?? "", service.at("metadata", "name")?.string ?? "",
+                in: store)
             for port in service.at("spec", "ports")?.array ?? [] where port["protocol"] == "TCP" {
                 guard let number = port["port"]?.integer.flatMap(UInt16.init(exactly:)) else { continue }
                 let name = port["name"]?.string ?? ""

@@ -16,7 +16,8 @@ enum WayOut {
     static func open(for network: ClusterNetwork, _ layout: NodeLayout) async -> String? {
         let programs = ["pasta": "passt", "iptables": "iptables"]
         for (program, package) in programs.sorted(by: { $0.key > $1.key }) where Preflight.program(program) == nil {
-            return "pods cannot reach anything outside of the cluster: the program \(program) is missing (apt-get install "
+            return
+                "pods cannot reach anything outside of the cluster: the program \(program) is missing (apt-get install "
                 + "\(package)); pods with hostNetwork: true can"
         }
         do {

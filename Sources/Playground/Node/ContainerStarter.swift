@@ -76,7 +76,8 @@ struct ContainerStarter: Sendable {
                 terminal: false, hostname: usesHostNames ? nil : hostname, rootPath: root.path,
                 isRootReadOnly: isReadOnly, readOnlyPaths: isReadOnly ? root.readOnlyPaths : [], mounts: mounts,
                 cgroup: "\(context.layout.cgroup)/\(id)", resources: resources(of: container),
-                pidNamespaceOf: target, network: context.network(of: pod).map { _ in context.layout.network(ofPod: uid) },
+                pidNamespaceOf: target,
+                network: context.network(of: pod).map { _ in context.layout.network(ofPod: uid) },
                 rootless: context.rootless)
             try Disk.write(spec.config.bytes, to: "\(folder)/config.json", mode: 0o600)
             return Prepared(

@@ -14,6 +14,7 @@ final class Node: Sendable {
 
     let context: NodeContext
     private let host: HostImage
+    private let hasWayOut: Bool
     private struct State {
         var workers: [String: PodWorker] = [:]
         var isEnding = false
@@ -24,11 +25,12 @@ final class Node: Sendable {
     /// Looks at the machine first: throws `NodeUnavailable`, one line, where pods cannot run.
     ///
     /// `registryPort` is where `registry` is served: images are named `localhost:PORT/name:tag`. `hidden` are host folders
-    /// that the image `host` must not show, the project's above all.
+    /// that the image `host` must not show, the project's above all. Without `hasWayOut` pods reach the cluster alone.
     init(
         store: ObjectStore, stateDirectory: String, registry: Registry, registryPort: UInt16 = 5000,
-        name: String = Node.defaultName, hidden: [String] = []
+        name: String = Node.defaultName, hidden: [String] = [], hasWayOut: Bool = true
     ) throws {
+        self.hasWayOut = hasWayOut
         try Disk.makeDirectory(stateDirectory, mode: 0o711)
         // Mounts and cgroups are found again by this name: it must be the kernel's own.
         let layout = NodeLayout(root: Disk.resolved(stateDirectory) ?? stateDirectory)
@@ -75,12 +77,12 @@ final class Node: Sendable {
     func run(_ prepared: @escaping @Sendable () throws -> Void = {}) async throws {
         try await host.prepare()
         await removeOrphans()
-        if let network = context.network, let note = await WayOut.open(for: network, context.layout) {
+        if hasWayOut, let network = context.network, let note = await WayOut.open(for: network, context.layout) {
             state.withLock { $0.notes.append(note) }
         }
         try await withThrowingDiscardingTaskGroup { group in
             if let network = context.network {
-                group.addTask { await WayOut.keepOpen(for: network, self.context.layout) }
+                if hasWayOut { group.addTask { await WayOut.keepOpen(for: network, self.context.layout) } }
                 group.addTask { await ServiceProxy(store: self.context.store, network: network).run() }
                 group.addTask {
                     try await NameServer(names: ClusterNames(self.context.store), network: network).run()

@@ -104,7 +104,8 @@ struct ResolverSettings {
     /// Adds what a pod's `dnsConfig` says; its options replace those of the same name.
     mutating func add(_ settings: JSON) {
         for (field, list) in [("nameservers", \ResolverSettings.servers), ("searches", \ResolverSettings.searches)] {
-            for entry in (settings[field]?.array ?? []).compactMap(\.string) where !self[keyPath: list].contains(entry) {
+            for entry in (settings[field]?.array ?? []).compactMap(\.string) where !self[keyPath: list].contains(entry)
+            {
                 self[keyPath: list].append(entry)
             }
         }

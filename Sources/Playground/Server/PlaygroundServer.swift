@@ -137,7 +137,8 @@ public struct PlaygroundServer: Sendable {
     private static func controllers(_ store: ObjectStore) -> [any Controller] {
         [
             DeploymentController(store: store), ReplicaSetController(store: store),
-            StatefulSetController(store: store), EndpointsController(store: store), DaemonSetController(store: store), JobController(store: store),
+            StatefulSetController(store: store), EndpointsController(store: store), DaemonSetController(store: store),
+            JobController(store: store),
             Scheduler(store: store), NamespaceController(store: store), GarbageCollector(store: store),
             ResourceQuotaController(store: store),
             EventExpiry(store: store),

@@ -5,7 +5,9 @@ import Testing
 
 @Suite("Addresses of pods and Services")
 struct AddressTests {
-    @Test("text that is no IPv4 address makes none", arguments: ["", "1.2.3", "1.2.3.4.5", "1.2.3.256", "01.2.3.4", "a.b.c.d", "1.2.3.-4", "1..2.3"])
+    @Test(
+        "text that is no IPv4 address makes none",
+        arguments: ["", "1.2.3", "1.2.3.4.5", "1.2.3.256", "01.2.3.4", "a.b.c.d", "1.2.3.-4", "1..2.3"])
     func noAddress(_ text: String) { #expect(IPv4(text) == nil) }
 
     @Test("an address is the same after a round trip through its text")
@@ -61,7 +63,10 @@ struct AddressTests {
         }
         let addresses = taken.compactMap { $0.at("spec", "clusterIP")?.string.flatMap { IPv4($0) } }
         #expect(Set(addresses).count == 300)
-        #expect(addresses.allSatisfy { ServiceAddresses.range.hosts.contains($0.value) && $0 != ServiceAddresses.nameServer })
+        #expect(
+            addresses.allSatisfy {
+                ServiceAddresses.range.hosts.contains($0.value) && $0 != ServiceAddresses.nameServer
+            })
         let ports = taken.compactMap { $0.at("spec", "ports")?[0]?["nodePort"]?.integer }
         #expect(Set(ports).count == 300)
         #expect(ports.allSatisfy { (30000...32767).contains($0) })

@@ -133,7 +133,12 @@ struct NameTests {
         var generator = SeededNumbers(state: seed)
         let valid = Self.query("db-0.db.shop.svc.cluster.local", DNSQuestion.Kind.srv, size: 1232)
         for _ in 0..<20_000 {
-            var bytes = Bool.random(using: &generator) ? valid : (0..<Int.random(in: 0...64, using: &generator)).map { _ in UInt8.random(in: 0...255, using: &generator) }
+            var bytes =
+                Bool.random(using: &generator)
+                ? valid
+                : (0..<Int.random(in: 0...64, using: &generator)).map { _ in
+                    UInt8.random(in: 0...255, using: &generator)
+                }
             for _ in 0..<Int.random(in: 0...4, using: &generator) where !bytes.isEmpty {
                 bytes[Int.random(in: bytes.indices, using: &generator)] = UInt8.random(in: 0...255, using: &generator)
             }

@@ -25,9 +25,10 @@ struct PodNetworkTests {
 
     /// Runs a laboratory with the controller of endpoints.
     static func run(
-        folder: String? = nil, keeping: Bool = false, _ body: @Sendable (Laboratory) async throws -> Void
+        folder: String? = nil, keeping: Bool = false, hasWayOut: Bool = false,
+        _ body: @Sendable (Laboratory) async throws -> Void
     ) async throws {
-        try await Laboratory.run(folder: folder, keeping: keeping) { lab in
+        try await Laboratory.run(folder: folder, keeping: keeping, hasWayOut: hasWayOut) { lab in
             let controller = Task { await EndpointsController(store: lab.store).run() }
             defer { controller.cancel() }
             try await body(lab)
@@ -54,9 +55,11 @@ struct PodNetworkTests {
     @Test("two pods listen on the same port, and a third one reaches both by their Service's name, in turn")
     func byName() async throws {
         try await Self.run { lab in
-            try Self.service("web", ["selector": ["app": "web"], "ports": [["port": 80, "targetPort": "http"]]], in: lab)
             try Self.service(
-                "webs", ["selector": ["app": "web"], "clusterIP": "None", "ports": [["port": 80, "targetPort": "http"]]],
+                "web", ["selector": ["app": "web"], "ports": [["port": 80, "targetPort": "http"]]], in: lab)
+            try Self.service(
+                "webs",
+                ["selector": ["app": "web"], "clusterIP": "None", "ports": [["port": 80, "targetPort": "http"]]],
                 in: lab)
             for name in ["one", "two"] {
                 try lab.create(name, spec: ["containers": [Self.web]], metadata: ["labels": ["app": "web"]])
@@ -88,7 +91,8 @@ struct PodNetworkTests {
         try await Self.run { lab in
             var container = Self.web
             container["readinessProbe"] = ["exec": ["command": ["test", "-e", "/tmp/ready"]], "periodSeconds": 1]
-            try Self.service("web", ["selector": ["app": "web"], "ports": [["port": 80, "targetPort": 8080]]], in: lab)
+            try Self.service(
+                "web", ["selector": ["app": "web"], "ports": [["port": 80, "targetPort": 8080]]], in: lab)
             try lab.create("web", spec: ["containers": [container]], metadata: ["labels": ["app": "web"]])
             try lab.create("client", spec: ["containers": [Self.idle]])
             _ = try await lab.untilReady("web")
@@ -159,7 +163,8 @@ struct PodNetworkTests {
             #expect(hosts.contains("# Entries added by HostAliases.\n10.1.2.3\tfar\tfarther\n"))
             let resolver = try await lab.output("db-0", ["cat", "/etc/resolv.conf"])
             #expect(resolver.hasPrefix("search default.svc.cluster.local svc.cluster.local cluster.local "))
-            #expect(resolver.contains("example.org\nnameserver 10.96.0.10\n") && resolver.hasSuffix("options ndots:2\n"))
+            #expect(
+                resolver.contains("example.org\nnameserver 10.96.0.10\n") && resolver.hasSuffix("options ndots:2\n"))
             try await Self.until(1, ready: "db", in: lab)
             let name = "db-0.db.default.svc.cluster.local"
             let found = try await lab.output("db-0", ["busybox", "nslookup", name])

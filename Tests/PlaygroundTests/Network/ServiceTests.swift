@@ -10,7 +10,8 @@ struct ServiceTests {
     private static let path = "/api/v1/namespaces/default/services"
 
     private func create(_ name: String, _ spec: JSON, on api: RunningAPI) async throws -> (status: Int, body: JSON) {
-        let answer = try await api.request("POST", Self.path, body: ["metadata": ["name": .string(name)], "spec": spec])
+        let answer = try await api.request(
+            "POST", Self.path, body: ["metadata": ["name": .string(name)], "spec": spec])
         return (answer.status, answer.body)
     }
 
@@ -83,7 +84,9 @@ struct ServiceTests {
         #expect(ServiceAdmission.check(spec).map(\.description).contains(message))
     }
 
-    @Test("a name that begins with a digit is refused, an address does not change, and a change that is silent of it keeps it")
+    @Test(
+        "a name that begins with a digit is refused, an address does not change, and a change that is silent of it keeps it"
+    )
     func changes() async throws {
         try await RunningAPI.with { api in
             let bad = try await create("1web", ["ports": [["port": 80]]], on: api)
@@ -112,7 +115,9 @@ struct ServiceTests {
             #expect(api.store.get(.service, "default", "web")?.at("spec", "ports")?[0]?["nodePort"] == nil)
             let applied = try await api.kubectl(
                 "apply", "--server-side", "--force-conflicts", "-f", "-",
-                input: #"{"apiVersion":"v1","kind":"Service","metadata":{"name":"web"},"spec":{"ports":[{"port":80,"targetPort":82}]}}"#)
+                input:
+                    #"{"apiVersion":"v1","kind":"Service","metadata":{"name":"web"},"spec":{"ports":[{"port":80,"targetPort":82}]}}"#
+            )
             #expect(applied.status.isSuccess, "\(applied.errorText)")
             #expect(api.store.get(.service, "default", "web")?.at("spec", "clusterIP") == address)
         }
@@ -147,7 +152,9 @@ struct ServiceTests {
             #expect(table.text.contains("endpoints/web   <none>"), "\(table.text)")
             #expect(table.text.contains("80/TCP"), "\(table.text)")
             #expect(try await api.kubectl("create", "namespace", "shop").status.isSuccess)
-            #expect(try await api.kubectl("create", "service", "clusterip", "db", "--tcp=1:1", "-n", "shop").status.isSuccess)
+            #expect(
+                try await api.kubectl("create", "service", "clusterip", "db", "--tcp=1:1", "-n", "shop").status
+                    .isSuccess)
             #expect(try await api.kubectl("delete", "namespace", "shop", "--timeout=60s").status.isSuccess)
             #expect(api.store.list(.service, "shop").items.isEmpty)
         }
@@ -176,7 +183,9 @@ struct ServiceTests {
             let table = try await api.kubectl("get", "endpointslices", "--no-headers")
             #expect(table.text.contains("IPv4   8080   10.1.2.3"), "\(table.text)")
             #expect(try await api.kubectl("delete", "endpoints", "far").status.isSuccess)
-            while !api.store.list(.endpointSlice, "default").items.isEmpty { try await Task.sleep(for: .milliseconds(10)) }
+            while !api.store.list(.endpointSlice, "default").items.isEmpty {
+                try await Task.sleep(for: .milliseconds(10))
+            }
         }
     }
 
@@ -186,7 +195,9 @@ struct ServiceTests {
             "metadata": ["name": "my-web"],
             "spec": [
                 "clusterIP": "10.96.1.2",
-                "ports": [["name": "http", "port": 80, "protocol": "TCP"], ["name": "dns", "port": 53, "protocol": "UDP"]],
+                "ports": [
+                    ["name": "http", "port": 80, "protocol": "TCP"], ["name": "dns", "port": 53, "protocol": "UDP"],
+                ],
             ],
         ]
         let headless: JSON = ["metadata": ["name": "db"], "spec": ["clusterIP": "None", "ports": [["port": 1]]]]

@@ -32,7 +32,7 @@ struct WayOutTests {
             }
         }
         defer { listener.close() }
-        try await Laboratory.run { lab in
+        try await Laboratory.run(hasWayOut: true) { lab in
             #expect(lab.node.notes == [])
             let ask = "busybox wget -q -O - http://\(WayOut.host):\(port)/ | wc -c; exec sleep 1000"
             for name in ["one", "two"] { try lab.create(name, spec: ["containers": [Laboratory.script(ask)]]) }
@@ -63,7 +63,7 @@ struct WayOutTests {
             serving.cancel()
             listener.close()
         }
-        try await PodNetworkTests.run { lab in
+        try await PodNetworkTests.run(hasWayOut: true) { lab in
             try PodNetworkTests.service("machine", ["ports": [["port": 80]]], in: lab)
             _ = try lab.store.create(
                 .endpoints,
@@ -107,7 +107,8 @@ struct WayOutTests {
             let file = "\(lab.folder)/resolv.conf"
             try Disk.write(Array("# none\nnameserver \(server)\noptions ndots:1\n".utf8), to: file)
             let names = NameServer(
-                names: ClusterNames(lab.store), network: try #require(lab.node.context.network), resolver: file)
+                names: ClusterNames(lab.store), network: try #require(lab.node.context.network), resolver: file,
+                patience: .seconds(60))
             let query = NameTests.query("example.com")
             #expect(await names.answer(to: query, overTCP: false) == query + [1])
             #expect(await names.answer(to: query, overTCP: true) == query + [2])

@@ -63,7 +63,7 @@ struct PodLifecycleTests {
                     "containers": [
                         container("http", ["httpGet": ["path": "/v2/", "port": port], "periodSeconds": 1]),
                         container("tcp", ["tcpSocket": ["port": port], "periodSeconds": 1]),
-                    ]
+                    ],
                 ])
             _ = try await lab.untilReady("fine")
             try lab.create(
@@ -72,7 +72,7 @@ struct PodLifecycleTests {
                     "hostNetwork": true,
                     "containers": [
                         container("http", ["httpGet": ["path": "/none", "port": port], "periodSeconds": 1])
-                    ]
+                    ],
                 ])
             let events = try lab.store.watch(.event)
             // On a busy machine a probe may time out first; the suite's time limit is what fails here.

@@ -95,7 +95,7 @@ struct RestartTests {
     func teardown() async throws {
         let folder = "/tmp/loopd-node-\(Identifier.random(bytes: 6))"
         await #expect(processExitsWith: .signal(SIGKILL)) { [folder = folder as String] in
-            try await Laboratory.run(folder: folder, keeping: true) { lab in
+            try await Laboratory.run(folder: folder, keeping: true, hasWayOut: true) { lab in
                 var container = Laboratory.script(RestartTests.ticking)
                 container["volumeMounts"] = [["name": "m", "mountPath": "/m"]]
                 try lab.create(
