@@ -78,8 +78,9 @@ struct WayOutTests {
                 ])
             try lab.create("client", spec: ["containers": [PodNetworkTests.idle]])
             _ = try await lab.untilReady("client")
-            let ask = ["sh", "-c", "busybox nc machine 80 < /dev/null"]
-            while try await lab.output("client", ask) != "from the machine\n" {}
+            try await PodNetworkTests.until("client", "busybox nc machine 80 < /dev/null", in: lab) {
+                $0 == "from the machine\n"
+            }
         }
     }
 
