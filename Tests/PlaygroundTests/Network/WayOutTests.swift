@@ -10,7 +10,7 @@ import Testing
 struct WayOutTests {
     init() { #expect(OrphanReaper.isStarted) }
 
-    private static let hasPrograms = ["pasta", "iptables"].allSatisfy { Preflight.program($0) != nil }
+    static let hasPrograms = ["pasta", "iptables"].allSatisfy { Preflight.program($0) != nil }
 
     @Test(
         "pods reach the machine's own loopback at one address, several at a time", .onRunc,

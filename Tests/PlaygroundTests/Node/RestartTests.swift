@@ -121,6 +121,7 @@ struct RestartTests {
         let used = networks(of: pids)
         #expect(used.count == 1 && used.isSubset(of: others))
         #expect(Mounts.points(below: folder).count { $0.hasSuffix("/network") || $0.hasSuffix("/network/node") } == 2)
+        #expect(WayOut.processes(of: layout).isEmpty == !WayOutTests.hasPrograms)
         #expect(await Node.teardown(stateDirectory: layout.root) == [])
         #expect(Mounts.points(below: folder) == [])
         #expect(Cgroups.folders(of: layout.cgroup) == [])
