@@ -69,6 +69,8 @@ public struct Launch: Sendable {
     public var standardError: Stdio = .pipe
     /// Whose signals the child gets.
     public var grouping: Grouping = .group
+    /// The network that the child is in; `nil` is the parent's.
+    public var network: NetworkNamespace?
 
     /// A launch of `arguments[0]` with the remaining arguments.
     public init(_ arguments: [String], environment: [String: String]? = nil, directory: String? = nil) {
@@ -157,10 +159,14 @@ public final class Child: Sendable {
         var pid: Int32 = 0
         let arguments = CStrings(launch.arguments)
         let environment = launch.environment.map { CStrings($0.map { "\($0.key)=\($0.value)" }) }
-        let failure = clinux_spawn(
-            &pid, program, arguments.pointers, environment?.pointers ?? environ, launch.directory,
-            [input.child.raw, output.child.raw, error.child.raw],
-            launch.grouping == .group ? 1 : 0, launch.grouping == .session ? 1 : 0)
+        let stdio = [input.child.raw, output.child.raw, error.child.raw]
+        func spawn() -> Int32 {
+            clinux_spawn(
+                &pid, program, arguments.pointers, environment?.pointers ?? environ, launch.directory, stdio,
+                launch.grouping == .group ? 1 : 0, launch.grouping == .session ? 1 : 0)
+        }
+        // The child is in the network of the thread that starts it.
+        let failure = try launch.network?.run(spawn) ?? spawn()
         guard failure == 0 else { throw SystemError(code: failure, attempt: "start \(program)") }
         let child = Child(
             pid: pid, leadsGroup: launch.grouping != .inherit, input: input.parent, output: output.parent,

@@ -75,6 +75,11 @@ public enum Endpoint: Hashable, Sendable, CustomStringConvertible {
         _ = unlink(path)
     }
 
+    fileprivate func socket(in network: NetworkNamespace?) throws -> OwnedDescriptor {
+        guard let network else { return try socket() }
+        return OwnedDescriptor(try network.run { try socket().release() })
+    }
+
     fileprivate func socket() throws(SystemError) -> OwnedDescriptor {
         let domain: Int32
         switch self {
@@ -89,9 +94,9 @@ public enum Endpoint: Hashable, Sendable, CustomStringConvertible {
 }
 
 extension Stream {
-    /// Connects to a listening socket.
-    public static func connect(to endpoint: Endpoint) async throws -> Stream {
-        let owned = try endpoint.socket()
+    /// Connects to a listening socket, in this process' network or in another one.
+    public static func connect(to endpoint: Endpoint, in network: NetworkNamespace? = nil) async throws -> Stream {
+        let owned = try endpoint.socket(in: network)
         let raw = owned.raw
         let result = try endpoint.withAddress { Glibc.connect(raw, $0, $1) == 0 ? 0 : errno }
         guard result == 0 || result == EINPROGRESS else {
@@ -159,9 +164,10 @@ public final class Listener: Sendable {
 
     /// Binds and listens.
     ///
-    /// A Unix socket is created with mode 0600, replacing a dead one at the same path.
-    public init(_ endpoint: Endpoint) throws {
-        let owned = try endpoint.socket()
+    /// A Unix socket is created with mode 0600, replacing a dead one at the same path; a TCP socket may be one of another
+    /// network.
+    public init(_ endpoint: Endpoint, in network: NetworkNamespace? = nil) throws {
+        let owned = try endpoint.socket(in: network)
         let raw = owned.raw
         switch endpoint {
         case .unix(let path):

@@ -18,6 +18,8 @@ struct PlaygroundProcess: Sendable {
     var kubeconfig: String { "\(directory)/kubeconfig" }
     /// Where its images are pushed to, while it runs.
     var registry: String? { PlaygroundServer.registry(in: directory) }
+    /// What pods cannot do in it, one line each.
+    var notes: [String] { PlaygroundServer.notes(in: directory) }
     /// What it printed since it was started.
     var log: String { "\(directory).log" }
     private var lockFile: String { "\(directory).lock" }

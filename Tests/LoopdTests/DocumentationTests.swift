@@ -46,7 +46,7 @@ struct DocumentationTests {
     private static let known: Set<String> = [
         "eval \"$(loopd env --file samples/nix)\"", "kubectl logs deployment/greeter -n greeter",
         "eval \"$(loopd env)\"", "kubectl logs -f deployment/hello -n hello", "kubectl get pods -A",
-        "apt-get install runc", "kubectl create namespace strict",
+        "apt-get install runc", "apt-get install passt iptables", "kubectl create namespace strict",
         "kubectl label namespace strict pod-security.kubernetes.io/enforce=restricted",
         "kubectl create quota small --hard=pods=2,limits.memory=1Gi -n strict", "kubectl get quota -n strict",
         "kubectl logs -f deployment/supervisor -n supervisor", "kubectl logs -f deployment/pages -n pages",

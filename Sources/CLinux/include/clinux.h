@@ -47,6 +47,20 @@ int clinux_receive_descriptor(int socket);
 /// TIOCSWINSZ
 int clinux_set_window_size(int terminal, unsigned short columns, unsigned short rows);
 
+/// Puts the calling thread into a network namespace: a new one, or the one that `fd` is of.
+int clinux_network_new(void);
+int clinux_network_enter(int fd);
+/// Interfaces, routes and bridges of the calling thread's network namespace; IPv4 addresses in the host's byte order.
+int clinux_interface_up(const char *name);
+/// The address of an interface, or of an alias (`lo:1`); on the loopback interface all of its network is local then.
+int clinux_interface_address(const char *name, uint32_t address, int prefix);
+int clinux_interface_hardware(const char *name, const unsigned char address[6]);
+int clinux_route_default(uint32_t gateway);
+int clinux_bridge_add(const char *name);
+int clinux_bridge_join(const char *bridge, const char *name);
+/// A pair of connected interfaces: `name` here, `peer` in the namespace that `peer_network` is a descriptor of.
+int clinux_veth_add(const char *name, const char *peer, int peer_network);
+
 /// Installs a handler for `signal` that writes its number as one byte into `fd`.
 int clinux_signal_to(int signal, int fd);
 int clinux_ignore_signal(int signal);

@@ -16,6 +16,8 @@ struct Deployments: Sendable {
         var isAsked = false
         /// The images as they are now.
         let images: @Sendable () async -> ManifestImages
+        /// Those that are being built for the first time.
+        var expected: @Sendable () async -> Set<String> = { [] }
         /// What image names mean to the cluster.
         let clues: RegistryClues.Source
         /// A private folder of the session.
@@ -50,7 +52,7 @@ struct Deployments: Sendable {
         /// Whether dev mode of a workload that is there comes with an image that is still to be built, in one rollout.
         private func isEarly(_ session: DevModeSession, _ object: JSON) async -> Bool {
             let rolled = ObjectReference(object).map { self.rolled($0) } ?? []
-            guard await images().lacks(rolled) else { return false }
+            guard await !expected().isDisjoint(with: rolled) else { return false }
             let live = try? await connection.client.get(
                 session.kind.resource, session.name, namespace: configuration.namespace)
             return live.map { DevRecord.text(in: $0) == nil } ?? false

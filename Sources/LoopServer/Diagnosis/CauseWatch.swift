@@ -98,7 +98,7 @@ final class CauseWatch: Sendable {
                     continue
                 }
                 await stop(&events)
-                ledger?.forget(target)
+                ledger?.forget(target, in: namespace)
                 (told, answers) = ([], [:])
                 onWell()
                 continue
@@ -140,7 +140,7 @@ final class CauseWatch: Sendable {
 
     private func tell(_ diagnoses: [Diagnosis], _ told: inout Set<[String]>) {
         for diagnosis in diagnoses where told.insert(diagnosis.key).inserted {
-            if ledger?.claim(diagnosis, of: target) ?? true { report(diagnosis.failure) }
+            if ledger?.claim(diagnosis, of: target, in: namespace) ?? true { report(diagnosis.failure) }
         }
     }
 

@@ -55,12 +55,15 @@ struct PodExamination {
             if end.exitCode != 0 || !isMeantToEnd { ended(container, end, isPrevious: false) }
         case .running:
             if container.isReady || isInit && !container.isSidecar { return }
+            // It runs: that the way into it is lost is another matter.
+            subject = nil
             if isUnhealthy(container) { return }
             if isUnready(container) { return }
             if let last = container.last, !container.hasReturned,
                 last.exitCode != 0 || pod.restartPolicy == "Always"
             {
                 // It has just been started again.
+                subject = container.name
                 ended(container, last, isPrevious: true)
             } else {
                 isLate(container)

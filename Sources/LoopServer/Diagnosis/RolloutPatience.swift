@@ -12,7 +12,9 @@ struct RolloutPatience {
     private var found: JSON?
     private var hasBegun = false
 
-    init(_ target: Target) {
+    /// `isOld` says that nothing new is rolled out: then the condition that is found is about what is followed.
+    init(_ target: Target, isOld: Bool = false) {
+        hasBegun = isOld
         if case .workload(let kind, _) = target { self.kind = kind } else { kind = nil }
     }
 

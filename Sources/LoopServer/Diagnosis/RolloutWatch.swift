@@ -29,6 +29,7 @@ enum RolloutWatch {
     ///   - limit: without it, what `RolloutPatience` says of the workload.
     ///   - settling: how long containers without a readiness probe must run before they count as ready: they are called
     ///     ready before they have had the time to crash. Thrice as long where one has crashed.
+    ///   - isOld: nothing was written: what the workload says of its last rollout is about this one.
     ///   - byHand: somebody deletes the pods of a workload whose controller leaves that to others (`OnDelete`).
     ///   - patience: how long a cause may wait for what makes it clearer, a log for example.
     ///   - pace: after how much silence `progress` is told how far it is.
@@ -37,7 +38,7 @@ enum RolloutWatch {
         _ target: Target, client: KubeClient, namespace: String,
         clues: @escaping RegistryClues.Source = { RegistryClues() },
         ledger: CauseLedger? = nil, limit: Duration? = nil, settling: Duration = .seconds(1),
-        byHand: Bool = false, patience: Duration = .seconds(1), pace: Duration = .seconds(30),
+        isOld: Bool = false, byHand: Bool = false, patience: Duration = .seconds(1), pace: Duration = .seconds(30),
         progress: @escaping @Sendable (String) -> Void = { _ in },
         report: @escaping @Sendable (LoopEvent.Failure) -> Void
     ) async -> Ending {
@@ -63,7 +64,7 @@ enum RolloutWatch {
             }
             group.addTask {
                 var steady = SteadyRollout(target: target, settling: settling, byHand: byHand)
-                var giveUp = RolloutPatience(target)
+                var giveUp = RolloutPatience(target, isOld: isOld)
                 while true {
                     guard let state = await next(watch, within: steady.left) else {
                         // Silence is what was waited for.
@@ -103,7 +104,7 @@ enum RolloutWatch {
         let state = await last.state
         switch outcome {
         case .ready(let time):
-            ledger?.forget(target, before: time)
+            ledger?.forget(target, in: namespace, before: time)
             return .ready(at: time)
         case .limit:
             let seconds = (limit ?? RolloutPatience.limit(target, state?.workload)).components.seconds

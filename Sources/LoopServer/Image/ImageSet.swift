@@ -1,5 +1,8 @@
 /// The newest images of a session, by the names that manifests have for them.
 actor ImageSet {
+    /// Those that are being built for the first time.
+    private(set) var expected: Set<String>
+
     /// As pods name them.
     private(set) var references: [String: String] = [:]
 
@@ -9,12 +12,19 @@ actor ImageSet {
     /// What those say about how they are run, by reference, where their builders know it.
     private(set) var configurations: [String: ImageConfiguration] = [:]
 
+    /// `expected` will be there soon.
+    init(expecting expected: Set<String> = []) { self.expected = expected }
+
+    /// Notes that no image is being built any more.
+    func expectNoMore() { expected = [] }
+
     /// Takes the newest image of a name.
     func set(
         _ name: String, to reference: String, in home: ImageHome? = nil,
         running configuration: ImageConfiguration? = nil
     ) {
         references[name] = reference
+        expected.remove(name)
         if let configuration { configurations[reference] = configuration }
         if case .registry(let names) = home { registry = names }
     }

@@ -33,7 +33,13 @@ struct WorkloadState: Equatable, Sendable {
     var hasRestarted: Bool { pods.contains { !$0.isOver && $0.lastingContainers.contains { $0.restarts > 0 } } }
 
     /// Whether there are fewer pods than there should be.
-    var lacksPods: Bool { wantedPods.map { wanted in pods.count { !$0.isOver } < wanted } ?? pods.isEmpty }
+    var lacksPods: Bool {
+        // Those of an older revision may be kept on purpose.
+        let strategy = workload?.at("spec", "updateStrategy")
+        let isPartial = strategy?.at("rollingUpdate", "partition")?.integer ?? 0 > 0
+        let counted = strategy?["type"]?.string == "OnDelete" || isPartial ? pods + outdated : pods
+        return wantedPods.map { wanted in counted.count { !$0.isOver } < wanted } ?? counted.isEmpty
+    }
 
     /// Whether a container is ready in every pod that lasts; all of the pod's where none is named.
     func isReady(_ container: String?) -> Bool {

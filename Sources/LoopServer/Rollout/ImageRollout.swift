@@ -37,6 +37,8 @@ actor ImageRollout {
     private var serial = 0
     private var setting: Task<Setting?, Never>?
     private var following: Task<Void, Never>?
+    /// Whether what follows it ends it at a limit of its own.
+    private var isFollowed = false
     private var wanted: String?
     /// What was deleted and is not there again yet.
     private var recreating: Task<JSON, any Error>?
@@ -92,7 +94,7 @@ actor ImageRollout {
         if reference == wanted, let setting { return await value(of: setting) != nil }
         setting?.cancel()
         following?.cancel()
-        following = nil
+        isFollowed = false
         wanted = reference
         if absent != reference { absent = nil }
         reverts = 0
@@ -262,6 +264,7 @@ actor ImageRollout {
     }
 
     private func bringUp(_ setting: Setting) async {
+        isFollowed = true
         let progress = RolloutProgress(
             image: image, client: client, namespace: namespace, clues: clues, ledger: ledger, emit: emit)
         if RolloutProgress.isPaused(setting.object) { end(isRolledOut: false) }
@@ -279,6 +282,7 @@ actor ImageRollout {
 
     /// Sets an image again that somebody has taken back, twice at most.
     private func heal(_ old: Setting) async {
+        isFollowed = false
         var object = old.object
         var backoff = Backoff(first: .milliseconds(50), limit: .seconds(10))
         while true {
@@ -336,7 +340,7 @@ actor ImageRollout {
     func untilRolledOut(limit: Duration = .seconds(120)) async -> Bool {
         _ = await atMost(limit) { await self.untilEnded() }
         // What is followed has a limit of its own.
-        if following != nil { await untilEnded() }
+        if isFollowed { await untilEnded() }
         if case .ended(true) = progress { return true }
         return progress == .nothing
     }

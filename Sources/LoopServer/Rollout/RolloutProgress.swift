@@ -31,7 +31,7 @@ struct RolloutProgress: Sendable {
             group.addTask {
                 let ending = await RolloutWatch.run(
                     target, client: client, namespace: namespace, clues: clues, ledger: ledger,
-                    byHand: true, progress: { emit(.notice($0)) }
+                    isOld: setting.started == nil, byHand: true, progress: { emit(.notice($0)) }
                 ) { emit(.failed($0)) }
                 switch ending {
                 case .ready(let time): return .ready(time)

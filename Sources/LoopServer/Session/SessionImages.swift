@@ -7,7 +7,7 @@ internal import Watcher
 struct SessionImages: Sendable {
     let plan: ImagePlan
     /// The newest ones, for manifests.
-    let set = ImageSet()
+    let set: ImageSet
     private let lanes: [ImageLane]
     private let pruner: ImagePruner
     private let runs = ServiceRuns()
@@ -23,6 +23,7 @@ struct SessionImages: Sendable {
         home: ImageHomeChoice, scratch: String, emit: @escaping @Sendable (LoopEvent) -> Void
     ) throws {
         let plan = ImagePlan(configuration.services, chosen: chosen, project: configuration.directory)
+        set = ImageSet(expecting: Set(plan.entries.map(\.name)))
         let recipes = ImageRecipes(
             configuration, playground: options.registry, connection, home: home, set: set, scratch: scratch,
             stateDirectory: options.stateDirectory)
@@ -74,7 +75,10 @@ struct SessionImages: Sendable {
     }
 
     /// The first builds have ended: what none of them has made is not waited for.
-    func expectNoMore() async { for run in runs.all { await run.images.expectNoMore() } }
+    func expectNoMore() async {
+        await set.expectNoMore()
+        for run in runs.all { await run.images.expectNoMore() }
+    }
 
     /// The images of everything that is about a target, once their services are there.
     var ofTarget: @Sendable (Target) -> [ServiceImages] {

@@ -124,12 +124,12 @@ extension SessionRun {
             let object = try await client.get(kind.resource, name, namespace: namespace)
             guard DevRecord.text(in: object) != nil else {
                 // What a loopd has set that is still there is its own.
-                guard FieldManagers.ownsImage(in: object, kind),
-                    Lease(of: object)?.isHeld(at: Timestamp.now().seconds) != true
-                else { return (nil, nil) }
-                try await keeper.take()
+                let isHeld = Lease(of: object)?.isHeld(at: Timestamp.now().seconds) == true
+                // Nobody has asked for those of others.
+                guard FieldManagers.ownsImage(in: object, kind), !isHeld || service != nil else { return (nil, nil) }
+                try await keeper.take(takeOver: options.takeOver)
                 try await DevRestore(client: client, namespace: namespace).giveBack(kind, name)
-                await keeper.release(limit: leaseLimit)
+                if !isHeld { await keeper.release(limit: leaseLimit) }
                 entry.isGivenBack = true
                 return (entry, nil)
             }

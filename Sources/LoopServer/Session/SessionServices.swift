@@ -124,7 +124,7 @@ extension SessionRun {
             journal: Journal(path: journalPath(plan, connection), destinations: plan.destinations),
             dependencies: dependencies,
             isExplained: { [told = connection.told, target = plan.service.target] container in
-                target.map { told.hasTold(of: container, in: $0) } ?? false
+                target.map { told.hasTold(of: container, of: $0, in: namespace) } ?? false
             }, emit: emit)
     }
 

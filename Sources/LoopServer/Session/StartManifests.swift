@@ -254,7 +254,7 @@ extension SessionRun {
         let known = configuration.imageNames
         return Deployments.Inputs(
             connection: connection, configuration: configuration, devModes: devModes, takeOver: options.takeOver,
-            images: { ManifestImages(await images.references, known: known) }, clues: clues(images),
+            images: { ManifestImages(await images.references, known: known) }, expected: { await images.expected }, clues: clues(images),
             scratch: scratch)
     }
 

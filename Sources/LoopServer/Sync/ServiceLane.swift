@@ -300,10 +300,13 @@ actor ServiceLane {
                 access.whenEnded { gate.signal() }
                 follow(replica, access)
                 try await converge(replica, access)
-                backoff.reset()
                 patience.reset()
                 lastFailure = ""
-                isLost = false
+                // Large files are still to come, and may be what breaks the way.
+                if replica.held == nil {
+                    backoff.reset()
+                    isLost = false
+                }
                 try await deliver(replica, access)
             } catch {
                 // Whoever took the replica away ends its way, too: by dropping it, or with a goodbye that removes the helper.

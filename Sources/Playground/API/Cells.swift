@@ -38,6 +38,9 @@ enum Cells {
                 "\(($0["kind"]?.string ?? "").lowercased())\(group)/\($0["name"]?.string ?? "")"
             }
             return [name, .string(controller ?? "<none>"), object["revision"] ?? 0, age]
+        case .service: return ServiceCells.row(ofService: object, age)
+        case .endpoints: return [name, .string(ServiceCells.endpoints(object)), age]
+        case .endpointSlice: return ServiceCells.row(ofSlice: object, age)
         case .configMap:
             return [name, .integer(count(object["data"]) + count(object["binaryData"])), age]
         case .resourceQuota: return [name, usage(object, ofLimits: false), usage(object, ofLimits: true), age]

@@ -21,7 +21,9 @@ enum Discovery {
 
     /// Groups beside the core group, each with its one version.
     static let groups: [(name: String, version: String)] = {
-        var groups: [(name: String, version: String)] = [("apps", "v1"), ("events.k8s.io", "v1")]
+        var groups: [(name: String, version: String)] = [
+            ("apps", "v1"), ("discovery.k8s.io", "v1"), ("events.k8s.io", "v1"),
+        ]
         for kind in RefusedKind.all where !kind.group.isEmpty && !groups.contains(where: { $0.name == kind.group }) {
             groups.append((kind.group, kind.version))
         }
@@ -163,7 +165,7 @@ enum Discovery {
             ]
         case .deployment, .replicaSet, .statefulSet:
             [("scale", "Scale", changeVerbs), ("status", kind.kind, changeVerbs)]
-        case .namespace, .node, .daemonSet, .job, .resourceQuota: [("status", kind.kind, changeVerbs)]
+        case .namespace, .node, .daemonSet, .job, .resourceQuota, .service: [("status", kind.kind, changeVerbs)]
         default: []
         }
     }

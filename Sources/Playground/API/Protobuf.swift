@@ -28,6 +28,11 @@ struct Protobuf {
         DeploymentStrategy: 1:type:s 2:rollingUpdate:RollingUpdate
         RollingUpdate: 1:maxUnavailable:x 2:maxSurge:x
         LabelSelector: 1:matchLabels:ms
+        Service: 1:metadata:ObjectMeta 2:spec:ServiceSpec 3:status:Empty
+        ServiceSpec: 1:ports:[ServicePort] 2:selector:ms 3:clusterIP:s 4:type:s 5:externalIPs:[s] 7:sessionAffinity:s \
+        8:loadBalancerIP:s 10:externalName:s 11:externalTrafficPolicy:s 12:healthCheckNodePort:i \
+        13:publishNotReadyAddresses:b 17:ipFamilyPolicy:s 18:clusterIPs:[s] 19:ipFamilies:[s] 22:internalTrafficPolicy:s
+        ServicePort: 1:name:s 2:protocol:s 3:port:i 4:targetPort:x 5:nodePort:i 6:appProtocol:s
         PodTemplateSpec: 1:metadata:ObjectMeta 2:spec:PodSpec
         PodSpec: 2:containers:[Container] 3:restartPolicy:s 4:terminationGracePeriodSeconds:i 6:dnsPolicy:s \
         8:serviceAccountName:s 9:serviceAccount:s 10:nodeName:s 11:hostNetwork:b 12:hostPID:b 13:hostIPC:b 16:hostname:s \

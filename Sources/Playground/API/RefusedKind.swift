@@ -19,7 +19,6 @@ struct RefusedKind: Sendable, Equatable {
 
     /// Their groups in the order of a real cluster's.
     static let all: [RefusedKind] = [
-        RefusedKind(group: "", kind: "Endpoints", plural: "endpoints", shortNames: ["ep"]),
         RefusedKind(group: "", kind: "LimitRange", plural: "limitranges", shortNames: ["limits"]),
         RefusedKind(
             group: "", kind: "PersistentVolumeClaim", plural: "persistentvolumeclaims", shortNames: ["pvc"]),
@@ -27,7 +26,6 @@ struct RefusedKind: Sendable, Equatable {
             group: "", kind: "PersistentVolume", plural: "persistentvolumes", shortNames: ["pv"], isNamespaced: false),
         RefusedKind(group: "", kind: "PodTemplate", plural: "podtemplates"),
         RefusedKind(group: "", kind: "ReplicationController", plural: "replicationcontrollers", shortNames: ["rc"]),
-        RefusedKind(group: "", kind: "Service", plural: "services", shortNames: ["svc"]),
         RefusedKind(
             group: "autoscaling", kind: "HorizontalPodAutoscaler", plural: "horizontalpodautoscalers", version: "v2",
             shortNames: ["hpa"]),

@@ -66,6 +66,14 @@ enum Table {
         case .job:
             return [name, Column("Status"), Column("Completions"), Column("Duration"), age] + template
         case .controllerRevision: return [name, Column("Controller"), Column("Revision"), age]
+        case .service:
+            return [
+                name, Column("Type"), Column("Cluster-IP"), Column("External-IP"), Column("Port(s)"), age,
+                Column("Selector", wide: true),
+            ]
+        case .endpoints: return [name, Column("Endpoints"), age]
+        case .endpointSlice:
+            return [name, Column("AddressType"), Column("Ports"), Column("Endpoints"), age]
         case .configMap: return [name, Column("Data"), age]
         case .resourceQuota: return [name, Column("Request"), Column("Limit"), age]
         case .secret: return [name, Column("Type"), Column("Data"), age]

@@ -34,7 +34,10 @@ extension APIServer {
         Defaults.begin(&object, kind)
         Defaults.apply(to: &object, kind)
         try Validation.check(object, kind)
-        let created = try store.create(kind, object, by: manager, dryRun: request.isDryRun, admit: PodAdmission.admit)
+        let addresses = ServiceAddresses(of: kind, in: store)
+        let created = try store.create(
+            kind, object, by: manager, dryRun: request.isDryRun, admit: PodAdmission.admit
+        ) { try addresses.complete(&$0) }
         return APIResponse(
             status: 201, body: show(created, kind, request, Presentation(accept: request.headers["Accept"] ?? "")),
             warnings: warnings + securityWarnings(created, kind, request))
@@ -47,6 +50,7 @@ extension APIServer {
         }
         let part = try Self.part(kind, request)
         let level = enforcedLevel(request)
+        let addresses = ServiceAddresses(of: kind, in: store)
         let decoded = try read(body, kind, request)
         if let named = decoded.object.at("metadata", "name")?.string, named != name {
             throw StatusError.badRequest(
@@ -56,7 +60,7 @@ extension APIServer {
         try place(&object, kind, request)
         let given = object
         let updated = try modify(kind, request, name, part) { current in
-            try Self.change(&current, to: given, kind, request, part, level)
+            try Self.change(&current, to: given, kind, request, part, level, addresses)
         }
         return APIResponse(
             body: show(updated, kind, request, .objects),
@@ -83,6 +87,7 @@ extension APIServer {
         }
         let part = try Self.part(kind, request)
         let level = enforcedLevel(request)
+        let addresses = ServiceAddresses(of: kind, in: store)
         let validation = try FieldValidation(request["fieldValidation"])
         var warnings: [String] = []
         let patched = try modify(kind, request, name, part) { current in
@@ -104,7 +109,7 @@ extension APIServer {
             guard decoded.value.at("metadata", "name") == current.at("metadata", "name") else {
                 throw StatusError.badRequest("the name of the object does not match the name on the URL")
             }
-            try Self.change(&current, to: decoded.value, kind, request, part, level)
+            try Self.change(&current, to: decoded.value, kind, request, part, level, addresses)
         }
         return APIResponse(
             body: show(patched, kind, request, Presentation(accept: request.headers["Accept"] ?? "")),
@@ -123,7 +128,7 @@ extension APIServer {
     /// Makes `current` what the client wants, checked; runs under the store's lock.
     static func change(
         _ current: inout JSON, to given: JSON, _ kind: ResourceKind, _ request: APIRequest, _ part: ObjectPart,
-        _ level: PodSecurity
+        _ level: PodSecurity, _ addresses: ServiceAddresses
     ) throws {
         let name = current.at("metadata", "name")?.string ?? ""
         let version = given.at("metadata", "resourceVersion")?.string ?? ""
@@ -139,9 +144,11 @@ extension APIServer {
             object["spec"]?["ephemeralContainers"] = current.at("spec", "ephemeralContainers")
         }
         if part == .spec {
+            if kind == .service { ServiceAdmission.keep(&object, of: current) }
             Defaults.apply(to: &object, kind)
             if kind == .namespace { object["spec"] = current["spec"] }
             try Validation.check(object, from: current, kind)
+            try addresses.complete(&object, uid: current.at("metadata", "uid")?.string)
             if kind == .pod, object["spec"] != current["spec"] { try level.admit(object) }
         }
         current = object
@@ -176,7 +183,8 @@ extension APIServer {
     private static func part(_ kind: ResourceKind, _ request: APIRequest) throws -> ObjectPart {
         switch request.subresource {
         case nil: return .spec
-        case "status"? where kind.isWorkload || [.pod, .namespace, .node, .resourceQuota].contains(kind): return .status
+        case "status"? where kind.isWorkload || [.pod, .namespace, .node, .resourceQuota, .service].contains(kind):
+            return .status
         case "ephemeralcontainers"? where kind == .pod: return .spec
         case let other?: throw StatusError.unserved("\(kind.plural)/\(other)")
         }

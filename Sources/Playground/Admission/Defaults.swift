@@ -60,6 +60,10 @@ enum Defaults {
                 template(&spec)
                 JobAdmission.defaults(&spec)
             }
+        case .service:
+            object.setDefault("spec", [:])
+            object.edit("spec", ServiceAdmission.defaults)
+        case .endpoints, .endpointSlice: EndpointAdmission.defaults(&object, kind)
         case .secret:
             object.setDefault("type", "Opaque")
             mergeStringData(&object)
@@ -90,6 +94,7 @@ enum Defaults {
             ]
             TemplateGeneration.begin(&object)
         case .job: JobAdmission.begin(&object)
+        case .service: object["status"] = ["loadBalancer": [:]]
         case .namespace:
             object.setDefault("spec", [:])
             object.edit("spec") { $0["finalizers"] = ["kubernetes"] }

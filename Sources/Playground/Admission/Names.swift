@@ -12,6 +12,19 @@ enum Names {
         return errors
     }
 
+    /// A Service's name, which becomes a name of the DNS and the beginning of variables' names.
+    static func serviceName(_ text: String) -> [String] {
+        var errors: [String] = []
+        if text.utf8.count > 63 { errors.append("must be no more than 63 characters") }
+        if !isLabel(text) || text.utf8.first.map({ (48...57).contains($0) }) ?? true {
+            errors.append(
+                "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic "
+                    + "character, and end with an alphanumeric character (e.g. 'my-name',  or 'abc-123', regex used for "
+                    + "validation is '[a-z]([-a-z0-9]*[a-z0-9])?')")
+        }
+        return errors
+    }
+
     static func subdomain(_ text: String) -> [String] {
         var errors: [String] = []
         if text.utf8.count > 253 { errors.append("must be no more than 253 characters") }

@@ -13,6 +13,8 @@ enum Validation {
             errors += PodValidation.check(object["spec"] ?? [:], at: "spec")
         case .deployment, .replicaSet, .statefulSet, .daemonSet: errors += workload(object["spec"] ?? [:], kind)
         case .job: errors += JobAdmission.check(object)
+        case .service: errors += ServiceAdmission.check(object["spec"] ?? [:])
+        case .endpoints, .endpointSlice: errors += EndpointAdmission.check(object, kind)
         case .configMap:
             errors += keys(object, "data") + keys(object, "binaryData") + binary(object, "binaryData")
             errors += size(object["data"], object["binaryData"])
@@ -40,6 +42,7 @@ enum Validation {
             }
         case .job: errors += JobAdmission.check(object["spec"] ?? [:], from: old["spec"] ?? [:])
         case .pod: errors += PodValidation.check(object["spec"] ?? [:], from: old["spec"] ?? [:])
+        case .service: errors += ServiceAdmission.check(object["spec"] ?? [:], from: old["spec"] ?? [:])
         case .configMap, .secret:
             if old["immutable"] == true {
                 for field in ["data", "binaryData"] where object[field] != old[field] {
@@ -83,9 +86,13 @@ enum Validation {
         if name.isEmpty, metadata["generateName"]?.string?.isEmpty ?? true {
             errors.append(.required("metadata.name", "name or generateName is required"))
         } else if !name.isEmpty {
-            errors += (kind == .namespace ? Names.label(name) : Names.subdomain(name)).map {
-                .invalid("metadata.name", .string(name), $0)
-            }
+            let faults: [String] =
+                switch kind {
+                case .namespace: Names.label(name)
+                case .service: Names.serviceName(name)
+                default: Names.subdomain(name)
+                }
+            errors += faults.map { .invalid("metadata.name", .string(name), $0) }
         } else if let prefix = metadata["generateName"]?.string {
             // The suffix makes a trailing dash or dot right.
             errors += Names.subdomain(prefix + "x").map { .invalid("metadata.generateName", .string(prefix), $0) }

@@ -28,11 +28,12 @@ extension APIServer {
             }
         }
         let level = enforcedLevel(request)
+        let addresses = ServiceAddresses(of: kind, in: store)
         let applied = try store.modify(kind, request.namespace, name, part: .spec, by: nil, dryRun: request.isDryRun) {
             current in
             let before = current
             let wanted = try decoded(application.applied(to: current), kind)
-            try Self.change(&current, to: wanted, kind, request, .spec, level)
+            try Self.change(&current, to: wanted, kind, request, .spec, level, addresses)
             let isSame = ManagedFields(before.at("metadata", "managedFields"))
                 .isSame(as: ManagedFields(current.at("metadata", "managedFields")))
             // Times alone are no change.

@@ -28,8 +28,8 @@ struct NamespaceController: Controller {
         var left = 0
         // Owners first, so that nobody replaces what is deleted after them; events last, they tell about the others.
         let order: [ResourceKind] = [
-            .deployment, .statefulSet, .daemonSet, .job, .replicaSet, .controllerRevision, .pod, .resourceQuota,
-            .configMap, .secret, .serviceAccount, .event,
+            .deployment, .statefulSet, .daemonSet, .job, .replicaSet, .controllerRevision, .pod, .service, .endpoints,
+            .endpointSlice, .resourceQuota, .configMap, .secret, .serviceAccount, .event,
         ]
         for kind in order {
             for object in store.list(kind, key.name).items {

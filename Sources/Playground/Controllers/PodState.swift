@@ -4,8 +4,12 @@ internal import JSON
 enum PodState {
     /// Whether it counts: it has not ended and is not being deleted.
     static func isActive(_ pod: JSON) -> Bool {
-        !["Succeeded", "Failed"].contains(pod.at("status", "phase")?.string ?? "")
-            && pod.at("metadata", "deletionTimestamp") == nil
+        !hasEnded(pod) && pod.at("metadata", "deletionTimestamp") == nil
+    }
+
+    /// Whether its containers have come to their end for good.
+    static func hasEnded(_ pod: JSON) -> Bool {
+        ["Succeeded", "Failed"].contains(pod.at("status", "phase")?.string ?? "")
     }
 
     static func isReady(_ pod: JSON) -> Bool { condition("Ready", of: pod)?["status"] == "True" }

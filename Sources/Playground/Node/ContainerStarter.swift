@@ -60,7 +60,9 @@ struct ContainerStarter: Sendable {
                 throw CreateError(
                     "failed to generate container \"\(id)\" spec: failed to generate spec: no command specified")
             }
-            let podFiles = try PodFiles(layout: context.layout, pod: pod, hostname: hostname).write()
+            let podFiles = try PodFiles(
+                layout: context.layout, pod: pod, hostname: hostname, hasOwnNetwork: context.network(of: pod) != nil
+            ).write()
             let isReadOnly = container.at("securityContext", "readOnlyRootFilesystem")?.bool == true
             var mounts = root.mounts
             mounts += podFiles.map { .bind($0.source, at: $0.target, readOnly: isReadOnly) }
@@ -74,7 +76,9 @@ struct ContainerStarter: Sendable {
                 terminal: false, hostname: usesHostNames ? nil : hostname, rootPath: root.path,
                 isRootReadOnly: isReadOnly, readOnlyPaths: isReadOnly ? root.readOnlyPaths : [], mounts: mounts,
                 cgroup: "\(context.layout.cgroup)/\(id)", resources: resources(of: container),
-                pidNamespaceOf: target, rootless: context.rootless)
+                pidNamespaceOf: target,
+                network: context.network(of: pod).map { _ in context.layout.network(ofPod: uid) },
+                rootless: context.rootless)
             try Disk.write(spec.config.bytes, to: "\(folder)/config.json", mode: 0o600)
             return Prepared(
                 id: id, spec: spec, identity: identity, stopSignal: signal(image.configuration.stopSignal),

@@ -11,6 +11,8 @@ struct ConfigurationError: Error, CustomStringConvertible {
 struct References: Sendable {
     /// The ConfigMap or Secret (`configmaps`, `secrets`) of that name in the pod's namespace.
     let object: @Sendable (_ resource: String, _ name: String) async -> JSON?
+    /// The Services whose addresses the pod's environment names.
+    let services: @Sendable () -> [JSON]
     let pod: JSON
     let nodeName: String
 
@@ -62,7 +64,11 @@ struct References: Sendable {
             return metadata[String(path.dropFirst("metadata.".count))]?.string ?? ""
         case "spec.nodeName": return nodeName
         case "spec.serviceAccountName": return pod.at("spec", "serviceAccountName")?.string ?? "default"
-        case "status.hostIP", "status.podIP", "status.hostIPs", "status.podIPs": return PodStatus.address
+        case "status.hostIP", "status.podIP":
+            return pod.at("status", String(path.dropFirst("status.".count)))?.string ?? ""
+        case "status.hostIPs", "status.podIPs":
+            let list = pod.at("status", String(path.dropFirst("status.".count)))?.array ?? []
+            return list.compactMap { $0["ip"]?.string }.joined(separator: ",")
         default: throw ConfigurationError("field path \(path) is not supported")
         }
     }
@@ -88,9 +94,9 @@ struct References: Sendable {
 enum Environment {
     typealias Variables = [(name: String, value: String)]
 
-    /// `envFrom`, then `env` with `$(NAME)` of what came before it.
+    /// Those of Services, `envFrom`, then `env` with `$(NAME)` of what came before it.
     static func variables(of container: JSON, _ references: References) async throws -> Variables {
-        var variables: Variables = []
+        var variables = ServiceVariables.of(references.services())
         for source in container["envFrom"]?.array ?? [] {
             let prefix = source["prefix"]?.string ?? ""
             for (key, resource) in [("configMapRef", "configmaps"), ("secretRef", "secrets")] {

@@ -6,27 +6,31 @@ internal import Synchronization
 
 /// The playground's node: pods that are bound to it become real containers under runc.
 ///
-/// Pods share the host's network: all of them have its loopback address, and their ports are the host's.
+/// Each has a network namespace of its own, where the playground is root; else, and with `hostNetwork`, pods share the
+/// machine's network: they have its loopback address, and their ports are the machine's.
 final class Node: Sendable {
     /// The node's name when nothing else is said.
     static let defaultName = "playground"
 
     let context: NodeContext
     private let host: HostImage
+    private let hasWayOut: Bool
     private struct State {
         var workers: [String: PodWorker] = [:]
         var isEnding = false
+        var notes: [String] = []
     }
     private let state = Mutex(State())
 
     /// Looks at the machine first: throws `NodeUnavailable`, one line, where pods cannot run.
     ///
     /// `registryPort` is where `registry` is served: images are named `localhost:PORT/name:tag`. `hidden` are host folders
-    /// that the image `host` must not show, the project's above all.
+    /// that the image `host` must not show, the project's above all. Without `hasWayOut` pods reach the cluster alone.
     init(
         store: ObjectStore, stateDirectory: String, registry: Registry, registryPort: UInt16 = 5000,
-        name: String = Node.defaultName, hidden: [String] = []
+        name: String = Node.defaultName, hidden: [String] = [], hasWayOut: Bool = true
     ) throws {
+        self.hasWayOut = hasWayOut
         try Disk.makeDirectory(stateDirectory, mode: 0o711)
         // Mounts and cgroups are found again by this name: it must be the kernel's own.
         let layout = NodeLayout(root: Disk.resolved(stateDirectory) ?? stateDirectory)
@@ -39,13 +43,32 @@ final class Node: Sendable {
         host = HostImage(
             layout: layout, hidden: hidden + [layout.root], isRootless: preflight.rootless != nil,
             hasOverlay: preflight.hasOverlay)
+        var network: ClusterNetwork?
+        if preflight.rootless != nil {
+            state.withLock {
+                $0.notes.append(
+                    "pods share this machine's network, and Services are not proxied: networks of their own need root")
+            }
+        } else {
+            do {
+                network = try ClusterNetwork(layout)
+            } catch {
+                state.withLock {
+                    $0.notes.append("pods share this machine's network, and Services are not proxied: \(error)")
+                }
+            }
+        }
         context = NodeContext(
             store: store, layout: layout, name: name, runc: Runc(program: preflight.runc, layout: layout),
             images: ImageStore(
                 layout: layout, storage: registry.storage, registryPort: registryPort, host: host,
                 hasOverlay: preflight.hasOverlay),
-            cgroups: .ofThisMachine, events: NodeEvents(store: store, nodeName: name), rootless: preflight.rootless)
+            cgroups: .ofThisMachine, events: NodeEvents(store: store, nodeName: name), network: network,
+            rootless: preflight.rootless)
     }
+
+    /// What pods cannot do here, one line each; complete when the node runs.
+    var notes: [String] { state.withLock { $0.notes } }
 
     /// Runs pods until the task is cancelled; `prepared` is called once nothing is left that could keep it from that.
     ///
@@ -54,7 +77,17 @@ final class Node: Sendable {
     func run(_ prepared: @escaping @Sendable () throws -> Void = {}) async throws {
         try await host.prepare()
         await removeOrphans()
+        if hasWayOut, let network = context.network, let note = await WayOut.open(for: network, context.layout) {
+            state.withLock { $0.notes.append(note) }
+        }
         try await withThrowingDiscardingTaskGroup { group in
+            if let network = context.network {
+                if hasWayOut { group.addTask { await WayOut.keepOpen(for: network, self.context.layout) } }
+                group.addTask { await ServiceProxy(store: self.context.store, network: network).run() }
+                group.addTask {
+                    try await NameServer(names: ClusterNames(self.context.store), network: network).run()
+                }
+            }
             group.addTask { try await self.followPods(prepared) }
             for kind in [ResourceKind.configMap, .secret] {
                 group.addTask { try await self.followConfiguration(kind) }
@@ -160,10 +193,11 @@ final class Node: Sendable {
 
     /// Ends what an earlier playground left and no pod wants any more.
     private func removeOrphans() async {
-        let wanted = Set(
-            context.store.list(.pod).items
-                .filter { $0.at("spec", "nodeName")?.string == context.name && !Self.hasEnded($0) }
-                .compactMap { $0.at("metadata", "uid")?.string })
+        let pods = context.store.list(.pod).items.filter {
+            $0.at("spec", "nodeName")?.string == context.name && !Self.hasEnded($0)
+        }
+        let wanted = Set(pods.compactMap { $0.at("metadata", "uid")?.string })
+        context.network?.adopt(pods)
         let layout = context.layout
         // A runc that a killed playground has left at work makes a container a moment from now.
         await Node.untilNoRunc(at: layout)

@@ -11,7 +11,11 @@ struct NodeLayout: Sendable {
     /// The read-only lower layer with the whiteouts of host folders that no pod may see.
     var mask: String { "\(root)/mask" }
 
+    /// The node's own network: the file that its namespace is bound to.
+    var network: String { "\(root)/network" }
+
     func pod(_ uid: String) -> String { "\(pods)/\(uid)" }
+    func network(ofPod uid: String) -> String { "\(pod(uid))/network" }
     func volume(_ name: String, ofPod uid: String) -> String { "\(pod(uid))/volumes/\(name)" }
     func container(_ id: String) -> String { "\(containers)/\(id)" }
     func logs(ofContainer name: String, inPod uid: String) -> String { "\(logs)/\(uid)/\(name)" }

@@ -1,17 +1,19 @@
 internal import JSON
 
 /// A pod's status, composed from its containers as the kubelet does it: a pure function.
-///
-/// Pods share the host's network for now, so all of them have the host's loopback address, and two pods cannot listen on
-/// the same port.
 struct PodStatus {
-    static let address = "127.0.0.1"
+    /// The address of pods that share the machine's network.
+    static let sharedAddress = "127.0.0.1"
 
     let pod: JSON
     let records: [ContainerRecord]
     let now: Timestamp
     /// Whether the pod's folders and volumes are ready for containers.
     var isSandboxReady = true
+    /// The pod's address; `nil` while it has none.
+    var address: String? = PodStatus.sharedAddress
+    /// The node's, as the pod sees it.
+    var hostAddress = PodStatus.sharedAddress
 
     private func of(_ kind: ContainerRecord.Kind) -> [ContainerRecord] { records.filter { $0.kind == kind } }
 
@@ -24,10 +26,12 @@ struct PodStatus {
         status["phase"] = .string(phase)
         status["conditions"] = .array(conditions(phase, old: old["conditions"]?.array ?? []))
         for key in ["message", "reason"] { status[key] = old[key] }
-        status["hostIP"] = .string(PodStatus.address)
-        status["hostIPs"] = [["ip": .string(PodStatus.address)]]
-        status["podIP"] = .string(PodStatus.address)
-        status["podIPs"] = [["ip": .string(PodStatus.address)]]
+        status["hostIP"] = .string(hostAddress)
+        status["hostIPs"] = [["ip": .string(hostAddress)]]
+        if let address {
+            status["podIP"] = .string(address)
+            status["podIPs"] = [["ip": .string(address)]]
+        }
         status["startTime"] = old["startTime"] ?? .string(now.description)
         for (key, kind) in [
             ("initContainerStatuses", ContainerRecord.Kind.initial), ("containerStatuses", .main),

@@ -173,7 +173,9 @@ extension PodWorker {
     private func repeatProbe(
         _ settings: ProbeSettings, _ name: String, _ spec: JSON, _ run: ContainerRun
     ) async -> Bool? {
-        let prober = Prober(run: run, runc: context.runc, container: spec)
+        let prober = Prober(
+            run: run, runc: context.runc, container: spec, address: address ?? PodStatus.sharedAddress,
+            network: context.network(of: pod)?.node)
         var tally = ProbeTally()
         if settings.initialDelay > 0 { try? await Task.sleep(for: .seconds(settings.initialDelay)) }
         while !Task.isCancelled {

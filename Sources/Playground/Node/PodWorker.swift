@@ -25,6 +25,7 @@ actor PodWorker {
     private(set) var isTerminating = false
     private(set) var grace = 30
     private var isSandboxReady = false
+    private(set) var address: String?
     private var sleepers: [UInt64: Task<Void, any Error>] = [:]
     private var nextSleeper: UInt64 = 0
     private let commands: AsyncStream<Command>
@@ -36,6 +37,7 @@ actor PodWorker {
         uid = pod.at("metadata", "uid")?.string ?? ""
         namespace = pod.at("metadata", "namespace")?.string ?? ""
         name = pod.at("metadata", "name")?.string ?? ""
+        address = context.network(of: pod) == nil ? PodStatus.sharedAddress : pod.at("status", "podIP")?.string
         grace = Int(Int32(clamping: pod.at("spec", "terminationGracePeriodSeconds")?.integer ?? 30))
         // Bounded by the pod: one command for each ephemeral container, and one to end.
         (commands, command) = AsyncStream.makeStream(of: Command.self)
@@ -134,9 +136,12 @@ actor PodWorker {
             let adopted = Set(records.filter { ($0.kind == .main || $0.isSidecar) && runs[$0.name] != nil }.map(\.name))
             for name in adopted { group.addTask { await self.supervise(name) } }
             publish()
-            await setUpVolumes()
+            await setUp("FailedMount") { try await self.volumes.refresh() }
+            await setUp("FailedCreatePodSandBox") { try await self.connect() }
             guard !Task.isCancelled else { return }
             isSandboxReady = true
+            // With its address, which its containers may ask for.
+            publish()
             for initial in records where initial.kind == .initial {
                 if initial.isSidecar {
                     if !adopted.contains(initial.name) { group.addTask { await self.supervise(initial.name) } }
@@ -153,19 +158,33 @@ actor PodWorker {
                 group.addTask { await self.supervise(main.name) }
             }
         }
+        // A pod that came to its end needs no network any more; its status still tells its address.
+        if !Task.isCancelled, PodState.hasEnded(pod) { context.network?.disconnect(uid) }
     }
 
-    private func setUpVolumes() async {
+    /// Tries until it is done, or the task is cancelled.
+    private func setUp(_ reason: String, _ body: () async throws -> Void) async {
         while !Task.isCancelled {
             do {
-                try await volumes.refresh()
+                try await body()
                 return
             } catch {
-                event("FailedMount", "\(error)", isWarning: true)
+                event(reason, "\(error)", isWarning: true)
                 publish()
                 await pause(seconds: 2)
             }
         }
+    }
+
+    /// Gives the pod its network; one that it has already stays.
+    private func connect() async throws {
+        guard let network = context.network(of: pod) else { return }
+        let (uid, known) = (uid, address.flatMap { IPv4($0) })
+        let found = try await offPool { try network.connect(uid, known: known) }
+        guard found != known else { return }
+        address = found.description
+        // They tell the address.
+        _ = unlink("\(context.layout.pod(uid))/hosts")
     }
 
     private func untilInitialized(_ name: String) async {
@@ -179,6 +198,7 @@ actor PodWorker {
         let context = context
         let uid = uid
         try? await offPool {
+            context.network?.disconnect(uid)
             Mounts.removeAll(below: context.layout.pod(uid))
             Disk.removeTree(context.layout.pod(uid))
             Disk.removeTree("\(context.layout.logs)/\(uid)")
@@ -199,12 +219,16 @@ actor PodWorker {
 
     /// Writes what is into the pod's status.
     func publish() {
-        let (records, uid, isSandboxReady) = (records, uid, isSandboxReady)
+        let (records, uid, isSandboxReady, address) = (records, uid, isSandboxReady, address)
+        let hostAddress = context.network(of: pod) == nil ? PodStatus.sharedAddress : context.hostAddress
         let changed = try? context.store.modify(.pod, namespace, name, part: .status, by: .kubelet) { object in
             // Another pod of the same name has taken its place.
             guard object.at("metadata", "uid")?.string == uid else { return }
             object["status"] =
-                PodStatus(pod: object, records: records, now: .now, isSandboxReady: isSandboxReady).json
+                PodStatus(
+                    pod: object, records: records, now: .now, isSandboxReady: isSandboxReady, address: address,
+                    hostAddress: hostAddress
+                ).json
         }
         if let changed, changed.at("metadata", "uid")?.string == uid { pod = changed }
     }

@@ -60,7 +60,8 @@ struct Preflight: Sendable {
         }
     }
 
-    private static func program(_ name: String) -> String? {
+    /// Where a program is; `nil` where it is not.
+    static func program(_ name: String) -> String? {
         let path = getenv("PATH").map { String(cString: $0) } ?? ""
         // runc lives in sbin, which is not in every user's path.
         let folders = path.split(separator: ":").map(String.init) + ["/usr/sbin", "/sbin", "/usr/local/sbin"]

@@ -60,6 +60,9 @@ struct Prober: Sendable {
     let run: ContainerRun
     let runc: Runc
     let container: JSON
+    /// The pod's address, and the network from which it is asked; `nil` is the machine's.
+    let address: String
+    let network: NetworkNamespace?
 
     /// `nil` is health; else what is wrong.
     func check(_ settings: ProbeSettings) async -> String? {
@@ -78,9 +81,9 @@ struct Prober: Sendable {
         }
         if let get = settings.action["httpGet"] { return await httpGet(get, timeout) }
         if let socket = settings.action["tcpSocket"] {
-            let host = socket["host"]?.string ?? PodStatus.address
+            let host = socket["host"]?.string ?? address
             return await within(timeout) {
-                try await Stream.connect(to: .tcp(host: host, port: try port(socket["port"]))).close()
+                try await Stream.connect(to: .tcp(host: host, port: try port(socket["port"])), in: network).close()
                 return nil
             }
         }
@@ -88,13 +91,13 @@ struct Prober: Sendable {
     }
 
     private func httpGet(_ get: JSON, _ timeout: Duration) async -> String? {
-        let host = get["host"]?.string ?? PodStatus.address
+        let host = get["host"]?.string ?? address
         var path = get["path"]?.string ?? "/"
         if !path.hasPrefix("/") { path = "/" + path }
         let fixedPath = path
         return await within(timeout) {
             let port = try port(get["port"])
-            let stream = try await Stream.connect(to: .tcp(host: host, port: port))
+            let stream = try await Stream.connect(to: .tcp(host: host, port: port), in: network)
             defer { stream.close() }
             var head =
                 "GET \(fixedPath) HTTP/1.1\r\nConnection: close\r\nUser-Agent: kube-probe/1.36\r\nAccept: */*\r\n"

@@ -39,6 +39,8 @@ struct RuntimeSpec: Sendable {
     var resources: JSON
     /// The process whose pid namespace is joined; `nil` makes a new one.
     var pidNamespaceOf: Int32?
+    /// The file of the network that is joined; `nil` is the machine's own.
+    var network: String?
     /// Where the playground is not root: the one user that containers can have.
     var rootless: (user: UInt32, group: UInt32)?
 
@@ -108,11 +110,11 @@ struct RuntimeSpec: Sendable {
         ]
     }
 
-    /// Pods share the host's network: the playground has no network of its own yet.
     private var namespaces: [JSON] {
         var pid: JSON = ["type": "pid"]
         if let pidNamespaceOf { pid["path"] = .string("/proc/\(pidNamespaceOf)/ns/pid") }
         var all: [JSON] = [pid, ["type": "mount"], ["type": "ipc"]]
+        if let network { all.append(["type": "network", "path": .string(network)]) }
         if hostname != nil { all.append(["type": "uts"]) }
         if rootless != nil { all.append(["type": "user"]) }
         return all

@@ -28,8 +28,12 @@ extension Node {
         return
             (try? await offPool {
                 Cgroups.remove(layout.cgroup)
+                WayOut.close(layout)
                 Mounts.removeAll(below: layout.root)
-                for folder in [layout.containers, layout.pods, layout.logs, layout.images, layout.runc, layout.mask] {
+                for folder in [
+                    layout.containers, layout.pods, layout.logs, layout.images, layout.runc, layout.mask,
+                    layout.network,
+                ] {
                     Disk.removeTree(folder)
                 }
                 Disk.removeTree("\(layout.root)/registry")

@@ -55,7 +55,8 @@ enum Schema {
     /// Every structure by its name.
     static let structures: [String: Structure] = {
         var structures: [String: Structure] = [:]
-        for line in (SchemaTable.objects + "\n" + SchemaTable.pods).split(separator: "\n") {
+        for line in (SchemaTable.objects + "\n" + SchemaTable.services + "\n" + SchemaTable.pods).split(separator: "\n")
+        {
             let words = line.split(separator: " ")
             guard let head = words.first, head.hasSuffix(":") else { continue }
             let isAtomic = head.hasSuffix("!:")

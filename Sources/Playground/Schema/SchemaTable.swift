@@ -81,6 +81,21 @@ enum SchemaTable {
         ControllerRevision: kind:s apiVersion:s metadata:ObjectMeta data:o! revision:l
         """
 
+    static let services = """
+        Service: kind:s apiVersion:s metadata:ObjectMeta spec:ServiceSpec status:ServiceStatus
+        ServiceSpec: ports:[ServicePort]@port,protocol selector:ms! clusterIP:s clusterIPs:[s] type:s externalIPs:[s] \
+        sessionAffinity:s loadBalancerIP:s loadBalancerSourceRanges:[s] externalName:s externalTrafficPolicy:s \
+        healthCheckNodePort:I publishNotReadyAddresses:B sessionAffinityConfig:o ipFamilies:[s] ipFamilyPolicy:s \
+        allocateLoadBalancerNodePorts:b loadBalancerClass:s internalTrafficPolicy:s trafficDistribution:s
+        ServicePort: name:s protocol:s appProtocol:s port:i targetPort:x nodePort:I
+        ServiceStatus: loadBalancer:o conditions:[Condition]@type
+        Endpoints: kind:s apiVersion:s metadata:ObjectMeta subsets:[EndpointSubset]
+        EndpointSubset: addresses:[EndpointAddress] notReadyAddresses:[EndpointAddress] ports:[EndpointPort]
+        EndpointAddress: ip:S hostname:s nodeName:s targetRef:ObjectReference
+        EndpointPort: name:s port:i protocol:s appProtocol:s
+        EndpointSlice: kind:s apiVersion:s metadata:ObjectMeta addressType:S endpoints:o! ports:o!
+        """
+
     static let pods = """
         PodTemplateSpec: metadata:ObjectMeta spec:PodSpec
         Pod: kind:s apiVersion:s metadata:ObjectMeta spec:PodSpec status:PodStatus

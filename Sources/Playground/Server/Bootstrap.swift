@@ -3,14 +3,15 @@ internal import JSON
 
 /// What is there from the beginning: the permanent namespaces, and the node.
 enum Bootstrap {
-    static func prepare(_ store: ObjectStore, node: String) throws {
+    /// `address` is where pods reach the node.
+    static func prepare(_ store: ObjectStore, node: String, address: String) throws {
         for name in APIServer.permanentNamespaces where store.get(.namespace, nil, name) == nil {
             var namespace: JSON = ["metadata": ["name": .string(name)]]
             Defaults.begin(&namespace, .namespace)
             Defaults.apply(to: &namespace, .namespace)
             _ = try store.create(.namespace, namespace, by: FieldManager(name: "kube-apiserver"))
         }
-        let status = nodeStatus(node)
+        let status = nodeStatus(node, address)
         if store.get(.node, nil, node) == nil {
             let labels: JSON = [
                 "beta.kubernetes.io/arch": .string(architecture), "beta.kubernetes.io/os": "linux",
@@ -45,7 +46,7 @@ enum Bootstrap {
         }
     }
 
-    private static func nodeStatus(_ node: String) -> JSON {
+    private static func nodeStatus(_ node: String, _ address: String) -> JSON {
         let memory = "\(sysconf(Int32(_SC_PHYS_PAGES)) * sysconf(Int32(_SC_PAGESIZE)) / 1024)Ki"
         let amounts: JSON = [
             "cpu": .string(String(max(1, sysconf(Int32(_SC_NPROCESSORS_ONLN))))), "ephemeral-storage": .string(storage),
@@ -68,7 +69,7 @@ enum Bootstrap {
                 condition("Ready", "True", "KubeletReady", "kubelet is posting ready status"),
             ],
             "addresses": [
-                ["type": "InternalIP", "address": "127.0.0.1"], ["type": "Hostname", "address": .string(node)],
+                ["type": "InternalIP", "address": .string(address)], ["type": "Hostname", "address": .string(node)],
             ],
             "daemonEndpoints": ["kubeletEndpoint": ["Port": 0]],
             "nodeInfo": [

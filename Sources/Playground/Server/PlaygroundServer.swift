@@ -73,13 +73,14 @@ public struct PlaygroundServer: Sendable {
             ? try Node(
                 store: store, stateDirectory: stateDirectory, registry: registry, registryPort: identity.registryPort,
                 hidden: hidden) : nil
-        try Bootstrap.prepare(store, node: Node.defaultName)
+        try Bootstrap.prepare(
+            store, node: Node.defaultName, address: node?.context.hostAddress ?? PodStatus.sharedAddress)
         let api = APIServer(store: store, secret: identity.secret, port: identity.port, streams: node)
         let address = Address(
             url: "http://127.0.0.1:\(identity.port)/\(identity.secret)",
             registry: "localhost:\(identity.registryPort)", kubeconfig: "\(stateDirectory)/kubeconfig")
         let start: @Sendable () throws -> Void = { [stateDirectory] in
-            try Self.write(address, in: stateDirectory)
+            try Self.write(address, notes: node?.notes ?? [], in: stateDirectory)
             ready(address, store)
         }
         defer { unlink("\(stateDirectory)/address.json") }
@@ -107,6 +108,12 @@ public struct PlaygroundServer: Sendable {
         return (try? JSON(parsing: bytes))?["pid"]?.integer.flatMap(Int32.init(exactly:))
     }
 
+    /// What pods cannot do in the playground that runs on a state directory, one line each.
+    public static func notes(in stateDirectory: String) -> [String] {
+        guard let bytes = FileTree.read("\(stateDirectory)/address.json") else { return [] }
+        return ((try? JSON(parsing: bytes))?["notes"]?.array ?? []).compactMap(\.string)
+    }
+
     /// The registry of the playground that runs on a state directory, as image names begin with it.
     public static func registry(in stateDirectory: String) -> String? {
         guard let bytes = FileTree.read("\(stateDirectory)/address.json") else { return nil }
@@ -130,7 +137,8 @@ public struct PlaygroundServer: Sendable {
     private static func controllers(_ store: ObjectStore) -> [any Controller] {
         [
             DeploymentController(store: store), ReplicaSetController(store: store),
-            StatefulSetController(store: store), DaemonSetController(store: store), JobController(store: store),
+            StatefulSetController(store: store), EndpointsController(store: store), DaemonSetController(store: store),
+            JobController(store: store),
             Scheduler(store: store), NamespaceController(store: store), GarbageCollector(store: store),
             ResourceQuotaController(store: store),
             EventExpiry(store: store),
@@ -151,7 +159,7 @@ public struct PlaygroundServer: Sendable {
         return port
     }
 
-    private static func write(_ address: Address, in directory: String) throws {
+    private static func write(_ address: Address, notes: [String], in directory: String) throws {
         let name = JSON.string(context)
         let kubeconfig: JSON = [
             "apiVersion": "v1", "kind": "Config", "current-context": name,
@@ -162,7 +170,7 @@ public struct PlaygroundServer: Sendable {
         try FileTree.replace(address.kubeconfig, with: Array((kubeconfig.pretty() + "\n").utf8))
         let facts: JSON = [
             "url": .string(address.url), "pid": .integer(Int64(getpid())), "registry": .string(address.registry),
-            "kubeconfig": .string(address.kubeconfig), "context": name,
+            "kubeconfig": .string(address.kubeconfig), "context": name, "notes": .array(notes.map { .string($0) }),
         ]
         try FileTree.replace("\(directory)/address.json", with: Array((facts.pretty() + "\n").utf8))
     }

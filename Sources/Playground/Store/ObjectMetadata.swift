@@ -66,6 +66,7 @@ enum ObjectMetadata {
             if kind == .pod, before?["nodeName"] == nil { before?["nodeName"] = object.at("spec", "nodeName") }
             let changed =
                 object["spec"] != before
+                || (kind == .endpointSlice && ["endpoints", "ports"].contains { object[$0] != current[$0] })
                 || (kind == .deployment && part == .spec && metadata["annotations"] != old["annotations"])
             let isLeaving = metadata["deletionTimestamp"] != nil && old["deletionTimestamp"] == nil
             if kind == .daemonSet {

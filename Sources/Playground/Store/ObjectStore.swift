@@ -73,11 +73,13 @@ final class ObjectStore: Sendable {
     /// Stores a new object and returns it with `uid`, `creationTimestamp`, `resourceVersion` and the like.
     ///
     /// Its fields belong to `manager`; without one they stay as the object says. An empty name is made from `generateName`.
-    /// `admit` judges the named object as one step with its creation, under the store's lock. Throws 409 `AlreadyExists`, 404 where its namespace is missing, 403
+    /// `admit` judges the named object as one step with its creation, under the store's lock; `complete` adds what is the
+    /// system's and no manager's. Throws 409 `AlreadyExists`, 404 where its namespace is missing, 403
     /// where that is being deleted.
     func create(
         _ kind: ResourceKind, _ object: JSON, by manager: FieldManager? = .controllers, dryRun: Bool = false,
-        admit: ((JSON, ResourceKind, Surroundings) throws -> Void)? = nil
+        admit: ((JSON, ResourceKind, Surroundings) throws -> Void)? = nil,
+        complete: ((inout JSON) throws -> Void)? = nil
     ) throws -> JSON {
         defer { wakeWatchers() }
         return try state.withLock { state in
@@ -104,6 +106,7 @@ final class ObjectStore: Sendable {
             object = ObjectMetadata.ordered(object, kind)
             try admit?(object, kind, Surroundings(of: namespace, in: state))
             if let manager { ManagedFields.record(in: &object, from: nil, kind, by: manager) }
+            try complete?(&object)
             if dryRun { return object }
             return try commit(.added, kind, key, object, previous: nil, &state)
         }

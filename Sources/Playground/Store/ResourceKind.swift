@@ -41,7 +41,7 @@ struct ResourceKind: Hashable, Sendable {
     var qualifiedName: String { group.isEmpty ? plural : "\(plural).\(group)" }
 
     /// Whether `metadata.generation` counts the changes of its `spec`.
-    var hasGeneration: Bool { self == .pod || isWorkload }
+    var hasGeneration: Bool { self == .pod || self == .endpointSlice || isWorkload }
 
     /// Whether it makes pods from a template.
     var isWorkload: Bool { isScalable || self == .daemonSet || self == .job }
@@ -61,6 +61,12 @@ struct ResourceKind: Hashable, Sendable {
     static let resourceQuota = ResourceKind(
         "ResourceQuota", plural: "resourcequotas", singular: "resourcequota", shortNames: ["quota"])
     static let secret = ResourceKind("Secret", plural: "secrets", singular: "secret")
+    static let service = ResourceKind(
+        "Service", plural: "services", singular: "service", shortNames: ["svc"], categories: ["all"])
+    static let endpoints = ResourceKind(
+        "Endpoints", plural: "endpoints", singular: "endpoints", shortNames: ["ep"])
+    static let endpointSlice = ResourceKind(
+        group: "discovery.k8s.io", "EndpointSlice", plural: "endpointslices", singular: "endpointslice")
     static let serviceAccount = ResourceKind(
         "ServiceAccount", plural: "serviceaccounts", singular: "serviceaccount", shortNames: ["sa"])
     static let deployment = ResourceKind(
@@ -81,7 +87,7 @@ struct ResourceKind: Hashable, Sendable {
 
     /// Every kind that is stored and served.
     static let served: [ResourceKind] = [
-        .configMap, .event, .namespace, .node, .pod, .resourceQuota, .secret, .serviceAccount, .deployment,
-        .replicaSet, .statefulSet, .daemonSet, .controllerRevision, .job,
+        .configMap, .endpoints, .event, .namespace, .node, .pod, .resourceQuota, .secret, .service, .serviceAccount,
+        .deployment, .replicaSet, .statefulSet, .daemonSet, .controllerRevision, .job, .endpointSlice,
     ]
 }

@@ -17,10 +17,11 @@ enum PlaygroundCommands {
         if invocation.isJSON {
             let report: JSON = [
                 "running": true, "started": .bool(!wasRunning), "context": .string(PlaygroundProcess.context),
-                "kubeconfig": .string(playground.kubeconfig),
+                "kubeconfig": .string(playground.kubeconfig), "notes": .array(playground.notes.map { .string($0) }),
             ]
             console.show(report.pretty())
         } else {
+            for note in playground.notes { console.show("note: \(note)") }
             console.show(
                 "the playground runs\(wasRunning ? " already" : ""): eval \"$(loopd env)\" leads kubectl to it")
         }

@@ -60,6 +60,8 @@ struct Target {
     func session(_ invocation: Invocation) -> Session {
         // What a loop keeps about the playground's pods goes with the playground.
         let state = isPlayground ? "\(playground.directory)/sessions" : StateDirectory.path()
+        // What cannot be made is missed where something is to be remembered.
+        try? StateDirectory.create(state)
         var options = Session.Options(stateDirectory: state, programs: Programs.find())
         options.registry = isPlayground ? playground.registry : nil
         options.services = invocation.arguments

@@ -10,7 +10,7 @@ struct StoreTests {
         let directory = try RunningAPI.temporaryDirectory()
         defer { FileTree.remove(directory) }
         let store = try ObjectStore(directory: directory, historyLimit: historyLimit)
-        try Bootstrap.prepare(store, node: "node")
+        try Bootstrap.prepare(store, node: "node", address: "10.0.0.1")
         try await body(store, directory)
     }
 

@@ -29,24 +29,26 @@ final class Laboratory: Sendable {
     let node: Node
     let client: HTTPClient
 
-    private init(folder: String, store: ObjectStore, registry: Registry, ports: (UInt16, UInt16), hidden: [String])
-        throws
-    {
+    private init(
+        folder: String, store: ObjectStore, registry: Registry, ports: (UInt16, UInt16), hidden: [String],
+        hasWayOut: Bool
+    ) throws {
         self.folder = folder
         self.store = store
         self.registry = registry
         registryPort = ports.0
         node = try Node(
             store: store, stateDirectory: "\(folder)/node", registry: registry, registryPort: ports.0,
-            hidden: hidden)
+            hidden: hidden, hasWayOut: hasWayOut)
         client = HTTPClient(endpoint: .tcp(host: "127.0.0.1", port: ports.1))
     }
 
     /// Runs a node while `body` runs, and then takes everything down.
     ///
-    /// With `folder` a laboratory continues where an earlier one in that folder ended; `keeping` leaves its containers.
+    /// With `folder` a laboratory continues where an earlier one in that folder ended; `keeping` leaves its containers;
+    /// with `hasWayOut` its pods reach more than each other.
     static func run(
-        folder given: String? = nil, keeping: Bool = false, hidden: [String] = [],
+        folder given: String? = nil, keeping: Bool = false, hidden: [String] = [], hasWayOut: Bool = false,
         _ body: @Sendable (Laboratory) async throws -> Void
     ) async throws {
         let folder = given ?? "/tmp/loopd-node-\(Identifier.random(bytes: 6))"
@@ -60,8 +62,12 @@ final class Laboratory: Sendable {
         let listener = try Listener(.tcp(host: "127.0.0.1", port: 0))
         guard case .tcp(_, let registryPort) = registryListener.endpoint, case .tcp(_, let port) = listener.endpoint
         else { return }
-        let laboratory = try Laboratory(
-            folder: folder, store: store, registry: registry, ports: (registryPort, port), hidden: hidden)
+        // Networks are made one after the other by the kernel, which is busy while others go.
+        let laboratory = try await offPool {
+            try Laboratory(
+                folder: folder, store: store, registry: registry, ports: (registryPort, port), hidden: hidden,
+                hasWayOut: hasWayOut)
+        }
         let images = HTTPServer(registryListener) { await registry.serve($0) }
         let streams = HTTPServer(listener) { await laboratory.serve($0) }
         let (ready, isReady) = AsyncStream.makeStream(of: Void.self)

@@ -47,7 +47,7 @@ struct PodLifecycleTests {
         }
     }
 
-    @Test("probes by HTTP and TCP reach the host's ports")
+    @Test("probes by HTTP and TCP reach the host's ports for a pod with the host's network")
     func networkProbes() async throws {
         try await Laboratory.run { lab in
             let port = JSON.integer(Int64(lab.registryPort))
@@ -59,18 +59,20 @@ struct PodLifecycleTests {
             try lab.create(
                 "fine",
                 spec: [
+                    "hostNetwork": true,
                     "containers": [
                         container("http", ["httpGet": ["path": "/v2/", "port": port], "periodSeconds": 1]),
                         container("tcp", ["tcpSocket": ["port": port], "periodSeconds": 1]),
-                    ]
+                    ],
                 ])
             _ = try await lab.untilReady("fine")
             try lab.create(
                 "unfit",
                 spec: [
+                    "hostNetwork": true,
                     "containers": [
                         container("http", ["httpGet": ["path": "/none", "port": port], "periodSeconds": 1])
-                    ]
+                    ],
                 ])
             let events = try lab.store.watch(.event)
             // On a busy machine a probe may time out first; the suite's time limit is what fails here.

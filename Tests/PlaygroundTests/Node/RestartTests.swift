@@ -95,7 +95,7 @@ struct RestartTests {
     func teardown() async throws {
         let folder = "/tmp/loopd-node-\(Identifier.random(bytes: 6))"
         await #expect(processExitsWith: .signal(SIGKILL)) { [folder = folder as String] in
-            try await Laboratory.run(folder: folder, keeping: true) { lab in
+            try await Laboratory.run(folder: folder, keeping: true, hasWayOut: true) { lab in
                 var container = Laboratory.script(RestartTests.ticking)
                 container["volumeMounts"] = [["name": "m", "mountPath": "/m"]]
                 try lab.create(
@@ -110,10 +110,25 @@ struct RestartTests {
         let layout = NodeLayout(root: "\(folder)/node")
         let pids = RunRecord.all(in: layout).map(\.pid)
         #expect(!pids.isEmpty)
+        func networks(of pids: [Int32]) -> Set<String> {
+            Set(
+                pids.compactMap { pid in
+                    var about = stat()
+                    return stat("/proc/\(pid)/ns/net", &about) == 0 ? "\(about.st_ino)" : nil
+                })
+        }
+        var others: Set<String> { networks(of: Disk.names(in: "/proc").compactMap { Int32($0) }) }
+        let used = networks(of: pids)
+        #expect(used.count == 1 && used.isSubset(of: others))
+        #expect(Mounts.points(below: folder).count { $0.hasSuffix("/network") || $0.hasSuffix("/network/node") } == 2)
+        #expect(WayOut.processes(of: layout).isEmpty == !WayOutTests.hasPrograms)
         #expect(await Node.teardown(stateDirectory: layout.root) == [])
         #expect(Mounts.points(below: folder) == [])
         #expect(Cgroups.folders(of: layout.cgroup) == [])
         #expect(Disk.names(in: layout.root) == [])
+        #expect(WayOut.processes(of: layout) == [])
+        // A network lives by its processes and its mounts alone.
+        #expect(used.isDisjoint(with: others))
         Disk.removeTree(folder)
     }
 }
