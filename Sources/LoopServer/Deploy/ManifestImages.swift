@@ -17,9 +17,6 @@ struct ManifestImages: Equatable, Sendable {
         self.known = known.union(references.keys)
     }
 
-    /// Whether one of these has not been built yet.
-    func lacks(_ names: Set<String>) -> Bool { names.contains { known.contains($0) && references[$0] == nil } }
-
     /// Something with the images in it.
     struct Replaced<Value: Equatable & Sendable>: Equatable, Sendable {
         var value: Value

@@ -123,8 +123,8 @@ extension SessionRun {
             ignore: try IgnoreRules(root: configuration.directory, patterns: configuration.watch.ignore),
             journal: Journal(path: journalPath(plan, connection), destinations: plan.destinations),
             dependencies: dependencies,
-            isExplained: { [told = connection.told, target = plan.service.target] container in
-                target.map { told.hasTold(of: container, of: $0, in: namespace) } ?? false
+            isExplained: { [told = connection.told, namespace = configuration.namespace] container in
+                plan.service.target.map { told.hasTold(of: container, of: $0, in: namespace) } ?? false
             }, emit: emit)
     }
 

@@ -286,20 +286,20 @@ struct RolloutWatchTests {
         var crash = try Crash()
         let ledger = CauseLedger()
         let target = Target.workload(.deployment, name: "crash")
-        var cause = Diagnosis(key: ["some", "cause"], failure: LoopEvent.Failure("some cause"))
-        #expect(ledger.claim(cause, of: target))
-        #expect(!ledger.hasTold(of: "crash", in: target))
-        cause.container = "crash"
-        #expect(!ledger.claim(cause, of: target))
-        #expect(ledger.claim(cause, of: .selector("app=crash")))
-        #expect(ledger.hasTold(of: "crash", in: target))
-        #expect(!ledger.hasTold(of: "other", in: target))
+        let cause = Diagnosis(key: ["some", "cause"], container: "crash", failure: LoopEvent.Failure("some cause"))
+        #expect(!ledger.hasTold(of: "crash", of: target, in: "broken"))
+        #expect(ledger.claim(cause, of: target, in: "broken"))
+        #expect(!ledger.claim(cause, of: target, in: "broken"))
+        #expect(ledger.claim(cause, of: .selector("app=crash"), in: "broken"))
+        #expect(ledger.claim(cause, of: target, in: "other"))
+        #expect(ledger.hasTold(of: "crash", of: target, in: "broken"))
+        #expect(!ledger.hasTold(of: "other", of: target, in: "broken"))
         _ = try await crash.follow(ledger: ledger) { heard in
             _ = try await heard.failure(0)
             crash.finish()
         }
-        #expect(!ledger.hasTold(of: "crash", in: target))
-        #expect(ledger.claim(cause, of: target))
+        #expect(!ledger.hasTold(of: "crash", of: target, in: "broken"))
+        #expect(ledger.claim(cause, of: target, in: "broken"))
     }
 
     @Test("containers without a readiness probe must stay for a while, those that have crashed for longer")
