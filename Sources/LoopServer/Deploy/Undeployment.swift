@@ -90,7 +90,11 @@ struct Undeployment: Sendable {
                 try await add(object, inventory, isApplied: kind == .rules, &part)
             }
             for object in inventory.found {
-                if let leaving = try await leaving(object)?.leaving { part.found.append(leaving) }
+                do {
+                    if let leaving = try await leaving(object)?.leaving { part.found.append(leaving) }
+                } catch let error as KubeError where error.isForbidden {
+                    // Who may not look at it has applied nothing of it lately.
+                }
             }
         }
         let releases = (service?.releases ?? []).map(\.name)
@@ -119,11 +123,18 @@ struct Undeployment: Sendable {
         _ reference: ObjectReference, _ inventory: Inventory, isApplied: Bool, _ part: inout Part
     ) async throws {
         let known = parts.flatMap(\.objects) + part.objects
-        guard !known.contains(where: { $0.reference.isSame(as: reference) }),
-            let (leaving, live) = try await leaving(reference)
-        else { return }
+        if known.contains(where: { $0.reference.isSame(as: reference) }) { return }
+        let wasFound = inventory.wasFound(reference)
+        let found: (leaving: Disappearance.Leaving, live: JSON)?
+        do {
+            found = try await leaving(reference)
+        } catch let error as KubeError where error.isForbidden {
+            part.kept.append("\(reference) stays: \(wasFound ? "it was there before" : error.message)")
+            return
+        }
+        guard let (leaving, live) = found else { return }
         switch reference.kind {
-        case _ where inventory.wasFound(reference):
+        case _ where wasFound:
             part.kept.append("\(reference) stays: it was there before")
         case CustomDefinitions.kind:
             part.kept.append("\(reference) stays: every object of its kind would go with it")
@@ -170,12 +181,13 @@ struct Undeployment: Sendable {
         part.releases.append((release, objects))
     }
 
+    /// Throws `LoopFailure`, but `KubeError` where it may not be looked at.
     private func get(_ resource: KubeResource, _ name: String, namespace: String?) async throws -> JSON? {
         do {
             return try await connection.client.get(resource, name, namespace: namespace)
         } catch let error as KubeError where error.isNotFound {
             return nil
-        } catch let error as KubeError {
+        } catch let error as KubeError where !error.isForbidden {
             throw LoopFailure(failure: LoopEvent.Failure("\(error)"))
         }
     }

@@ -74,9 +74,14 @@ extension SessionRun {
 
     /// The services that are in loop.json no more, and whose deployments the cluster still holds.
     func removedServices(_ connection: ClusterConnection) async throws -> [String] {
-        try await InventoryStore.removedServices(
-            of: configuration.project, beside: configuration.services, connection.client,
-            namespace: configuration.namespace)
+        do {
+            return try await InventoryStore.removedServices(
+                of: configuration.project, beside: configuration.services, connection.client,
+                namespace: configuration.namespace)
+        } catch let error as KubeError where error.isForbidden {
+            // Who may not list them knows those of loop.json only.
+            return []
+        }
     }
 
     /// Those of them that the command line means: by their names, or by naming none.
