@@ -16,6 +16,8 @@ struct Undeployment: Sendable {
         var projects: [KluctlRemoval] = []
         /// loopd's own lists of what it has deployed.
         var lists: [String] = []
+        /// The releases in them that stay, and the services whose lists have them from then on.
+        var heirs: [(release: String, service: String)] = []
         /// What was there before: it stays, and loopd lets go of it.
         var found: [Disappearance.Leaving] = []
         /// What stays, in lines for people.
@@ -28,6 +30,10 @@ struct Undeployment: Sendable {
     let namespace: String
     private let project: String
     private let resources: APIResources
+    /// Every list of the project.
+    private let lists: [InventoryStore.Entry]
+    /// What the services have that stay.
+    private let inUse: [(service: String, inventory: Inventory)]
     /// In the order in which they go.
     private(set) var parts: [Part] = []
     /// The namespace, where loopd has made it and nobody else has put anything into it.
@@ -36,22 +42,31 @@ struct Undeployment: Sendable {
     private var keptSpace: String?
 
     /// Looks for what was deployed for services, which are given in the order they were deployed in, and for `removed` ones,
-    /// which are in loop.json no more.
+    /// which are in loop.json no more; `staying` are those that are left out, and where there are none, the namespace may go
+    /// as well.
     ///
-    /// `isEverything` says that no service is left out, so that the namespace may go as well. Throws `LoopFailure`.
+    /// Throws `LoopFailure`.
     init(
-        of services: [Service], removed: [String] = [], in project: String, _ connection: ClusterConnection,
-        namespace: String,
-        isEverything: Bool
+        of services: [Service], removed: [String] = [], staying: [Service] = [], in project: String,
+        _ connection: ClusterConnection, namespace: String
     ) async throws {
         self.project = project
         self.connection = connection
         self.namespace = namespace
         resources = APIResources(connection.client)
+        do {
+            lists = try await InventoryStore.all(connection.client, namespace: namespace).filter { $0.project == project }
+        } catch let error as KubeError where error.isForbidden {
+            lists = []
+        }
+        let going = services.map(\.name) + removed
+        inUse =
+            lists.filter { !going.contains($0.service) }.map { ($0.service, $0.inventory) }
+            + staying.map { ($0.name, Inventory($0.releases.map { .release($0.name) })) }
         for name in removed { try await find(name, nil) }
         for service in services.reversed() { try await find(service.name, service) }
         try await keepOccupiedNamespaces()
-        if isEverything { space = try await ownNamespace() }
+        if staying.isEmpty { space = try await ownNamespace() }
     }
 
     /// What goes, line by line.
@@ -89,7 +104,7 @@ struct Undeployment: Sendable {
             for object in inventory.objects.reversed() {
                 try await add(object, inventory, isApplied: kind == .rules, &part)
             }
-            for object in inventory.found {
+            for object in inventory.found where user(of: object) == nil {
                 do {
                     if let leaving = try await leaving(object)?.leaving { part.found.append(leaving) }
                 } catch let error as KubeError where error.isForbidden {
@@ -107,6 +122,11 @@ struct Undeployment: Sendable {
             }
         }
         parts.append(part)
+    }
+
+    /// The service that has something as well, and stays.
+    private func user(of reference: ObjectReference) -> String? {
+        inUse.first { $0.inventory.holds(reference) }?.service
     }
 
     /// An object with what the cluster has of it; `nil` where it is not there.
@@ -133,7 +153,10 @@ struct Undeployment: Sendable {
             return
         }
         guard let (leaving, live) = found else { return }
+        let user = user(of: reference)
         switch reference.kind {
+        case _ where user != nil:
+            part.kept.append("\(reference) stays: service \(user ?? "") has it, too")
         case _ where wasFound:
             part.kept.append("\(reference) stays: it was there before")
         case CustomDefinitions.kind:
@@ -153,9 +176,12 @@ struct Undeployment: Sendable {
             throw HelmCommand.missing(first)
         }
         let run = HelmRun(connection.leash)
-        for release in releases {
+        for release in releases where !parts.contains(where: { $0.releases.contains { $0.name == release } }) {
             guard let state = try await run.state(of: release, helm), state.status != "uninstalled" else { continue }
-            if made.contains(release) {
+            if let user = user(of: .release(release)) {
+                part.kept.append("release/\(release) stays: service \(user) has it, too")
+                if made.contains(release) { part.heirs.append((release, user)) }
+            } else if made.contains(release) || lists.contains(where: { $0.inventory.holds(.release(release)) }) {
                 try await add(release, helm, &part)
             } else {
                 part.kept.append("release/\(release) stays: it was there before")
@@ -254,6 +280,11 @@ struct Undeployment: Sendable {
             try await ReleaseHistory(
                 connection.client, service: part.service, of: project, namespace: namespace
             ).forget()
+            for (release, heir) in part.heirs {
+                try await InventoryStore(
+                    client: connection.client, namespace: namespace, service: heir, project: project, part: .releases
+                ).add(release: release)
+            }
             // Only now: whoever is killed before that can begin again.
             for list in part.lists { try await forget(.configMaps, list) }
             let gone =

@@ -106,17 +106,18 @@ extension SessionRun {
             removed.count == 1 ? "service \(removed[0]) is" : "services \(removed.joined(separator: ", ")) are"
         report(
             .notice(
-                "\(services) not in loop.json any more, and still in the cluster: `loopd undeploy` removes "
-                    + "\(removed.count == 1 ? "it" : "them")"))
+                "\(services) not in loop.json any more, and still in the cluster: `loopd undeploy "
+                    + "\(removed.joined(separator: " "))` removes \(removed.count == 1 ? "it" : "them")"))
     }
 
     private func undeployment(
         _ connection: ClusterConnection, _ removed: [String] = [], without held: [String: LeaseHeld] = [:]
     ) async throws -> Undeployment {
         let going = services.filter { held[$0.name] == nil }
+        let names = going.map(\.name)
         return try await Undeployment(
-            of: going, removed: removed, in: configuration.project, connection, namespace: configuration.namespace,
-            isEverything: going.count == configuration.services.count)
+            of: going, removed: removed, staying: configuration.services.filter { !names.contains($0.name) },
+            in: configuration.project, connection, namespace: configuration.namespace)
     }
 
     /// How long the end of a session waits for what goes with it.
