@@ -5,15 +5,22 @@ internal import Reactor
 extension Undeployment {
     /// Removes everything, waits until it is gone, and says what has gone.
     ///
-    /// Throws `LoopFailure` where something is still there at the limit; what has gone until then is told by `emit`.
-    func carryOut(limit: Duration, _ emit: @escaping @Sendable (LoopEvent) -> Void) async throws {
-        let end = ContinuousClock.now + limit
+    /// Throws `LoopFailure` where something is still there at the end; what has gone until then is told by `emit`.
+    func carryOut(
+        until end: ContinuousClock.Instant, _ emit: @escaping @Sendable (LoopEvent) -> Void
+    ) async throws {
         for part in parts where !part.isEmpty {
             let started = monotonicNow()
             let pods = try await pods(of: part.objects + part.releases.flatMap(\.objects))
             if let helm = HelmCommand.find(for: connection.context, namespace: namespace) {
                 for release in part.releases {
-                    _ = try await HelmRun(connection.leash).run(helm.uninstall(release.name), about: release.name)
+                    let late = LoopFailure(
+                        failure: LoopEvent.Failure(
+                            "helm still uninstalls release \(release.name)",
+                            nextStep: "`loopd undeploy` begins again"))
+                    _ = try await atMost(max(end - ContinuousClock.now, .zero), otherwise: late) {
+                        try await HelmRun(connection.leash).run(helm.uninstall(release.name), about: release.name)
+                    }
                 }
             }
             for project in part.projects {

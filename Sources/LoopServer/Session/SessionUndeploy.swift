@@ -43,7 +43,7 @@ extension SessionRun {
             report(.failed(LoopEvent.Failure(problem, nextStep: "nothing was removed")))
             return false
         }
-        try await found.carryOut(limit: .seconds(120), emit)
+        try await found.carryOut(until: ContinuousClock.now + .seconds(120), emit)
         return true
     }
 
@@ -134,13 +134,18 @@ extension SessionRun {
         }
         await Task {
             let isDone: Void? = await DeployAttempt.run({ report($0) }) {
+                let end = ContinuousClock.now + SessionRun.cleanupPatience
                 let held = await held(connection)
                 for (service, lease) in held.sorted(by: { $0.key < $1.key }) {
                     emit(LoopEvent(.notice("what was deployed stays: \(lease)"), service: service))
                 }
-                let found = try await undeployment(connection, without: held)
+                let late = LoopFailure(
+                    failure: LoopEvent.Failure("it takes too long to find out what was deployed"))
+                let found = try await atMost(end - ContinuousClock.now, otherwise: late) {
+                    try await undeployment(connection, without: held)
+                }
                 for line in found.kept { report(.notice(line)) }
-                try await found.carryOut(limit: SessionRun.cleanupPatience, emit)
+                try await found.carryOut(until: end, emit)
             }
             if isDone == nil {
                 report(.notice("not everything is removed: `loopd undeploy` goes on with it"))
