@@ -129,8 +129,8 @@ import Testing
             let renamed = try await run(scene, "deploy")
             #expect(
                 notices(renamed).contains(
-                    "service web is not in loop.json any more, and still in the cluster: `loopd undeploy web` removes it"),
-                "\(renamed.transcript)")
+                    "service web is not in loop.json any more, and still in the cluster: `loopd undeploy web` removes it"
+                ), "\(renamed.transcript)")
             let former = try await run(scene, "undeploy", of: "web")
             #expect(
                 Set(["base", "new"].map { "configmap/\($0) stays: service shop has it, too" })
@@ -242,6 +242,12 @@ import Testing
                 #expect(same["objects"]?.array == [])
                 try await scene.kubectl(["create", "quota", "theirs", "--hard=pods=9"])
                 try await scene.kubectl(["create", "configmap", "default", "-n", team], scoped: false)
+                try scene.project.replace("web/k8s/spaces.yaml", spaces[1])
+                let left = try await run(scene, "deploy")
+                #expect(
+                    notices(left) == [
+                        "namespace/\(team) has left the manifests and stays: configmap/default is not loopd's"
+                    ], "\(left.transcript)")
                 let first = try await run(scene, "undeploy")
                 let stays: Set = [
                     "namespace/\(team) stays: configmap/default is not loopd's",
@@ -253,6 +259,7 @@ import Testing
                 try await scene.kubectl(["delete", "quota", "theirs"])
                 try await remove()
                 try await scene.kubectl(["wait", "--for=delete", "namespace/\(team)", "--timeout=60s"], scoped: false)
+                try scene.project.replace("web/k8s/spaces.yaml", spaces.joined(separator: "---\n"))
                 _ = try await run(scene, "deploy")
                 let second = try await run(scene, "undeploy")
                 #expect(

@@ -288,9 +288,10 @@ struct ManifestApply: Sendable {
             guard let resource = try await resources.resource(of: old), let live = try await live(old, resource) else {
                 continue
             }
-            let reason = KeptLeftover.Reason(
+            var reason = KeptLeftover.Reason(
                 old, isOurs: ManifestApply.isOurs(live), isFound: plan.inventory.wasFound(old), prunesData: prunesData,
                 doubt: doubt)
+            if reason == nil, let obstacle = try await obstacle(to: old, plan) { reason = .occupied(obstacle) }
             if let reason {
                 plan.kept.append(KeptLeftover(reference: old, reason: reason))
             } else {
@@ -322,8 +323,15 @@ struct ManifestApply: Sendable {
             try await apply(item)
             done.append("\(item.reference)")
         }
+        var kept = plan.kept
         for old in plan.leftovers {
             guard let resource = try await resources.resource(of: old) else { continue }
+            // Somebody may have put something into it while the question was open.
+            if let obstacle = try await obstacle(to: old, plan) {
+                kept.append(KeptLeftover(reference: old, reason: .occupied(obstacle)))
+                emit(.notice(kept[kept.count - 1].description))
+                continue
+            }
             do {
                 try await client.delete(resource, old.name, namespace: old.namespace)
             } catch let error as KubeError where !error.isNotFound {
@@ -331,8 +339,8 @@ struct ManifestApply: Sendable {
             }
             done.append("\(old) deleted")
         }
-        let kept = plan.kept.filter(\.isRemembered).map(\.reference)
-        let now = Inventory(plan.references + kept, found: plan.found)
+        let remembered = kept.filter(\.isRemembered).map(\.reference)
+        let now = Inventory(plan.references + remembered, found: plan.found)
         if now != union { try await store?.require(now) }
         return done
     }
