@@ -56,7 +56,9 @@ struct Undeployment: Sendable {
         self.namespace = namespace
         resources = APIResources(connection.client)
         do {
-            lists = try await InventoryStore.all(connection.client, namespace: namespace).filter { $0.project == project }
+            lists = try await InventoryStore.all(connection.client, namespace: namespace).filter {
+                $0.project == project
+            }
         } catch let error as KubeError where error.isForbidden {
             lists = []
         }
