@@ -87,11 +87,13 @@ struct ManifestApply: Sendable {
         var waiting: [String] = []
         /// What was there before loopd first applied it, in this set and in earlier ones.
         var found: [ObjectReference] = []
+        /// Whether the list is to hold an object that is as it should be: another service's list may have had it so far.
+        var adopts = false
         /// What cannot become what the set says, and stays as it is.
         var immutable: [LoopEvent.Failure] = []
 
         /// Whether nothing is to be done.
-        var isEmpty: Bool { leftovers.isEmpty && items.allSatisfy(\.isUnchanged) }
+        var isEmpty: Bool { leftovers.isEmpty && !adopts && items.allSatisfy(\.isUnchanged) }
         /// Everything that belongs to the set.
         var references: [ObjectReference] { items.map(\.reference) }
     }
@@ -156,6 +158,10 @@ struct ManifestApply: Sendable {
             let isChanged = try await compare(index, live, resource, &plan)
             if item.reference.kind == CustomDefinitions.kind, isChanged {
                 changedDefinitions.insert(item.reference.name)
+            }
+            if store != nil, plan.items[index].isUnchanged, !plan.inventory.holds(item.reference) {
+                plan.adopts = true
+                plan.lines.append("~ \(item.reference)  is service \(service)'s from now on")
             }
         }
         plan.found = found?.references ?? []
