@@ -324,6 +324,22 @@ import Testing
         }
     }
 
+    @Test("a namespace goes after the releases of the other services that are in it")
+    func namespaceLast() async throws {
+        try await Scene.run { scene in
+            let helm = try HelmDouble()
+            try configureChart(scene)
+            let chart: JSON = ["watch": ["chart/**"], "deploy": ["helm": ["chart": "./chart", "release": "web"]]]
+            let zone: JSON = ["root": "zone", "rules": [["deploy": ["manifests": "k8s"]]]]
+            try scene.project.configure(scene.configuration(["web": ["rules": [chart]], "zone": zone]))
+            try scene.project.write(
+                "zone/k8s/space.yaml", "apiVersion: v1\nkind: Namespace\nmetadata:\n  name: \(scene.namespace)\n")
+            _ = try await run(scene, "deploy", by: helm)
+            let gone = try await run(scene, "undeploy", by: helm)
+            #expect(removed(gone) == ["release/web", "namespace/\(scene.namespace)"], "\(gone.transcript)")
+        }
+    }
+
     @Test("a release whose rule has left loop.json goes, too")
     func formerRelease() async throws {
         try await Scene.run { scene in
