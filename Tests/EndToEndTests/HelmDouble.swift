@@ -38,6 +38,7 @@ final class HelmDouble: Sendable {
     /// Lets there be a release, as somebody else has installed it.
     func install(_ manifest: String) throws {
         try Disk.write(Array("\(folder)/state/release.1".utf8), Array(manifest.utf8), mode: 0o644)
+        try Disk.write(Array("\(folder)/state/hooks.1".utf8), [], mode: 0o644)
         try Disk.write(Array("\(folder)/state/revision".utf8), Array("1".utf8), mode: 0o644)
     }
 

@@ -31,15 +31,16 @@ import Testing
     }
 
     /// Runs a command of loopd to its end, which is a good one.
-    private func run(_ scene: Scene, _ command: String, _ arguments: String..., by helm: HelmDouble? = nil) async throws
-        -> Loopd
-    {
+    private func run(
+        _ scene: Scene, _ command: String, _ argument: String = "--yes", of service: String? = nil,
+        by helm: HelmDouble? = nil
+    ) async throws -> Loopd {
         let environment = helm?.environment ?? [:]
         let loopd =
-            if let first = arguments.first {
-                try await scene.loopd(command, first, environment: environment)
+            if let service {
+                try await scene.loopd(command, argument, service, environment: environment)
             } else {
-                try await scene.loopd(command, "--yes", environment: environment)
+                try await scene.loopd(command, argument, environment: environment)
             }
         #expect(try await loopd.end(limit: .seconds(60)) == .exited(0), "\(loopd.transcript)")
         return loopd
@@ -128,8 +129,13 @@ import Testing
             let renamed = try await run(scene, "deploy")
             #expect(
                 notices(renamed).contains(
-                    "service web is not in loop.json any more, and still in the cluster: `loopd undeploy` removes it"),
-                "\(renamed.transcript)")
+                    "service web is not in loop.json any more, and still in the cluster: `loopd undeploy web` removes it"
+                ), "\(renamed.transcript)")
+            let former = try await run(scene, "undeploy", of: "web")
+            #expect(
+                Set(["base", "new"].map { "configmap/\($0) stays: service shop has it, too" })
+                    .isSubset(of: notices(former)), "\(former.transcript)")
+            #expect(removed(former).isEmpty)
             let gone = try await run(scene, "undeploy")
             #expect(Set(removed(gone)) == ["configmap/base", "configmap/new"], "\(gone.transcript)")
             #expect(try await names("configmap", scene).filter { $0 != "kube-root-ca.crt" } == ["theirs"])
@@ -157,7 +163,7 @@ import Testing
 
             let watch = try await scene.loopd("watch", "--cleanup")
             let words =
-                "service old is not in loop.json any more, and still in the cluster: `loopd undeploy` removes it"
+                "service old is not in loop.json any more, and still in the cluster: `loopd undeploy old` removes it"
             _ = try await watch.event("notice") { $0["text"]?.string == words }
             _ = try await watch.event("deployed") { $0["service"] == "web" }
             let place = watch.log.count
@@ -236,6 +242,12 @@ import Testing
                 #expect(same["objects"]?.array == [])
                 try await scene.kubectl(["create", "quota", "theirs", "--hard=pods=9"])
                 try await scene.kubectl(["create", "configmap", "default", "-n", team], scoped: false)
+                try scene.project.replace("web/k8s/spaces.yaml", spaces[1])
+                let left = try await run(scene, "deploy")
+                #expect(
+                    notices(left) == [
+                        "namespace/\(team) has left the manifests and stays: configmap/default is not loopd's"
+                    ], "\(left.transcript)")
                 let first = try await run(scene, "undeploy")
                 let stays: Set = [
                     "namespace/\(team) stays: configmap/default is not loopd's",
@@ -247,6 +259,7 @@ import Testing
                 try await scene.kubectl(["delete", "quota", "theirs"])
                 try await remove()
                 try await scene.kubectl(["wait", "--for=delete", "namespace/\(team)", "--timeout=60s"], scoped: false)
+                try scene.project.replace("web/k8s/spaces.yaml", spaces.joined(separator: "---\n"))
                 _ = try await run(scene, "deploy")
                 let second = try await run(scene, "undeploy")
                 #expect(
@@ -260,10 +273,10 @@ import Testing
         }
     }
 
-    private func configureChart(_ scene: Scene, hasRule: Bool = true) throws {
+    private func configureChart(_ scene: Scene, hasRule: Bool = true, service: String = "web") throws {
         let rule: JSON = ["watch": ["chart/**"], "deploy": ["helm": ["chart": "./chart", "release": "web"]]]
         let other: JSON = ["watch": ["k8s/**"], "deploy": ["manifests": "k8s"]]
-        try scene.project.configure(scene.configuration(["web": ["rules": [hasRule ? rule : other]]]))
+        try scene.project.configure(scene.configuration([service: ["rules": [hasRule ? rule : other]]]))
         try scene.project.write("chart/Chart.yaml", "apiVersion: v2\nname: web\nversion: 1.0.0\n")
         try scene.project.write("chart/manifest.yaml", map("settings"))
         try scene.project.write("k8s/map.yaml", map("plain"))
@@ -290,6 +303,40 @@ import Testing
             let gone = try await run(scene, "undeploy", by: helm)
             #expect(removed(gone) == ["release/web"], "\(gone.transcript)")
             #expect(try helm.calls("uninstall").count == 1)
+        }
+    }
+
+    @Test("a release of a service that gets another name stays with it, and goes with it")
+    func renamedRelease() async throws {
+        try await Scene.run { scene in
+            let helm = try HelmDouble()
+            try configureChart(scene)
+            _ = try await run(scene, "deploy", by: helm)
+            try configureChart(scene, service: "shop")
+            _ = try await run(scene, "deploy", by: helm)
+            let all = try await run(scene, "undeploy", "--dry-run", by: helm)
+            #expect(!notices(all).contains("release/web stays: it was there before"), "\(all.transcript)")
+            let former = try await run(scene, "undeploy", of: "web", by: helm)
+            #expect(notices(former).contains("release/web stays: service shop has it, too"), "\(former.transcript)")
+            #expect(try helm.calls("uninstall").isEmpty)
+            let gone = try await run(scene, "undeploy", by: helm)
+            #expect(removed(gone) == ["release/web", "namespace/\(scene.namespace)"], "\(gone.transcript)")
+        }
+    }
+
+    @Test("a namespace goes after the releases of the other services that are in it")
+    func namespaceLast() async throws {
+        try await Scene.run { scene in
+            let helm = try HelmDouble()
+            try configureChart(scene)
+            let chart: JSON = ["watch": ["chart/**"], "deploy": ["helm": ["chart": "./chart", "release": "web"]]]
+            let zone: JSON = ["root": "zone", "rules": [["deploy": ["manifests": "k8s"]]]]
+            try scene.project.configure(scene.configuration(["web": ["rules": [chart]], "zone": zone]))
+            try scene.project.write(
+                "zone/k8s/space.yaml", "apiVersion: v1\nkind: Namespace\nmetadata:\n  name: \(scene.namespace)\n")
+            _ = try await run(scene, "deploy", by: helm)
+            let gone = try await run(scene, "undeploy", by: helm)
+            #expect(removed(gone) == ["release/web", "namespace/\(scene.namespace)"], "\(gone.transcript)")
         }
     }
 

@@ -10,6 +10,8 @@ struct KeptLeftover: Hashable, Sendable, CustomStringConvertible {
         case found
         /// There is data in it, and nobody is asked.
         case data
+        /// A namespace with something in it that does not go: what.
+        case occupied(String)
         /// The set may not be all of it: why.
         case doubt(String)
 
@@ -39,7 +41,7 @@ struct KeptLeftover: Hashable, Sendable, CustomStringConvertible {
     /// Whether loopd keeps it in its list: it may go later.
     var isRemembered: Bool {
         switch reason {
-        case .data, .doubt: true
+        case .data, .occupied, .doubt: true
         case .foreign, .definition, .found: false
         }
     }
@@ -52,7 +54,21 @@ struct KeptLeftover: Hashable, Sendable, CustomStringConvertible {
             "\(reference) has left the manifests and stays: every object of its kind would go with it"
         case .found: "\(reference) has left the manifests and stays: it was there before"
         case .data: "\(reference) has left the manifests and stays, with its data: `loopd deploy` asks and deletes it"
+        case .occupied(let obstacle): "\(reference) has left the manifests and stays: \(obstacle)"
         case .doubt(let why): "nothing is deleted: \(why); `loopd undeploy` removes all of it"
         }
+    }
+}
+
+extension ManifestApply {
+    /// What is in a namespace that has left the set and does not go with what has left it before; `nil` where nothing is.
+    func obstacle(to leftover: ObjectReference, _ plan: Plan) async throws -> String? {
+        guard leftover.kind == "Namespace" else { return nil }
+        if let object = plan.references.first(where: { $0.namespace == leftover.name }) {
+            return "\(object) of the manifests is in it"
+        }
+        return try await NamespaceContents(
+            client: client, namespace: leftover.name, going: plan.leftovers, releases: [], lists: []
+        ).obstacle()
     }
 }

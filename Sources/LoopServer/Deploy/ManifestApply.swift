@@ -87,11 +87,13 @@ struct ManifestApply: Sendable {
         var waiting: [String] = []
         /// What was there before loopd first applied it, in this set and in earlier ones.
         var found: [ObjectReference] = []
+        /// Whether the list is to hold an object that is as it should be: another service's list may have had it so far.
+        var adopts = false
         /// What cannot become what the set says, and stays as it is.
         var immutable: [LoopEvent.Failure] = []
 
         /// Whether nothing is to be done.
-        var isEmpty: Bool { leftovers.isEmpty && items.allSatisfy(\.isUnchanged) }
+        var isEmpty: Bool { leftovers.isEmpty && !adopts && items.allSatisfy(\.isUnchanged) }
         /// Everything that belongs to the set.
         var references: [ObjectReference] { items.map(\.reference) }
     }
@@ -156,6 +158,10 @@ struct ManifestApply: Sendable {
             let isChanged = try await compare(index, live, resource, &plan)
             if item.reference.kind == CustomDefinitions.kind, isChanged {
                 changedDefinitions.insert(item.reference.name)
+            }
+            if store != nil, plan.items[index].isUnchanged, !plan.inventory.holds(item.reference) {
+                plan.adopts = true
+                plan.lines.append("~ \(item.reference)  is service \(service)'s from now on")
             }
         }
         plan.found = found?.references ?? []
@@ -288,9 +294,10 @@ struct ManifestApply: Sendable {
             guard let resource = try await resources.resource(of: old), let live = try await live(old, resource) else {
                 continue
             }
-            let reason = KeptLeftover.Reason(
+            var reason = KeptLeftover.Reason(
                 old, isOurs: ManifestApply.isOurs(live), isFound: plan.inventory.wasFound(old), prunesData: prunesData,
                 doubt: doubt)
+            if reason == nil, let obstacle = try await obstacle(to: old, plan) { reason = .occupied(obstacle) }
             if let reason {
                 plan.kept.append(KeptLeftover(reference: old, reason: reason))
             } else {
@@ -322,8 +329,15 @@ struct ManifestApply: Sendable {
             try await apply(item)
             done.append("\(item.reference)")
         }
+        var kept = plan.kept
         for old in plan.leftovers {
             guard let resource = try await resources.resource(of: old) else { continue }
+            // Somebody may have put something into it while the question was open.
+            if let obstacle = try await obstacle(to: old, plan) {
+                kept.append(KeptLeftover(reference: old, reason: .occupied(obstacle)))
+                emit(.notice(kept[kept.count - 1].description))
+                continue
+            }
             do {
                 try await client.delete(resource, old.name, namespace: old.namespace)
             } catch let error as KubeError where !error.isNotFound {
@@ -331,8 +345,8 @@ struct ManifestApply: Sendable {
             }
             done.append("\(old) deleted")
         }
-        let kept = plan.kept.filter(\.isRemembered).map(\.reference)
-        let now = Inventory(plan.references + kept, found: plan.found)
+        let remembered = kept.filter(\.isRemembered).map(\.reference)
+        let now = Inventory(plan.references + remembered, found: plan.found)
         if now != union { try await store?.require(now) }
         return done
     }

@@ -31,7 +31,9 @@ extension ManifestApply {
         _ wanted: JSON, insteadOf live: JSON, _ reference: ObjectReference, _ resource: KubeResource
     ) async -> ImmutableChange? {
         let names = (live.object?.keys ?? []) + (wanted.object?.keys ?? []).filter { live[$0] == nil }
-        let parts = names.filter { !["apiVersion", "kind", "metadata", "status"].contains($0) && live[$0] != wanted[$0] }
+        let parts = names.filter {
+            !["apiVersion", "kind", "metadata", "status"].contains($0) && live[$0] != wanted[$0]
+        }
         guard !parts.isEmpty else { return nil }
         let patch = parts.map { part -> JSON in
             guard let value = wanted[part] else { return ["op": "remove", "path": .string("/\(part)")] }

@@ -16,6 +16,8 @@ struct Undeployment: Sendable {
         var projects: [KluctlRemoval] = []
         /// loopd's own lists of what it has deployed.
         var lists: [String] = []
+        /// The releases in them that stay, and the services whose lists have them from then on.
+        var heirs: [(release: String, service: String)] = []
         /// What was there before: it stays, and loopd lets go of it.
         var found: [Disappearance.Leaving] = []
         /// What stays, in lines for people.
@@ -26,32 +28,48 @@ struct Undeployment: Sendable {
 
     let connection: ClusterConnection
     let namespace: String
-    private let project: String
+    let project: String
     private let resources: APIResources
+    /// Every list of the project.
+    private let lists: [InventoryStore.Entry]
+    /// What the services have that stay.
+    private let inUse: [(service: String, inventory: Inventory)]
     /// In the order in which they go.
     private(set) var parts: [Part] = []
-    /// The namespace, where loopd has made it and nobody else has put anything into it.
-    private(set) var space: Disappearance.Leaving?
+    /// The namespaces that loopd has made and nobody else has put anything into: they go after everything else, and the
+    /// one that the lists are in is the last.
+    private(set) var spaces: [Disappearance.Leaving] = []
     /// Why the namespace stays that loopd has made.
     private var keptSpace: String?
 
     /// Looks for what was deployed for services, which are given in the order they were deployed in, and for `removed` ones,
-    /// which are in loop.json no more.
+    /// which are in loop.json no more; `staying` are those that are left out, and where there are none, the namespace may go
+    /// as well.
     ///
-    /// `isEverything` says that no service is left out, so that the namespace may go as well. Throws `LoopFailure`.
+    /// Throws `LoopFailure`.
     init(
-        of services: [Service], removed: [String] = [], in project: String, _ connection: ClusterConnection,
-        namespace: String,
-        isEverything: Bool
+        of services: [Service], removed: [String] = [], staying: [Service] = [], in project: String,
+        _ connection: ClusterConnection, namespace: String
     ) async throws {
         self.project = project
         self.connection = connection
         self.namespace = namespace
         resources = APIResources(connection.client)
+        do {
+            lists = try await InventoryStore.all(connection.client, namespace: namespace).filter {
+                $0.project == project
+            }
+        } catch let error as KubeError where error.isForbidden {
+            lists = []
+        }
+        let going = services.map(\.name) + removed
+        inUse =
+            lists.filter { !going.contains($0.service) }.map { ($0.service, $0.inventory) }
+            + staying.map { ($0.name, Inventory($0.releases.map { .release($0.name) })) }
         for name in removed { try await find(name, nil) }
         for service in services.reversed() { try await find(service.name, service) }
         try await keepOccupiedNamespaces()
-        if isEverything { space = try await ownNamespace() }
+        if staying.isEmpty, let own = try await ownNamespace() { spaces.append(own) }
     }
 
     /// What goes, line by line.
@@ -62,14 +80,14 @@ struct Undeployment: Sendable {
                     + release.objects.map(\.reference.description).joined(separator: ", ")
             }
             return releases + part.projects.map(\.line) + part.objects.map { "- \($0.reference)" }
-        } + (space.map { ["- \($0.reference)"] } ?? [])
+        } + spaces.map { "- \($0.reference)" }
     }
 
     /// What stays, for people.
     var kept: [String] { parts.flatMap(\.kept) + [keptSpace].compactMap(\.self) }
 
     /// Whether there is nothing to remove.
-    var isEmpty: Bool { space == nil && parts.allSatisfy(\.isEmpty) }
+    var isEmpty: Bool { spaces.isEmpty && parts.allSatisfy(\.isEmpty) }
 
     /// Lets those stay that kluctl has deployed: it does not tell what was there before, and that goes only where a person is
     /// asked.
@@ -99,8 +117,12 @@ struct Undeployment: Sendable {
             for object in inventory.objects.reversed() {
                 try await add(object, inventory, isApplied: kind == .rules, &part)
             }
-            for object in inventory.found {
-                if let leaving = try await leaving(object)?.leaving { part.found.append(leaving) }
+            for object in inventory.found where user(of: object) == nil {
+                do {
+                    if let leaving = try await leaving(object)?.leaving { part.found.append(leaving) }
+                } catch let error as KubeError where error.isForbidden {
+                    // Who may not look at it has applied nothing of it lately.
+                }
             }
         }
         let releases = (service?.releases ?? []).map(\.name)
@@ -113,6 +135,11 @@ struct Undeployment: Sendable {
             }
         }
         parts.append(part)
+    }
+
+    /// The service that has something as well, and stays.
+    private func user(of reference: ObjectReference) -> String? {
+        inUse.first { $0.inventory.holds(reference) }?.service
     }
 
     /// An object with what the cluster has of it; `nil` where it is not there.
@@ -129,11 +156,21 @@ struct Undeployment: Sendable {
         _ reference: ObjectReference, _ inventory: Inventory, isApplied: Bool, _ part: inout Part
     ) async throws {
         let known = parts.flatMap(\.objects) + part.objects
-        guard !known.contains(where: { $0.reference.isSame(as: reference) }),
-            let (leaving, live) = try await leaving(reference)
-        else { return }
+        if known.contains(where: { $0.reference.isSame(as: reference) }) { return }
+        let wasFound = inventory.wasFound(reference)
+        let found: (leaving: Disappearance.Leaving, live: JSON)?
+        do {
+            found = try await leaving(reference)
+        } catch let error as KubeError where error.isForbidden {
+            part.kept.append("\(reference) stays: \(wasFound ? "it was there before" : error.message)")
+            return
+        }
+        guard let (leaving, live) = found else { return }
+        let user = user(of: reference)
         switch reference.kind {
-        case _ where inventory.wasFound(reference):
+        case _ where user != nil:
+            part.kept.append("\(reference) stays: service \(user ?? "") has it, too")
+        case _ where wasFound:
             part.kept.append("\(reference) stays: it was there before")
         case CustomDefinitions.kind:
             part.kept.append("\(reference) stays: every object of its kind would go with it")
@@ -152,9 +189,12 @@ struct Undeployment: Sendable {
             throw HelmCommand.missing(first)
         }
         let run = HelmRun(connection.leash)
-        for release in releases {
+        for release in releases where !parts.contains(where: { $0.releases.contains { $0.name == release } }) {
             guard let state = try await run.state(of: release, helm), state.status != "uninstalled" else { continue }
-            if made.contains(release) {
+            if let user = user(of: .release(release)) {
+                part.kept.append("release/\(release) stays: service \(user) has it, too")
+                if made.contains(release) { part.heirs.append((release, user)) }
+            } else if made.contains(release) || lists.contains(where: { $0.inventory.holds(.release(release)) }) {
                 try await add(release, helm, &part)
             } else {
                 part.kept.append("release/\(release) stays: it was there before")
@@ -180,25 +220,29 @@ struct Undeployment: Sendable {
         part.releases.append((release, objects))
     }
 
-    private func get(_ resource: KubeResource, _ name: String, namespace: String?) async throws -> JSON? {
+    /// What the cluster has of an object; throws `LoopFailure`, but `KubeError` where it may not be looked at.
+    func get(_ resource: KubeResource, _ name: String, namespace: String?) async throws -> JSON? {
         do {
             return try await connection.client.get(resource, name, namespace: namespace)
         } catch let error as KubeError where error.isNotFound {
             return nil
-        } catch let error as KubeError {
+        } catch let error as KubeError where !error.isForbidden {
             throw LoopFailure(failure: LoopEvent.Failure("\(error)"))
         }
     }
 
     // MARK: Namespaces
 
-    /// Lets namespaces stay that hold something of others by now.
+    /// Takes the namespaces out of the parts, and lets those stay that hold something of others by now.
     private mutating func keepOccupiedNamespaces() async throws {
         for number in parts.indices {
             for space in parts[number].objects where space.reference.kind == "Namespace" {
-                guard let obstacle = try await contents(of: space.reference.name).obstacle() else { continue }
                 parts[number].objects.removeAll { $0.reference == space.reference }
-                parts[number].kept.append("\(space.reference) stays: \(obstacle)")
+                if let obstacle = try await contents(of: space.reference.name).obstacle() {
+                    parts[number].kept.append("\(space.reference) stays: \(obstacle)")
+                } else {
+                    spaces.insert(space, at: space.reference.name == namespace ? spaces.endIndex : 0)
+                }
             }
         }
     }
@@ -208,7 +252,7 @@ struct Undeployment: Sendable {
         let reference = ObjectReference(apiVersion: "v1", kind: "Namespace", namespace: nil, name: namespace)
         let words = "\(reference) stays: "
         // It may be in the manifests, too.
-        guard !parts.contains(where: { $0.objects.contains { $0.reference.isSame(as: reference) } }),
+        guard !spaces.contains(where: { $0.reference.isSame(as: reference) }),
             !kept.contains(where: { $0.hasPrefix(words) }),
             let live = try? await connection.client.get(.namespaces, namespace),
             live["metadata"]?.strings("labels")[ClusterConnection.ownLabel] == "loopd"
@@ -220,132 +264,13 @@ struct Undeployment: Sendable {
         return .init(reference: reference, resource: .namespaces, uid: live.at("metadata", "uid")?.string)
     }
 
-    private func contents(of namespace: String) -> NamespaceContents {
+    /// What is in a namespace beside what goes.
+    func contents(of namespace: String) -> NamespaceContents {
         NamespaceContents(
             client: connection.client, namespace: namespace,
             going: parts.flatMap { $0.objects + $0.releases.flatMap(\.objects) }.map(\.reference)
                 + parts.flatMap(\.projects).flatMap(\.references),
             releases: parts.flatMap(\.releases).map(\.name), lists: parts.flatMap(\.lists))
-    }
-
-    // MARK: Removing
-
-    /// Removes everything, waits until it is gone, and says what has gone.
-    ///
-    /// Throws `LoopFailure` where something is still there at the limit; what has gone until then is told by `emit`.
-    func carryOut(limit: Duration, _ emit: @escaping @Sendable (LoopEvent) -> Void) async throws {
-        let end = ContinuousClock.now + limit
-        for part in parts where !part.isEmpty {
-            let started = monotonicNow()
-            let pods = try await pods(of: part.objects + part.releases.flatMap(\.objects))
-            if let helm = HelmCommand.find(for: connection.context, namespace: namespace) {
-                for release in part.releases {
-                    _ = try await HelmRun(connection.leash).run(helm.uninstall(release.name), about: release.name)
-                }
-            }
-            for project in part.projects {
-                try await project.carryOut(connection, limit: max(end - ContinuousClock.now, .zero))
-            }
-            for object in part.objects { try await delete(object) }
-            try await wait(for: part.objects + part.releases.flatMap(\.objects) + pods, until: end)
-            for object in part.found { try await letGo(object) }
-            try await ReleaseHistory(
-                connection.client, service: part.service, of: project, namespace: namespace
-            ).forget()
-            // Only now: whoever is killed before that can begin again.
-            for list in part.lists { try await forget(.configMaps, list) }
-            let gone =
-                part.releases.map { "release/\($0.name)" } + part.projects.map(\.name)
-                + part.objects.map(\.reference.description)
-            emit(
-                LoopEvent(
-                    .removed(objects: gone, milliseconds: Double(monotonicNow() - started) / 1e6), service: part.service
-                ))
-        }
-        guard let space else { return }
-        let started = monotonicNow()
-        try await delete(space)
-        try await wait(for: [space], until: end)
-        emit(
-            LoopEvent(
-                .removed(
-                    objects: [space.reference.description], milliseconds: Double(monotonicNow() - started) / 1e6)))
-    }
-
-    /// The pods of workloads: they end after their workload has gone.
-    private func pods(of objects: [Disappearance.Leaving]) async throws -> [Disappearance.Leaving] {
-        var pods: [Disappearance.Leaving] = []
-        for object in objects where object.reference.workload != nil {
-            guard let space = object.reference.namespace,
-                let live = try await get(object.resource, object.reference.name, namespace: space)
-            else { continue }
-            let scope = KubeClient.Scope(.pods, namespace: space, labels: live.selectorText)
-            for pod in try await connection.client.list(scope).items {
-                guard let reference = ObjectReference(pod.asPod) else { continue }
-                pods.append(.init(reference: reference, resource: .pods, uid: pod.at("metadata", "uid")?.string))
-            }
-        }
-        return pods
-    }
-
-    private func delete(_ object: Disappearance.Leaving) async throws {
-        do {
-            try await connection.client.delete(
-                object.resource, object.reference.name, namespace: object.reference.namespace, uid: object.uid)
-        } catch let error as KubeError where error.isNotFound {
-            return
-        } catch let error as KubeError {
-            throw LoopFailure(
-                failure: LoopEvent.Failure("\(object.reference) cannot be deleted: \(error.message)"))
-        }
-    }
-
-    /// Owns nothing of an object any more: its next deployment finds it as somebody else's, and theirs meets no conflict.
-    private func letGo(_ object: Disappearance.Leaving) async throws {
-        var backoff = Backoff(first: .milliseconds(10))
-        while let live = try await get(object.resource, object.reference.name, namespace: object.reference.namespace),
-            let patch = FieldManagers.departure(from: live)
-        {
-            do {
-                _ = try await connection.client.patch(
-                    object.resource, object.reference.name, namespace: object.reference.namespace, as: .json, patch)
-                return
-            } catch let error as KubeError where error.isConflict || error.isNotFound {
-                try await Task.sleep(for: backoff.next())
-            }
-        }
-    }
-
-    private func forget(_ resource: KubeResource, _ name: String) async throws {
-        do {
-            try await connection.client.delete(resource, name, namespace: namespace)
-        } catch let error as KubeError where error.isNotFound {}
-    }
-
-    private func wait(for objects: [Disappearance.Leaving], until end: ContinuousClock.Instant) async throws {
-        let limit = max(end - ContinuousClock.now, .zero)
-        let left = await Disappearance(client: connection.client).wait(for: objects, limit: limit)
-        try Task.checkCancellation()
-        guard let first = left.first else { return }
-        let live = try await get(first.resource, first.reference.name, namespace: first.reference.namespace)
-        let finalizers = (live?.at("metadata", "finalizers")?.array ?? []).compactMap(\.string)
-        let names = left.map(\.reference.description).joined(separator: ", ")
-        throw LoopFailure(
-            failure: LoopEvent.Failure(
-                "\(names) \(left.count == 1 ? "is" : "are") still there"
-                    + (finalizers.isEmpty
-                        ? "" : ": \(first.reference) waits for \(finalizers.joined(separator: ", "))"),
-                nextStep: "it may still be on its way; `loopd undeploy` begins again"))
-    }
-}
-
-extension JSON {
-    /// An object of a list of pods, which does not say its kind.
-    fileprivate var asPod: JSON {
-        var pod = self
-        pod["apiVersion"] = "v1"
-        pod["kind"] = "Pod"
-        return pod
     }
 }
 

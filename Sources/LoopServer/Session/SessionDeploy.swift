@@ -57,6 +57,7 @@ extension SessionRun {
             waiting[number].isChange = isChange
         }
         guard !lines.isEmpty || waiting.contains(where: \.isChange) else {
+            if !dryRun { try await start.remember() }
             report(.deployed(objects: [], milliseconds: 0))
             return await areRolledOut(waiting)
         }

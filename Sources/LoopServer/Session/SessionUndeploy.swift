@@ -43,7 +43,7 @@ extension SessionRun {
             report(.failed(LoopEvent.Failure(problem, nextStep: "nothing was removed")))
             return false
         }
-        try await found.carryOut(limit: .seconds(120), emit)
+        try await found.carryOut(until: ContinuousClock.now + .seconds(120), emit)
         return true
     }
 
@@ -74,9 +74,14 @@ extension SessionRun {
 
     /// The services that are in loop.json no more, and whose deployments the cluster still holds.
     func removedServices(_ connection: ClusterConnection) async throws -> [String] {
-        try await InventoryStore.removedServices(
-            of: configuration.project, beside: configuration.services, connection.client,
-            namespace: configuration.namespace)
+        do {
+            return try await InventoryStore.removedServices(
+                of: configuration.project, beside: configuration.services, connection.client,
+                namespace: configuration.namespace)
+        } catch let error as KubeError where error.isForbidden {
+            // Who may not list them knows those of loop.json only.
+            return []
+        }
     }
 
     /// Those of them that the command line means: by their names, or by naming none.
@@ -101,17 +106,18 @@ extension SessionRun {
             removed.count == 1 ? "service \(removed[0]) is" : "services \(removed.joined(separator: ", ")) are"
         report(
             .notice(
-                "\(services) not in loop.json any more, and still in the cluster: `loopd undeploy` removes "
-                    + "\(removed.count == 1 ? "it" : "them")"))
+                "\(services) not in loop.json any more, and still in the cluster: `loopd undeploy "
+                    + "\(removed.joined(separator: " "))` removes \(removed.count == 1 ? "it" : "them")"))
     }
 
     private func undeployment(
         _ connection: ClusterConnection, _ removed: [String] = [], without held: [String: LeaseHeld] = [:]
     ) async throws -> Undeployment {
         let going = services.filter { held[$0.name] == nil }
+        let names = going.map(\.name)
         return try await Undeployment(
-            of: going, removed: removed, in: configuration.project, connection, namespace: configuration.namespace,
-            isEverything: going.count == configuration.services.count)
+            of: going, removed: removed, staying: configuration.services.filter { !names.contains($0.name) },
+            in: configuration.project, connection, namespace: configuration.namespace)
     }
 
     /// How long the end of a session waits for what goes with it.
@@ -128,14 +134,19 @@ extension SessionRun {
         }
         await Task {
             let isDone: Void? = await DeployAttempt.run({ report($0) }) {
+                let end = ContinuousClock.now + SessionRun.cleanupPatience
                 let held = await held(connection)
                 for (service, lease) in held.sorted(by: { $0.key < $1.key }) {
                     emit(LoopEvent(.notice("what was deployed stays: \(lease)"), service: service))
                 }
-                var found = try await undeployment(connection, without: held)
+                let late = LoopFailure(
+                    failure: LoopEvent.Failure("it takes too long to find out what was deployed"))
+                var found = try await atMost(end - ContinuousClock.now, otherwise: late) {
+                    try await undeployment(connection, without: held)
+                }
                 found.keepProjects()
                 for line in found.kept { report(.notice(line)) }
-                try await found.carryOut(limit: SessionRun.cleanupPatience, emit)
+                try await found.carryOut(until: end, emit)
             }
             if isDone == nil {
                 report(.notice("not everything is removed: `loopd undeploy` goes on with it"))

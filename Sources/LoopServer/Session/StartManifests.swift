@@ -193,6 +193,17 @@ actor StartManifests {
 
     // MARK: Remembering
 
+    /// Keeps what all of them make, where there is nothing to apply: another service's list may have had it so far.
+    func remember() async throws {
+        for service in services {
+            for manifest in service.manifests {
+                let prepared = try await prepare(manifest)
+                if let file = prepared.file { unlink(file) }
+                _ = try await remember(prepared.objects, of: service.name)
+            }
+        }
+    }
+
     /// Keeps what a service's manifests make, so that it can be taken away again; what leaves them stays in the list.
     ///
     /// Returns what they are about, each with its namespace. Throws `LoopFailure` where the list is another project's.
@@ -254,7 +265,8 @@ extension SessionRun {
         let known = configuration.imageNames
         return Deployments.Inputs(
             connection: connection, configuration: configuration, devModes: devModes, takeOver: options.takeOver,
-            images: { ManifestImages(await images.references, known: known) }, expected: { await images.expected }, clues: clues(images),
+            images: { ManifestImages(await images.references, known: known) }, expected: { await images.expected },
+            clues: clues(images),
             scratch: scratch)
     }
 

@@ -42,6 +42,7 @@ import Testing
             // What may go later stays in the list.
             #expect(KeptLeftover(reference: object, reason: found).isRemembered == (found == .data))
         }
+        #expect(KeptLeftover(reference: object, reason: .occupied("why")).isRemembered)
         let doubted = KeptLeftover.Reason(object, isOurs: true, isFound: false, prunesData: true, doubt: "why")
         #expect(doubted == .doubt("why"))
     }
