@@ -209,7 +209,8 @@ struct MountTests {
             chmod(folder, 0o755)
             // Where the test's own build lies may be closed to others.
             let helper = folder + "/LoopAgent"
-            Disk.write(helper, try #require(Disk.bytes(Built.helper)), mode: 0o755)
+            // Written by another process: what this one writes, a child of another test may hold open at its start.
+            #expect(await (try Child.spawn(Launch(["cp", Built.helper, helper]))).wait().isSuccess)
             let client = try await HelperClient.connect(
                 wrapper: ["setpriv", "--reuid=12345", "--regid=12345", "--clear-groups"], helper: helper)
             let opened = try await client.open(folder + "/app")

@@ -125,8 +125,8 @@ extension SessionRun {
             guard DevRecord.text(in: object) != nil else {
                 // What a loopd has set that is still there is its own.
                 let isHeld = Lease(of: object)?.isHeld(at: Timestamp.now().seconds) == true
-                // Nobody has asked for those of others.
-                guard FieldManagers.ownsImage(in: object, kind), !isHeld || service != nil else { return (nil, nil) }
+                // What a loopd has set that is still there is its own.
+                guard FieldManagers.ownsImage(in: object, kind), !isHeld || options.takeOver else { return (nil, nil) }
                 try await keeper.take(takeOver: options.takeOver)
                 try await DevRestore(client: client, namespace: namespace).giveBack(kind, name)
                 if !isHeld { await keeper.release(limit: leaseLimit) }
