@@ -45,6 +45,5 @@ struct RefusedKind: Sendable, Equatable {
             group: "storage.k8s.io", kind: "StorageClass", plural: "storageclasses", shortNames: ["sc"],
             isNamespaced: false),
         RefusedKind(group: "coordination.k8s.io", kind: "Lease", plural: "leases"),
-        RefusedKind(group: "discovery.k8s.io", kind: "EndpointSlice", plural: "endpointslices"),
     ]
 }
