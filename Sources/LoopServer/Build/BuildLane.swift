@@ -9,6 +9,8 @@ struct BuildTool: Sendable {
     let command: @Sendable () async -> [String]
     /// What its errors mean, of which it gets the last lines; `nil` where that is not known.
     let diagnose: @Sendable (ExitStatus, [String]) -> LoopEvent.Failure?
+    /// Whether its last lines say that the same would work a moment later.
+    var isHiccup: @Sendable ([String]) -> Bool = { _ in false }
 }
 
 /// One build: runs when its inputs have changed, and starts over when they change while it runs.
@@ -57,19 +59,24 @@ final class BuildLane: Sendable {
         let started = monotonicNow()
         var tail: [String] = []
         var answer: [UInt8] = []
-        let status: ExitStatus
+        var status = ExitStatus.exited(0)
         do {
-            status = try await execute { output in
-                switch output {
-                case .answer(let bytes): answer += bytes
-                case .line(let line):
-                    tail.append(line)
-                    if tail.count > BuildLane.remembered { tail.removeFirst() }
-                    emit(.buildOutput(line: line))
+            for attempt in 1...BuildLane.attempts {
+                (tail, answer) = ([], [])
+                status = try await execute { output in
+                    switch output {
+                    case .answer(let bytes): answer += bytes
+                    case .line(let line):
+                        tail.append(line)
+                        if tail.count > BuildLane.remembered { tail.removeFirst() }
+                        emit(.buildOutput(line: line))
+                    }
                 }
+                guard !status.isSuccess, attempt < BuildLane.attempts, tool?.isHiccup(tail) == true else { break }
+                try await Task.sleep(for: .milliseconds(100 * attempt))
             }
         } catch {
-            guard await turn.commit() else { return }
+            guard await turn.commit(), !Task.isCancelled else { return }
             success.withLock { $0 = false }
             return emit(.failed(LoopEvent.Failure("build \(build.title) cannot be started: \(error)")))
         }
@@ -85,6 +92,8 @@ final class BuildLane: Sendable {
 
     /// How many lines of what a build prints are looked through for the cause of its failure.
     private static let remembered = 200
+    /// How often a build is tried that fails for what passes by itself.
+    private static let attempts = 5
 
     private func execute(_ each: (PrintedPiece) -> Void) async throws -> ExitStatus {
         let command = await tool?.command() ?? build.command

@@ -101,6 +101,8 @@ struct NixBuilds: Sendable {
             let failure = NixFailure(
                 installable: installable, system: system.withLock { $0 } ?? NixSystem.native)
             return failure.explain(status, lines)
+        } isHiccup: {
+            NixFailure.isHiccup($0)
         }
         return BuildLane(build, tool: tool, leash: leash, emit: emit, onSuccess: onSuccess)
     }

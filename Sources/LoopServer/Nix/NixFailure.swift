@@ -24,6 +24,13 @@ struct NixFailure {
         return evaluation(lines) ?? LoopEvent.Failure(title("\(status)"), details: lines.suffix(20))
     }
 
+    /// Whether several builds have met at the store's database, as they do at one that is being made.
+    static func isHiccup(_ printed: [String]) -> Bool {
+        printed.map(ProgramText.plain).contains {
+            $0.hasPrefix("error: SQLite database ") && $0.hasSuffix(" is busy")
+        }
+    }
+
     private func title(_ cause: String) -> String { "nix build \(installable.words): \(cause)" }
 
     // MARK: Causes

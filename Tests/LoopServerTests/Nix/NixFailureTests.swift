@@ -177,6 +177,8 @@ import Testing
     @Test("an attribute of a file, and where its errors are")
     func file() {
         let failure = NixFailure(installable: Installable(.file("/p/default.nix", attribute: "dd"), in: "/p"))
+        #expect(NixFailure.isHiccup(["building", "error: SQLite database '/nix/var/nix/db/db.sqlite' is busy"]))
+        #expect(!NixFailure.isHiccup(["warning: SQLite database '/nix/var/nix/db/db.sqlite' is busy"]))
         let missing = failure.explain(
             .exited(1),
             ["error: attribute 'dd' in selection path 'dd' not found", "       Did you mean one of d or m?"])
