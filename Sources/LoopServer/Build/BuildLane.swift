@@ -73,6 +73,7 @@ final class BuildLane: Sendable {
                     }
                 }
                 guard !status.isSuccess, attempt < BuildLane.attempts, tool?.isHiccup(tail) == true else { break }
+                // Nothing tells when the other one is done.
                 try await Task.sleep(for: .milliseconds(100 * attempt))
             }
         } catch {

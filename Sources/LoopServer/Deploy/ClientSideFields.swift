@@ -71,8 +71,8 @@ struct ClientSideFields: Sendable {
     ///
     /// It goes by kubectl's own annotation: among the fields are those that the API fills in by itself.
     func removed(from applied: JSON, wanted: JSON) -> JSON {
-        let annotation = "kubectl.kubernetes.io/last-applied-configuration"
-        guard let text = object.at("metadata", "annotations", annotation)?.string, let last = try? JSON(parsing: text)
+        guard let text = object.at("metadata", "annotations", DevWorkload.lastApplied)?.string,
+            let last = try? JSON(parsing: text)
         else { return applied }
         let owned = others.compactMap { $0["fieldsV1"] }
         return ClientSideFields.remove(last, from: applied, wanted: wanted, others: owned) ?? applied

@@ -147,7 +147,7 @@ actor Deployer {
             let secrets = await SopsSecrets(plan, connection.client)
             if let rendered = plan.rendered, let notice = await history.keep(rendered) { emit(.notice(notice)) }
             done = try await apply.apply(plan)
-            changed = plan.items.filter { !$0.isUnchanged && $0.reference.workloadKind != nil }.map(\.reference)
+            changed = plan.changedWorkloads
             if let secrets { await rollouts.add { [emit] in await secrets.settle(emit) } }
         case .project(let folder, let kluctl, let prunes):
             let output = try await run(kluctl.deploy(folder, choice, prunes: prunes), kluctl)
@@ -170,11 +170,7 @@ actor Deployer {
 
     private func run(_ command: [String], _ kluctl: KluctlCommand) async throws -> Output {
         let output = try await Leashed.run(command, environment: kluctl.environment, leash: connection.leash)
-        guard output.status.isSuccess else {
-            let lines = (output.errorText + output.text).split(separator: "\n").map(String.init)
-            throw LoopFailure(
-                failure: LoopEvent.Failure("kluctl \(command[1]) failed: \(output.status)", details: lines.suffix(12)))
-        }
+        guard output.status.isSuccess else { throw KluctlCommand.failure(of: command[1], output) }
         return output
     }
 

@@ -40,6 +40,13 @@ struct KluctlCommand: Sendable {
     /// Whether kluctl can prune, by what `diff` has printed: without a discriminator it applies everything and then fails.
     static func canPrune(_ printed: String) -> Bool { !printed.lowercased().contains("no discriminator") }
 
+    /// What to say of a command that has failed: its last lines.
+    static func failure(of command: String, _ output: Output) -> LoopFailure {
+        let lines = (output.errorText + output.text).split(separator: "\n").map(String.init)
+        return LoopFailure(
+            failure: LoopEvent.Failure("kluctl \(command) failed: \(output.status)", details: lines.suffix(12)))
+    }
+
     private func common(_ project: String, _ choice: Deployment.Kluctl?) -> [String] {
         let chosen =
             switch choice {

@@ -29,9 +29,7 @@ struct KluctlRemoval: Sendable {
     }
 
     private static func place(of service: Service) -> Place? {
-        let deployments = service.rules.compactMap { rule in
-            if case .deploy(let deployment) = rule.action { deployment } else { nil }
-        }
+        let deployments = service.rules.compactMap(\.deployment)
         if let built = deployments.lazy.compactMap(\.kluctl).first { return .built(built) }
         return ManifestSources(deployments, project: "").kluctlProject.map(Place.folder)
     }
@@ -68,7 +66,7 @@ struct KluctlRemoval: Sendable {
             if printed.contains("without a discriminator") {
                 return .kept("\(stays): its project has no discriminator, by which kluctl would find it")
             }
-            throw failure(output)
+            throw KluctlCommand.failure(of: "delete", output)
         }
         removal = KluctlRemoval(
             references: references(in: printed), kluctl: kluctl, project: removal.project, choice: removal.choice)
@@ -94,7 +92,7 @@ struct KluctlRemoval: Sendable {
                 "kluctl still deletes \(references.map(\.description).joined(separator: ", "))",
                 nextStep: "`loopd undeploy` begins again"))
         let output = try await atMost(limit, otherwise: late) { try await run(dryRun: false, connection.leash) }
-        guard output.status.isSuccess else { throw KluctlRemoval.failure(output) }
+        guard output.status.isSuccess else { throw KluctlCommand.failure(of: "delete", output) }
     }
 
     private func run(dryRun: Bool, _ leash: String) async throws -> Output {
@@ -109,12 +107,6 @@ struct KluctlRemoval: Sendable {
         }
         let command = kluctl.delete(project ?? scratch.path, choice, dryRun: dryRun)
         return try await Leashed.run(command, environment: kluctl.environment, leash: leash)
-    }
-
-    private static func failure(_ output: Output) -> LoopFailure {
-        let lines = (output.errorText + output.text).split(separator: "\n").map(String.init)
-        return LoopFailure(
-            failure: LoopEvent.Failure("kluctl delete failed: \(output.status)", details: lines.suffix(12)))
     }
 
     /// The objects that kluctl says it would delete: `NAMESPACE/KIND/NAME`, or `KIND/NAME`.

@@ -96,6 +96,10 @@ struct ManifestApply: Sendable {
         var isEmpty: Bool { leftovers.isEmpty && !adopts && items.allSatisfy(\.isUnchanged) }
         /// Everything that belongs to the set.
         var references: [ObjectReference] { items.map(\.reference) }
+        /// The workloads that it changes.
+        var changedWorkloads: [ObjectReference] {
+            items.filter { !$0.isUnchanged }.map(\.reference).filter { $0.workloadKind != nil }
+        }
     }
 
     // MARK: Planning

@@ -28,7 +28,7 @@ enum ManifestDiff {
             metadata[key] = nil
         }
         var annotations = metadata["annotations"] ?? [:]
-        for key in ["kubectl.kubernetes.io/last-applied-configuration", "deployment.kubernetes.io/revision"] {
+        for key in [DevWorkload.lastApplied, "deployment.kubernetes.io/revision"] {
             annotations[key] = nil
         }
         metadata["annotations"] = annotations.object?.isEmpty == false ? annotations : nil

@@ -69,8 +69,7 @@ extension ManifestApply {
     /// here on, and the Secret of one that was broken off.
     func finish(_ item: Item) async {
         guard let recreation = recreation(of: item.reference) else { return }
-        let kept = KeptObjects(client: client, namespace: recreation.namespace)
-        try? await kept.forget(KeptObjects.secretName(recreation.kind, recreation.name))
+        try? await recreation.forget()
         guard item.predecessor != nil else { return }
         let restore = DevRestore(client: client, namespace: recreation.namespace)
         try? await restore.giveBack(recreation.kind, recreation.name)

@@ -56,8 +56,7 @@ extension RollbackSearch {
                 if let notice = await history.keep(objects) { emit(.notice(notice)) }
                 let done = try await apply.apply(plan)
                 emit(.deployed(objects: done, milliseconds: Double(monotonicNow() - started) / 1e6))
-                let changed = plan.items.filter { !$0.isUnchanged && $0.reference.workloadKind != nil }
-                let isRolledOut = await follow(changed.map(\.reference), since: started)
+                let isRolledOut = await follow(plan.changedWorkloads, since: started)
                 let isSettled = await secrets?.settle(emit) ?? true
                 return isRolledOut && isSettled && plan.immutable.isEmpty
             })

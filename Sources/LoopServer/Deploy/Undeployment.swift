@@ -277,11 +277,8 @@ struct Undeployment: Sendable {
 extension Service {
     /// The releases of its charts.
     var releases: [HelmRelease] {
-        rules.compactMap { rule in
-            guard case .deploy(let deployment) = rule.action, case .helm(let release) = deployment.source else {
-                return nil
-            }
-            return release
+        rules.compactMap(\.deployment).compactMap { deployment in
+            if case .helm(let release) = deployment.source { release } else { nil }
         }
     }
 }

@@ -33,6 +33,8 @@ final class CauseWatch: Sendable {
     private let onWell: @Sendable () -> Void
     private let known = Mutex(Known())
     private let news = Gate()
+    /// For who waits until something holds.
+    private let explanation = Gate()
 
     /// - Parameters:
     ///   - ledger: what others tell about the same target, which is not told again.
@@ -71,8 +73,9 @@ final class CauseWatch: Sendable {
 
     /// Returns when something holds, or after a limit: a state comes before what explains it.
     func untilKnown(within limit: Duration) async {
-        let end = ContinuousClock.now + limit
-        while present.isEmpty, .now < end, (try? await Task.sleep(for: .milliseconds(50))) != nil {}
+        _ = await atMost(limit) {
+            while self.present.isEmpty, !Task.isCancelled { await self.explanation.pass() }
+        }
     }
 
     /// Tells until the task is cancelled.
@@ -124,6 +127,7 @@ final class CauseWatch: Sendable {
                 if found.questions.contains(where: { answers[$0] == nil }) { news.signal() }
             }
             known.withLock { $0.present = found.diagnoses }
+            explanation.signal()
             timer = found.recheck.map { lookAgain(after: $0) }
         }
         timer?.cancel()

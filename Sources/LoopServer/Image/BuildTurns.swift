@@ -46,6 +46,7 @@ struct BuildTurns: Sendable {
         while flock(raw, LOCK_EX | LOCK_NB) != 0, errno == EWOULDBLOCK || errno == EINTR {
             if !isTold { onWait() }
             isTold = true
+            // A wait inside flock could not be cancelled.
             try await Task.sleep(for: .milliseconds(100))
         }
         return try await body()

@@ -140,7 +140,8 @@ struct Recreation: Sendable {
         }
     }
 
-    private func forget() async throws { try await kept.forget(KeptObjects.secretName(kind, name)) }
+    /// Forgets the object that is kept for it.
+    func forget() async throws { try await kept.forget(KeptObjects.secretName(kind, name)) }
 
     /// Asks the cluster whether it would take the object and its pods.
     ///

@@ -122,9 +122,8 @@ extension SessionRun {
         let keeper = LeaseKeeper(client, kind, name: name, namespace: namespace, session: SessionRun.randomName())
         do {
             let object = try await client.get(kind.resource, name, namespace: namespace)
+            let isHeld = Lease(of: object)?.isHeld(at: Timestamp.now().seconds) == true
             guard DevRecord.text(in: object) != nil else {
-                // What a loopd has set that is still there is its own.
-                let isHeld = Lease(of: object)?.isHeld(at: Timestamp.now().seconds) == true
                 // What a loopd has set that is still there is its own.
                 guard FieldManagers.ownsImage(in: object, kind), !isHeld || options.takeOver else { return (nil, nil) }
                 try await keeper.take(takeOver: options.takeOver)
@@ -133,13 +132,12 @@ extension SessionRun {
                 entry.isGivenBack = true
                 return (entry, nil)
             }
-            let isTakenOver = Lease(of: object)?.isHeld(at: Timestamp.now().seconds) == true
             try await keeper.take(takeOver: options.takeOver)
             let restore = DevRestore(client: client, namespace: namespace)
             let restored = try await restore.restore(kind, name)
             if let restored { await restore.settle(kind, name, restored) }
             // A lease that was taken over stays: from it the other loopd learns that it is not to put anything back.
-            if !isTakenOver { await keeper.release(limit: leaseLimit) }
+            if !isHeld { await keeper.release(limit: leaseLimit) }
             guard let restored else { return (nil, nil) }
             entry.container = restored.container
             entry.kept = restored.kept

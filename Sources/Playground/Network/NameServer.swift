@@ -64,6 +64,7 @@ struct NameServer: Sendable {
                 } catch is CancellationError {
                     return
                 } catch {
+                    // Out of descriptors: some will be free again.
                     try? await Task.sleep(for: .milliseconds(100))
                 }
             }
