@@ -93,6 +93,10 @@ public struct Service: Equatable, Sendable {
     public var recreate = false
     /// How it runs while `watch` holds it; `nil` leaves the workload as it is.
     public var dev: DevMode?
+    /// How it runs on this machine, where a run chooses that; `nil` where it cannot.
+    public var host: Host?
+    /// Ports of this machine that lead to its pods while `watch` runs.
+    public var forwards: [Forward] = []
 }
 
 /// Which pods a service is.

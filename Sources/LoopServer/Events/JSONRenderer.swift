@@ -40,6 +40,12 @@ extension LoopEvent {
         case .buildOutput: "buildOutput"
         case .built: "built"
         case .imageBuilt: "imageBuilt"
+        case .hostStarted: "hostStarted"
+        case .hostOutput: "hostOutput"
+        case .hostReady: "hostReady"
+        case .hostEnded: "hostEnded"
+        case .intercepting: "intercepting"
+        case .forwarding: "forwarding"
         case .devMode: "devMode"
         case .podsChanged: "podsChanged"
         case .failed: "failed"
@@ -99,6 +105,16 @@ extension LoopEvent {
                 ("bytesSent", built.bytesSent.map(JSON.integer)), ("unchanged", .bool(built.isUnchanged)),
                 ("milliseconds", number(built.milliseconds)),
             ]
+        case .hostStarted(let pid, let command, let again):
+            [("pid", .integer(Int64(pid))), ("command", strings(command)), ("again", .bool(again))]
+        case .hostOutput(let line): [("line", .string(line))]
+        case .hostReady(let ports, let milliseconds):
+            [("ports", numbers(ports)), ("milliseconds", number(milliseconds))]
+        case .hostEnded(let status, let isSuccess, let milliseconds):
+            [("status", .string(status)), ("success", .bool(isSuccess)), ("milliseconds", number(milliseconds))]
+        case .intercepting(let pods, let ports):
+            [("pods", strings(pods)), ("ports", numbers(ports.map(\.container)))]
+        case .forwarding(let local, let target): [("local", .string(local)), ("target", .string(target))]
         case .devMode(let change):
             [
                 ("change", .string(change.what.rawValue)), ("container", .string(change.container)),
@@ -134,6 +150,8 @@ extension LoopEvent {
     }
 
     private func strings(_ strings: [String]) -> JSON { .array(strings.map(JSON.string)) }
+
+    private func numbers(_ ports: [UInt16]) -> JSON { .array(ports.map { JSON.integer(Int64($0)) }) }
 
     /// Milliseconds to the microsecond: more digits would only be noise.
     private func number(_ milliseconds: Double) -> JSON { .double((milliseconds * 1000).rounded() / 1000) }

@@ -65,6 +65,19 @@ public struct LoopEvent: Equatable, Sendable {
         case built(name: String, milliseconds: Double)
         /// An image is where the nodes find it; the time is from the start of its build.
         case imageBuilt(ImageBuilt)
+        /// The service's program runs on this machine; `again` when it took another one's place.
+        case hostStarted(pid: Int32, command: [String], again: Bool)
+        /// Output of the service's program on this machine, without its line end.
+        case hostOutput(line: String)
+        /// The service's program on this machine listens; the time is from the change on disk that led to it, or from its
+        /// start.
+        case hostReady(ports: [UInt16], milliseconds: Double)
+        /// The service's program on this machine has ended by itself.
+        case hostEnded(status: String, isSuccess: Bool, milliseconds: Double)
+        /// Connections to these ports of the pods come to this machine, or with no pod, to the pods' own service again.
+        case intercepting(pods: [String], ports: [HostPort])
+        /// A port of this machine leads into the cluster; `target` is the pod's port or a name of the cluster.
+        case forwarding(local: String, target: String)
         /// The workload came into dev mode, or out of it.
         case devMode(DevModeChange)
         /// The set of pods changed: what came and what went.

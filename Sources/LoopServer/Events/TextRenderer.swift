@@ -74,6 +74,8 @@ public struct TextRenderer: Sendable {
         case .buildOutput(let text): return line(event, "| \(text)", .dim)
         case .built(let name, let milliseconds): return line(event, "built \(name)", figure: milliseconds)
         case .imageBuilt(let built): return render(built, event)
+        case .hostStarted, .hostOutput, .hostReady, .hostEnded, .intercepting, .forwarding:
+            return renderHost(event)
         case .devMode(let change): return render(change, event)
         case .podsChanged(let added, let removed):
             let changes = added.map { "+\($0)" } + removed.map { "−\($0)" }
@@ -122,6 +124,27 @@ public struct TextRenderer: Sendable {
         let text =
             built.isUnchanged ? "image \(built.image) is unchanged" : "image \(built.image) → \(built.reference)\(sent)"
         return line(event, text, figure: built.milliseconds)
+    }
+
+    private func renderHost(_ event: LoopEvent) -> Rendering {
+        switch event.kind {
+        case .hostStarted(let pid, let command, let again):
+            let text = "\(command.joined(separator: " ")) (process \(pid))"
+            return line(event, again ? "started again: \(text)" : "started \(text)", .dim)
+        case .hostOutput(let text): return line(event, "| \(text)")
+        case .hostReady(let ports, let milliseconds):
+            let list = ports.map { "\($0)" }.joined(separator: ", ")
+            return line(event, "listens on \(list)", figure: milliseconds)
+        case .hostEnded(let status, let isSuccess, let milliseconds):
+            let text = "the program has ended after \(Figures.duration(milliseconds: milliseconds)): \(status)"
+            return line(event, isSuccess ? text : "✗ \(text)", isSuccess ? .plain : .failure)
+        case .intercepting(let pods, let ports):
+            guard !pods.isEmpty else { return line(event, "connections go to the pods' own service again") }
+            let list = ports.map { $0.container == $0.host ? "\($0.host)" : "\($0.container) → \($0.host)" }
+            return line(event, "connections to \(list.joined(separator: ", ")) of \(self.list(pods)) come here")
+        case .forwarding(let local, let target): return line(event, "\(local) leads to \(target)")
+        default: return Rendering()
+        }
     }
 
     private func render(_ change: LoopEvent.DevModeChange, _ event: LoopEvent) -> Rendering {
