@@ -15,7 +15,7 @@ public struct Host: Equatable, Sendable {
     /// The container's ports that are carried here; `nil` is every TCP port that the container declares.
     public var ports: [HostPort]?
     /// What it needs of the cluster and reaches by a port on loopback.
-    public var needs: [Need] = []
+    public var needs: [Dependency] = []
     /// Who it is to the cluster's API.
     public var identity = Identity.user
     /// Which pods hand their connections over.
@@ -73,7 +73,7 @@ public struct HostPort: Hashable, Sendable {
 }
 
 /// Something in the cluster that a process on this machine needs: a name, as pods know it, and a port.
-public struct Need: Hashable, Sendable, CustomStringConvertible {
+public struct Dependency: Hashable, Sendable, CustomStringConvertible {
     /// A Service's name, perhaps with its namespace and the cluster's domain, or a pod's, or an address.
     public var name: String
     /// The port there.
