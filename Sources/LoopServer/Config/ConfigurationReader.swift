@@ -95,7 +95,7 @@ struct ConfigurationReader {
         return found
     }
 
-    /// The members of an object with fixed keys: unknown and planned ones are reported.
+    /// The members of an object with fixed keys: unknown ones are reported.
     mutating func section(_ node: Node, _ keys: ConfigurationKeys) -> [String: Node]? {
         guard let members = members(node), case .object(let all) = node.value.kind else { return nil }
         var found: [String: Node] = [:]
@@ -105,11 +105,9 @@ struct ConfigurationReader {
                 continue
             }
             let place = all.first { $0.key == key }?.keyPosition
-            let isLater = keys.later.contains(key)
-            let message = isLater ? "\"\(key)\" is not supported yet" : "unknown key \"\(key)\""
             problems.append(
                 Problem(
-                    file: file, position: place, path: child.path, message, hint: isLater ? nil : keys.hint(for: key)))
+                    file: file, position: place, path: child.path, "unknown key \"\(key)\"", hint: keys.hint(for: key)))
         }
         return found
     }

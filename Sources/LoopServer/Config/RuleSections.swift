@@ -6,8 +6,6 @@ extension ConfigurationReader {
     /// A rule; `name` is what a build that stands in it is called.
     mutating func rule(_ node: Node, root: String, name: String) -> Rule? {
         guard let keys = section(node, .rule) else { return nil }
-        // A rule of a planned strategy has been reported by that key; what is missing beside it is no second problem.
-        let isPlanned = node.value.memberKeys.contains { ConfigurationKeys.rule.later.contains($0) }
         let watch = patterns(keys["watch"])
         let then = (elements(keys["then"]) ?? []).compactMap { step($0) }
         if let image = keys["image"] {
@@ -52,11 +50,11 @@ extension ConfigurationReader {
                 build, "\"build\" without \"sideload\"",
                 hint: "\"sideload\" says which of the files that it makes go where")
         }
-        if keys["watch"] == nil, !isPlanned {
+        if keys["watch"] == nil {
             error(node, "\"watch\" is missing", hint: "the files of the rule: \"watch\": [\"app/**\"]")
         }
         let sync = keys["sync"].flatMap { self.sync($0) }
-        if keys["sync"] == nil, !isPlanned {
+        if keys["sync"] == nil {
             error(
                 node, "\"sync\" is missing",
                 hint: "where the files go: \"sync\": {\"to\": \"/srv/app\"}; or \"sideload\" for what a build makes")

@@ -32,6 +32,9 @@ extension ConfigurationReader {
         var service = Service(name: name, root: root, target: target(keys))
         service.container = label(keys["container"])
         service.dev = devMode(keys["dev"])
+        service.host = host(keys["host"], root: root, name: name)
+        service.forwards = forwards(keys["forward"], of: keys)
+        checkHost(service, keys)
         service.recreate = bool(keys["recreate"]) ?? false
         service.dependsOn = strings(keys["dependsOn"])?.map(\.text) ?? []
         for manifest in elements(keys["manifests"]) ?? [] {
@@ -73,9 +76,10 @@ extension ConfigurationReader {
             error(
                 node, "a service with rules needs a \"workload\" or a \"selector\"",
                 hint: "for example \"workload\": \"deployment/\(name)\"")
-        } else if !hasTarget, keys["manifests"] == nil, keys["rules"] == nil {
+        } else if !hasTarget, keys["manifests"] == nil, keys["rules"] == nil, keys["host"] == nil {
             error(
-                node, "the service has nothing to do", hint: "give it a \"workload\" with \"rules\", or \"manifests\"")
+                node, "the service has nothing to do",
+                hint: "give it a \"workload\" with \"rules\", \"manifests\", or a \"host\"")
         }
         return service
     }

@@ -50,7 +50,10 @@ struct ConfigurationProblemTests {
             "{\"a b\": 1, \(good)}",
             "loop.json:1:2: $[\"a b\"]: unknown key \"a b\" (known here: $schema, version, project, cluster, registry, watch, builds, services)"
         ),
-        ("{\"forward\": {}, \(good)}", "loop.json:1:2: $.forward: \"forward\" is not supported yet"),
+        (
+            "{\"forward\": {}, \(good)}",
+            "loop.json:1:2: $.forward: unknown key \"forward\" (\"forward\" belongs in service)"
+        ),
         (
             "{\"project\": \"a\",\n \"project\": \"b\", \(good)}",
             "loop.json:2:2: $.project: \"project\" is here twice (the first one is at 1:2)"
@@ -134,7 +137,7 @@ struct ConfigurationProblemTests {
     static let services: [(text: String, problem: String)] = [
         (
             service(""),
-            "loop.json:1:22: $.services.web: the service has nothing to do (give it a \"workload\" with \"rules\", or \"manifests\")"
+            "loop.json:1:22: $.services.web: the service has nothing to do (give it a \"workload\" with \"rules\", \"manifests\", or a \"host\")"
         ),
         (
             service("\"rules\": []"),
@@ -217,14 +220,6 @@ struct ConfigurationProblemTests {
             "loop.json:1:67: $.services.web.dependsOn[0]: there is no service \"wbe\" (did you mean \"web\"?)"
         ),
         (
-            service("\"workload\": \"deployment/web\", \"host\": {}"),
-            "loop.json:1:53: $.services.web.host: \"host\" is not supported yet"
-        ),
-        (
-            service("\"workload\": \"deployment/web\", \"forward\": {}"),
-            "loop.json:1:53: $.services.web.forward: \"forward\" is not supported yet"
-        ),
-        (
             service("\"workload\": \"deployment/web\", \"contaner\": \"x\""),
             "loop.json:1:53: $.services.web.contaner: unknown key \"contaner\" (did you mean \"container\"?)"
         ),
@@ -266,7 +261,6 @@ struct ConfigurationProblemTests {
             rule("\"watch\": [\"{a\"], \"sync\": {\"to\": \"/a\"}"),
             ".watch[0]: \"{a\" is no pattern: braces do not pair, or make more than 1024 alternatives"
         ),
-        (rule("\"watch\": [\"a\"], \"needs\": []"), ".needs: \"needs\" is not supported yet"),
         (sync(""), ".sync: \"to\" is missing (the folder in the container: \"to\": \"/srv/app\")"),
         (sync("\"to\": \"srv\""), ".sync.to: \"srv\" is not absolute (\"to\" is a folder in the container: \"/srv\"?)"),
         (sync("\"to\": \"/srv/../etc\""), ".sync.to: \"/srv/../etc\" has a .. (write the path that is meant)"),

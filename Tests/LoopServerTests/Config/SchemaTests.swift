@@ -40,13 +40,6 @@ struct SchemaTests {
         #expect(providers == Cluster.Provider.allCases.map(\.rawValue))
     }
 
-    @Test("no key is both known and planned")
-    func plannedKeys() {
-        for keys in ConfigurationKeys.sections {
-            #expect(Set(keys.known).isDisjoint(with: keys.later), "\(keys.section)")
-        }
-    }
-
     @Test("this project's loop.json is good for both")
     func ownFile() throws {
         let text = try SchemaTests.text("loop.json")
@@ -64,13 +57,14 @@ struct SchemaTests {
         "needs dev mode", "both have one workload", "is no pattern", "matches no file", "not a label",
         "mirror\\\" on /", "NUL character", "warning:", "circle",
         "onto nodes", "no service builds", "is built by", "builds image", "in a later layer", "both for",
-        "nothing would run", "are made from", "image below the layer",
+        "nothing would run", "is not a port", "are made from", "image below the layer",
     ]
 
     private static let mistakes = [
         ConfigurationProblemTests.documents, ConfigurationProblemTests.services, ConfigurationProblemTests.rules,
         BuildConfigurationTests.mistakes, DevConfigurationTests.mistakes, NixConfigurationTests.mistakes,
         NodeConfigurationTests.mistakes, ImageConfigurationTests.mistakes, DeployConfigurationTests.mistakes,
+        HostConfigurationTests.mistakes,
     ].flatMap(\.self)
 
     @Test("the schema refuses what the reader refuses", arguments: mistakes)
@@ -97,6 +91,7 @@ struct SchemaTests {
             #"{"registry": {"push": "[::1]:5000/a"}, "services": {"a": {"workload": "ds/a", "rules": [{"watch": ["x"], "build": ["x"], "image": {"base": "ghcr.io/x/y:1@sha256:0123456789abcdef0123456789abcdef", "to": "/", "files": [{"from": "x", "to": "/x"}]}}]}, "b": {"rules": [{"image": "a"}], "workload": "ds/b"}}}"#,
             #"{"services": {"a": {"rules": [{"deploy": {"helm": {"chart": "./c", "set": {"a.b": 1, "c": {"d": true, "e": 1.5}}}}}]}, "b": {"rules": [{"image": {}}, {"deploy": {"manifests": ["k8s"]}}]}}}"#,
             #"{"services": {"a": {"workload": "ds/a", "dev": false, "rules": [{"watch": ["*.nix"], "sideload": {"nix": {"file": "a.nix"}, "profile": "/p"}}]}}}"#,
+            #"{"services": {"a": {"host": ["x"]}, "b": {"host": {"command": ["x"], "ports": []}}, "c": {"workload": "ds/c", "forward": [1, ":2", "3:4"], "host": {"command": ["x", ""], "ports": [1, {"container": 2, "host": 3}], "needs": ["a.b:1"], "build": {"run": ["x"], "watch": ["y"]}}}}}"#,
             #"{"services": {"a": {"workload": "deployment/a", "rules": [{"watch": ["a/"], "sync": {"to": "/processes", "from": "."}, "then": [{"exec": ["a", ""]}]}]}}}"#,
         ])
     func accepts(text: String) throws {
@@ -159,6 +154,8 @@ struct SchemaCheck {
             let first = schema["prefixItems"]?.array?.count ?? 0
             return (value.array ?? []).dropFirst(first).allSatisfy { accepts($0, argument) }
         case "minItems": return value.array.map { $0.count >= argument.integer ?? 0 } ?? true
+        case "minimum": return value.integer.map { $0 >= argument.integer ?? 0 } ?? true
+        case "maximum": return value.integer.map { $0 <= argument.integer ?? 0 } ?? true
         case "minLength": return value.string.map { $0.unicodeScalars.count >= argument.integer ?? 0 } ?? true
         case "maxLength": return value.string.map { $0.unicodeScalars.count <= argument.integer ?? 0 } ?? true
         case "pattern":
