@@ -11,7 +11,7 @@ struct DocumentationTests {
         "README.md", "CONTRIBUTING.md", "samples/hello/README.md", "docs/loop-json.md", "docs/sync.md",
         "docs/playground.md",
         "docs/events.md", "docs/troubleshooting.md", "docs/dev-mode.md", "samples/supervisor/README.md", "docs/nix.md",
-        "docs/deploy.md", "samples/deploy/README.md", "samples/nix/README.md", "docs/images.md",
+        "docs/deploy.md", "samples/deploy/README.md", "samples/nix/README.md", "docs/images.md", "docs/host.md",
         "samples/image/README.md",
     ]
 
@@ -77,7 +77,7 @@ struct DocumentationTests {
         let parts = try DocumentationTests.text(page).split(separator: "`", omittingEmptySubsequences: false)
         for part in parts where part.hasPrefix("loopd ") && !part.contains("\n") {
             // `loopd completion bash\|zsh\|fish` and `loopd help [COMMAND]` show what may stand there.
-            let words = part.split(separator: " ").dropFirst().filter { !$0.hasPrefix("[") }
+            let words = part.prefix { $0 != "[" }.split(separator: " ").dropFirst()
             let arguments = words.map { String($0.prefix { $0 != "\\" }) }
             #expect(throws: Never.self, "\(page): \(part)") { try Invocation(parsing: arguments) }
         }

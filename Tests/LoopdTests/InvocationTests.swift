@@ -25,6 +25,16 @@ struct InvocationTests {
         ),
         ("check --file=a=b", Invocation(command: .check, values: [.file: "a=b"])),
         ("check -f a -f b", Invocation(command: .check, values: [.file: "b"])),
+        (
+            "watch web --host api --host=gateway",
+            Invocation(command: .watch, arguments: ["web"], values: [.host: "api,gateway"])
+        ),
+        (
+            "run web --replica one --fallback=pod --debug -- npm run --watch",
+            Invocation(
+                command: .run, arguments: ["web"], program: ["npm", "run", "--watch"],
+                values: [.replica: "one", .fallback: "pod"], flags: [.debug])
+        ),
         ("completion zsh", Invocation(command: .completion, arguments: ["zsh"])),
         ("playground-serve", Invocation(command: .playgroundServe)),
     ]
@@ -50,6 +60,10 @@ struct InvocationTests {
             "watch --cleanup --no-deploy", "--cleanup removes what was deployed, and with --no-deploy nothing is",
             "leave one of them out; \"loopd undeploy\" removes what is there"
         ),
+        ("run", "\"run\" needs a service", "loopd run SERVICE"),
+        ("run web --", "no program follows --", "loopd run SERVICE -- PROGRAM ARGUMENT…"),
+        ("run web npm start", "\"run\" takes one service, and a program after --", "loopd run web -- npm start"),
+        ("run web --replica two", "--replica cannot be \"two\"", "one of: all, one"),
         ("down --context a", "\"down\" has no option --context", "see \"loopd help down\""),
         ("up web", "\"up\" takes no argument: \"web\"", "see \"loopd help up\""),
         ("help wach", "unknown command \"wach\"", "did you mean \"watch\"?"),

@@ -123,6 +123,6 @@ final class BuildLane: Sendable {
         }
         return LoopEvent.Failure(
             "build \(build.title) failed: \(status)", details: tail.suffix(20),
-            nextStep: "what runs in the containers stays; the next change builds again")
+            nextStep: "what runs stays as it is; the next change builds again")
     }
 }

@@ -16,9 +16,12 @@ struct BuildPlan: Sendable {
     private let plans: [ServicePlan]
 
     private let images: ImagePlan?
+    private let hosts: [HostPlan]
 
-    /// The builds of a project in the folder `project`, as far as these plans or images use them.
-    init(_ builds: [Build], plans: [ServicePlan], images: ImagePlan? = nil, project: String) {
+    /// The builds of a project in the folder `project`, as far as these plans, images or services on this machine use them.
+    init(
+        _ builds: [Build], plans: [ServicePlan], images: ImagePlan? = nil, hosts: [HostPlan] = [], project: String
+    ) {
         var used: [(Build, [Consumer])] = []
         for build in builds {
             let consumers = plans.enumerated().flatMap { number, plan in
@@ -26,13 +29,17 @@ struct BuildPlan: Sendable {
                     plan.service.rules[$0].build == build.name && plan.takesOutputs(of: $0)
                 }.map { Consumer(plan: number, rule: $0) }
             }
-            if !consumers.isEmpty || images?.uses(build: build.name) == true { used.append((build, consumers)) }
+            let isUsed =
+                !consumers.isEmpty || images?.uses(build: build.name) == true
+                || hosts.contains { $0.build == build.name }
+            if isUsed { used.append((build, consumers)) }
         }
         self.builds = used.map(\.0)
         consumers = used.map(\.1)
         roots = self.builds.map { RelativePath($0.root).relative(to: RelativePath(project)) ?? .root }
         self.plans = plans
         self.images = images
+        self.hosts = hosts
     }
 
     /// The rules of a plan that sideload what a build makes.
@@ -46,12 +53,26 @@ struct BuildPlan: Sendable {
     /// The names of the services that use a build.
     func services(using build: Int) -> Set<String> {
         let owners = images?.images(after: builds[build].name).compactMap { images?.entries[$0].owner.name } ?? []
-        return Set(consumers[build].map { plans[$0.plan].service.name } + owners)
+        let started = hosts(after: builds[build].name)
+        return Set(consumers[build].map { plans[$0.plan].service.name } + owners).union(started)
+    }
+
+    /// The names of the services on this machine that start anew after a build.
+    func hosts(after build: String) -> Set<String> { Set(hosts.filter { $0.build == build }.map(\.service)) }
+
+    /// The names of the services on this machine that start without a build; of all of them, or of those that a change
+    /// concerns.
+    func hosts(for changes: ChangeSet? = nil) -> Set<String> {
+        let concerned = hosts.filter { host in
+            host.build == nil && changes.map { host.isConcerned(by: $0) } != false
+        }
+        return Set(concerned.map(\.service))
     }
 
     /// The builds that a change on disk makes necessary, by their numbers.
     func builds(for changes: ChangeSet) -> Set<Int> {
-        var needed: Set<Int> = []
+        let started = Set(hosts.filter { $0.isConcerned(by: changes) }.compactMap(\.build))
+        var needed = Set(builds.indices.filter { started.contains(builds[$0].name) })
         for path in changes.paths { needed.formUnion(builds(for: path)) }
         if let names = images?.builds(for: changes) {
             needed.formUnion(builds.indices.filter { names.contains(builds[$0].name) })

@@ -97,6 +97,8 @@ public struct Service: Equatable, Sendable {
     public var host: Host?
     /// Ports of this machine that lead to its pods while `watch` runs.
     public var forwards: [Forward] = []
+    /// Whether it runs on this machine in this run.
+    public var isOnHost = false
 }
 
 /// Which pods a service is.

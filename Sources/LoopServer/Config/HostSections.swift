@@ -98,7 +98,8 @@ extension ConfigurationReader {
     private mutating func port(pair node: Node) -> HostPort? {
         if case .string(let text) = node.value.kind, text.lowercased().hasSuffix("/udp") {
             error(
-                node, "UDP is not carried: \"\(text)\"", hint: "only TCP connections can be handed over to this machine")
+                node, "UDP is not carried: \"\(text)\"", hint: "only TCP connections can be handed over to this machine"
+            )
             return nil
         }
         guard case .object = node.value.kind else {

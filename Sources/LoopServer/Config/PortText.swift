@@ -6,7 +6,8 @@ public struct PortTextError: Error, Equatable, Sendable {
     public let hint: String?
 
     /// A port's number; `zero` where 0 stands for one that the kernel chooses.
-    static func port(_ text: some StringProtocol, of whole: String, zero: Bool = false) throws(PortTextError) -> UInt16 {
+    static func port(_ text: some StringProtocol, of whole: String, zero: Bool = false) throws(PortTextError) -> UInt16
+    {
         guard let port = UInt16(text), text.first != "+", zero || port > 0 else {
             throw PortTextError(
                 message: "\"\(text)\" is not a port" + (whole == text ? "" : ", in \"\(whole)\""),
@@ -31,7 +32,8 @@ extension Forward {
             throw PortTextError(message: "\"\(text)\" is no pair of ports", hint: "LOCAL:REMOTE, for example 8080:80")
         }
         let remote = try PortTextError.port(parts[parts.count - 1], of: text)
-        let local = parts.count == 1 ? remote : parts[0].isEmpty ? 0 : try PortTextError.port(parts[0], of: text, zero: true)
+        let local =
+            parts.count == 1 ? remote : parts[0].isEmpty ? 0 : try PortTextError.port(parts[0], of: text, zero: true)
         self.init(local: local, remote: remote)
     }
 }

@@ -7,6 +7,8 @@ final class ServiceRun: Sendable {
     let service: Service
     private let containers: ServiceLane?
     private let nodes: NodeRun?
+    /// What runs on this machine in place of its containers' service.
+    private let host: HostRun?
     /// The images that its workload runs.
     let images: ServiceImages
     /// The images of all services of its workload.
@@ -25,7 +27,8 @@ final class ServiceRun: Sendable {
     private let hasLostLease = Mutex(false)
 
     init(
-        _ service: Service, target: Target, containers: ServiceLane?, nodes: NodeRun?, images: ServiceImages,
+        _ service: Service, target: Target, containers: ServiceLane?, nodes: NodeRun?, host: HostRun? = nil,
+        images: ServiceImages,
         entering: @escaping @Sendable () -> [ServiceImages], dev: DevModeSession?, client: KubeClient,
         namespace: String, clues: @escaping RegistryClues.Source,
         ledger: CauseLedger?, session: String, takeOver: Bool,
@@ -35,6 +38,7 @@ final class ServiceRun: Sendable {
         self.target = target
         self.containers = containers
         self.nodes = nodes
+        self.host = host
         self.images = images
         self.entering = entering
         self.dev = dev
@@ -42,7 +46,8 @@ final class ServiceRun: Sendable {
         self.namespace = namespace
         self.takeOver = takeOver
         self.emit = emit
-        let trouble = ServiceTrouble()
+        let trouble = ServiceTrouble(
+            absence: host == nil ? "no pod to sync into" : "no pod whose connections come here")
         self.trouble = trouble
         causes = CauseWatch(
             client, target, namespace: namespace, container: service.container, clues: clues, ledger: ledger
@@ -100,6 +105,7 @@ final class ServiceRun: Sendable {
                 trouble.setAbsence(true)
                 causes.update(nil)
                 await containers?.setInstances([])
+                await host?.update(state, [])
                 nodes?.update(state)
                 known = []
                 continue
@@ -132,11 +138,14 @@ final class ServiceRun: Sendable {
             tellChange(from: known, to: present)
             known = present
             await containers?.setInstances(present, wanted: state.wantedPods)
+            await host?.update(state, present)
             nodes?.update(state)
             let reason = isReached(present, state) ? nil : absence(in: state, isRollingOut: isRollingOut)
             let isMisnamed = missingContainer(state) != nil
             // Why pods do not come up or get ready is told in full, as soon as it is known.
-            let hasTrouble = !isMisnamed && (reason != nil || state.lacksPods || !state.isReady(service.container))
+            var hasTrouble = !isMisnamed && (reason != nil || state.lacksPods || !state.isReady(service.container))
+            // Pods whose connections come here are as ready as the program here, which tells of itself.
+            if reason == nil, let host, await host.explainsReadiness { hasTrouble = false }
             trouble.setAbsence(reason != nil)
             // What crashes again and again is ready in between.
             causes.update(hasTrouble ? state : nil, settling: state.hasRestarted ? .seconds(30) : .zero)
@@ -146,7 +155,7 @@ final class ServiceRun: Sendable {
                 // A pod that is on its way is worth one calm line, one that cannot come up is a failure.
                 if !isComing {
                     let missing = !isMisnamed ? nil : "set the service's \"container\" in loop.json"
-                    report(.failed(LoopEvent.Failure("no pod to sync into: \(reason)", nextStep: missing)))
+                    report(.failed(LoopEvent.Failure("\(trouble.absence): \(reason)", nextStep: missing)))
                 } else if !isWaiting {
                     report(.notice("waiting for a pod: \(reason)"))
                 }
@@ -192,7 +201,7 @@ final class ServiceRun: Sendable {
 
     /// Whether there is a place to bring files to: a container, or where only nodes are wanted, a pod on one.
     private func isReached(_ present: [ContainerInstance], _ state: WorkloadState) -> Bool {
-        containers == nil ? state.pods.contains { $0.node != nil && !$0.isOver } : !present.isEmpty
+        containers == nil && host == nil ? state.pods.contains { $0.node != nil && !$0.isOver } : !present.isEmpty
     }
 
     /// Why there is nothing to sync into, in one line.
@@ -228,7 +237,7 @@ final class ServiceRun: Sendable {
 
     /// A container name that no pod has, and what there is instead.
     private func missingContainer(_ state: WorkloadState) -> String? {
-        guard containers != nil, let pod = state.pods.first(where: { !$0.isOver }) else { return nil }
+        guard containers != nil || host != nil, let pod = state.pods.first(where: { !$0.isOver }) else { return nil }
         let names = pod.lastingContainers.map(\.name)
         let list = names.joined(separator: ", ")
         guard let wanted = service.container else {
@@ -288,6 +297,7 @@ final class ServiceRun: Sendable {
     func leave() async {
         await withDiscardingTaskGroup { group in
             group.addTask { await self.containers?.end() }
+            group.addTask { await self.host?.leavePods() }
             group.addTask { await self.nodes?.end(keepingPods: self.hasLostLease.withLock { $0 }) }
         }
     }
@@ -328,9 +338,13 @@ final class ServiceRun: Sendable {
 
 /// What has been told about a service's pods.
 private final class ServiceTrouble: Sendable {
+    /// What it means when there is no pod.
+    let absence: String
     private let state = Mutex((isAbsent: true, isTold: false))
 
-    /// Whether there is no pod to sync into.
+    init(absence: String) { self.absence = absence }
+
+    /// Whether there is no pod.
     func setAbsence(_ isAbsent: Bool) { state.withLock { $0.isAbsent = isAbsent } }
 
     /// A cause as it is told now: whether nothing can be synced is what matters most.
@@ -340,7 +354,7 @@ private final class ServiceTrouble: Sendable {
             return state.isAbsent
         }
         var failure = failure
-        if isAbsent { failure.summary = "no pod to sync into: \(failure.summary)" }
+        if isAbsent { failure.summary = "\(absence): \(failure.summary)" }
         return failure
     }
 

@@ -10,6 +10,8 @@ public struct Session: Sendable {
         public var deploy = true
         /// Whether the lease of another loopd is taken over.
         public var takeOver = false
+        /// The services that run on this machine.
+        public var host = HostChoice()
         /// Whether what was deployed is removed when `watch` ends.
         public var cleanup = false
         /// The folder for state that outlives the process: baselines, sockets.

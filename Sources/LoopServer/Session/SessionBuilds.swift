@@ -9,6 +9,7 @@ final class SessionBuilds: Sendable {
     private let nix: NixBuilds
     private let deployments: Deployments
     private let images: SessionImages
+    private let hosts: [HostRun]
     private let project: String
     private let ignored: [String]
     private let running = Mutex<Task<Void, Never>?>(nil)
@@ -18,15 +19,17 @@ final class SessionBuilds: Sendable {
     /// The builds whose outputs these lanes and images take, besides those of `nix`, and what is deployed.
     init(
         _ consumers: [ServiceLane], _ configuration: Configuration, nix: NixBuilds, images: SessionImages,
-        deployments: Deployments, leash: String, emit: @escaping @Sendable (LoopEvent) -> Void
+        deployments: Deployments, hosts: [HostRun] = [], leash: String, emit: @escaping @Sendable (LoopEvent) -> Void
     ) {
+        self.hosts = hosts
         self.nix = nix
         self.images = images
         self.deployments = deployments
         project = configuration.directory
         ignored = configuration.watch.ignore
         let plan = BuildPlan(
-            configuration.builds, plans: consumers.map(\.plan), images: images.plan, project: configuration.directory)
+            configuration.builds, plans: consumers.map(\.plan), images: images.plan, hosts: hosts.map(\.plan),
+            project: configuration.directory)
         self.plan = plan
         lanes = plan.builds.enumerated().map { number, build in
             let services = plan.services(using: number)
@@ -41,6 +44,8 @@ final class SessionBuilds: Sendable {
                     }
                 }
                 await images.trigger(images.plan.images(after: build.name), firstEvent: firstEvent)
+                let started = plan.hosts(after: build.name)
+                for host in hosts where started.contains(host.plan.service) { await host.start(firstEvent: firstEvent) }
                 return true
             }
         }
@@ -87,6 +92,7 @@ final class SessionBuilds: Sendable {
     func buildAll() async {
         let now = monotonicNow()
         for lane in lanes where !images.plan.uses(build: lane.build.name) { await lane.trigger(firstEvent: now) }
+        await start(plan.hosts(), firstEvent: nil)
         await nix.buildAll()
         await deployments.deployAll()
         guard let before = inputs.withLock({ $0 }), let after = await readInputs() else { return }
@@ -137,8 +143,13 @@ final class SessionBuilds: Sendable {
         return areBuilt && needed.allSatisfy(\.hasSucceeded)
     }
 
-    /// Asks for the builds that a change on disk makes necessary.
+    private func start(_ names: Set<String>, firstEvent: UInt64?) async {
+        for host in hosts where names.contains(host.plan.service) { await host.start(firstEvent: firstEvent) }
+    }
+
+    /// Asks for the builds that a change on disk makes necessary, and for new starts without one.
     func settle(_ changes: ChangeSet) async {
+        await start(plan.hosts(for: changes), firstEvent: changes.firstEvent)
         await settleBuilds(changes)
         await nix.settle(changes)
         await deployments.settle(changes)

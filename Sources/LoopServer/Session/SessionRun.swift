@@ -58,10 +58,13 @@ struct SessionRun: Sendable {
                     devMode(service, connection, images: images.set, once: once).map { (service.name, $0) }
                 })
             var runs: [ServiceRun] = []
+            var hosts: [HostRun] = []
             for service in services {
                 let lanes = runs.filter { service.dependsOn.contains($0.service.name) }.flatMap(\.lanes)
+                let host = try hostRun(service, connection, scratch: scratch.path)
+                if let host { hosts.append(host) }
                 let run = try serviceRun(
-                    service, after: lanes, devModes, images, connection, scratch: scratch.path)
+                    service, after: lanes, devModes, images, host: host, connection, scratch: scratch.path)
                 if let run { runs.append(run) }
             }
             let sessions = Array(devModes.values)
@@ -74,7 +77,7 @@ struct SessionRun: Sendable {
                 prepare: { await inputs.carry($0, .server) }, images: inputs.images, clues: inputs.clues, emit: emit)
             let builds = SessionBuilds(
                 runs.flatMap(\.lanes), configuration, nix: nix, images: images, deployments: deployments,
-                leash: connection.leash, emit: emit)
+                hosts: hosts, leash: connection.leash, emit: emit)
             let areBuilt = await builds.buildImages(limit: once ? nil : SessionRun.imagePatience)
             if areBuilt == nil { report(.notice("images are still being built: everything else goes on meanwhile")) }
             async let recreations: Void = finishRecreations(connection.client, limit: once ? .seconds(90) : nil)
@@ -88,9 +91,17 @@ struct SessionRun: Sendable {
                 await images.expectNoMore()
             }
             defer { firstBuilds.cancel() }
-            let isIdle = runs.isEmpty && nix.isEmpty && images.isEmpty && deployments.isEmpty
+            let isIdle = runs.isEmpty && hosts.isEmpty && nix.isEmpty && images.isEmpty && deployments.isEmpty
+            let programs = Task { [hosts] in
+                await withDiscardingTaskGroup { group in for host in hosts { group.addTask { await host.run() } } }
+            }
             var outcome = await work(runs, builds, isIdle: isIdle, once: once)
+            // Pods first, so that their own service answers before the program here has ended.
+            for host in hosts { await host.leavePods() }
+            programs.cancel()
             await builds.end()
+            await programs.value
+            for host in hosts { await host.end() }
             if once, outcome == .done, !isDeployed { outcome = .failed }
             await withTaskGroup { group in
                 for run in runs {

@@ -42,13 +42,13 @@ extension SessionRun {
 
     func serviceRun(
         _ service: Service, after dependencies: [ServiceLane], _ devModes: [String: DevModeSession],
-        _ images: SessionImages,
+        _ images: SessionImages, host: HostRun?,
         _ connection: ClusterConnection, scratch: String
     ) throws -> ServiceRun? {
-        let parts = ServicePlan.parts(of: service, project: configuration.directory)
+        let parts = service.isOnHost ? [] : ServicePlan.parts(of: service, project: configuration.directory)
         let dev = devModes[service.name]
         let running = images.plan.entries.filter { $0.isRun(by: service) }
-        guard let target = service.target, !parts.isEmpty || !running.isEmpty else { return nil }
+        guard let target = service.target, !parts.isEmpty || !running.isEmpty || host != nil else { return nil }
         let pods = pods(connection)
         var containers: ServiceLane?
         var nodes: NodeRun?
@@ -74,7 +74,7 @@ extension SessionRun {
             ) { emit(LoopEvent($0, service: service.name)) }
         }
         return ServiceRun(
-            service, target: target, containers: containers, nodes: nodes,
+            service, target: target, containers: containers, nodes: nodes, host: host,
             images: ServiceImages(rollouts), entering: { [ofTarget = images.ofTarget] in ofTarget(target) }, dev: dev,
             client: connection.client,
             namespace: configuration.namespace, clues: clues(images.set), ledger: connection.told,
@@ -99,7 +99,7 @@ extension SessionRun {
             restarts: restarts, namespace: configuration.namespace, emit: tell)
     }
 
-    private func ladder(_ plan: ServicePlan, _ pods: KubePods, scratch: String) throws -> Ladder {
+    func ladder(_ plan: ServicePlan, _ pods: KubePods, scratch: String) throws -> Ladder {
         let (emit, name) = (emit, plan.service.name)
         let isOnNodes = plan.part == .nodes
         let vias = Set(plan.service.rules.compactMap(\.sync?.via))

@@ -3,6 +3,7 @@ enum Command: String, CaseIterable {
     case up
     case down
     case watch
+    case run
     case sync
     case deploy
     case rollback
@@ -25,6 +26,8 @@ enum Command: String, CaseIterable {
         case none
         case services
         case service
+        /// A service, and after `--` a program with its arguments.
+        case program
         /// The path of a socket.
         case socket
         /// Folders that no pod may see.
@@ -37,6 +40,7 @@ enum Command: String, CaseIterable {
         switch self {
         case .watch, .sync, .deploy, .undeploy, .status, .restore: .services
         case .rollback: .service
+        case .run: .program
         case .postRender: .socket
         case .help: .command
         case .completion: .shell
@@ -50,6 +54,7 @@ enum Command: String, CaseIterable {
         case .none: ""
         case .services: "[SERVICE…]"
         case .service: "SERVICE"
+        case .program: "SERVICE [-- PROGRAM ARGUMENT…]"
         case .socket: "SOCKET"
         case .folders: "[FOLDER…]"
         case .command: "[COMMAND]"
@@ -66,7 +71,8 @@ enum Command: String, CaseIterable {
         let display: [Option] = [.output, .verbose, .noColor, .help]
         switch self {
         case .up, .down: return display
-        case .watch: return cluster + [.noDeploy, .cleanup, .takeOver] + display
+        case .watch: return cluster + [.host, .noDeploy, .cleanup, .takeOver] + display
+        case .run: return cluster + [.replica, .fallback, .debug, .noDeploy, .takeOver] + display
         case .sync: return cluster + [.noDeploy, .takeOver] + display
         case .deploy, .rollback: return cluster + [.dryRun, .yes] + display
         case .undeploy: return cluster + [.dryRun, .yes, .takeOver] + display
@@ -84,6 +90,7 @@ enum Command: String, CaseIterable {
         case .up: "start the playground, the cluster that is built into loopd"
         case .down: "stop the playground and remove all of it"
         case .watch: "sync every save into the running containers, until Ctrl-C"
+        case .run: "run a service on this machine as if it were in its pod, until Ctrl-C"
         case .sync: "make the containers equal to the files here once"
         case .deploy: "apply the manifests and what the deploy rules build, after showing what changes"
         case .rollback: "bring a service back to the manifests, release or image that it had before"
@@ -114,6 +121,12 @@ enum Command: String, CaseIterable {
             First creates the namespace and applies the manifests that are absent or changed, then compares the
             containers with the files here, then syncs each save. With names, only these services. On the playground,
             starts it when it does not run.
+            """
+        case .run:
+            """
+            Starts the program that loop.json names under "host", or the one after --, with the variables and files of the pod.
+            Connections to the service's pods come to it, and it reaches the cluster's services by their names through a
+            proxy. A change on disk builds and starts it anew. Its own service runs in the pods again as soon as this ends.
             """
         case .sync: "Does what \"watch\" does at its start, then exits. With names, only these services."
         case .deploy:
@@ -164,8 +177,15 @@ enum Command: String, CaseIterable {
             [
                 ("loopd watch", "every service of ./loop.json"),
                 ("loopd watch web api", "two of them"),
+                ("loopd watch --host gateway", "this one on this machine, the others are synced"),
                 ("loopd watch --cleanup", "leave nothing in the cluster when it ends"),
                 ("loopd watch --output json | jq -c 'select(.event == \"landed\")'", "for programs"),
+            ]
+        case .run:
+            [
+                ("loopd run gateway", "as loop.json says"),
+                ("loopd run web -- npm run dev", "with another program"),
+                ("loopd run web --debug", "and wait for a debugger"),
             ]
         case .sync: [("loopd sync --no-deploy web", "only the files, only one service")]
         case .deploy:

@@ -17,7 +17,7 @@ enum Completions {
         switch command.arguments {
         case .command: Command.shown.map(\.rawValue)
         case .shell: Command.shells
-        case .none, .services, .service, .socket, .folders: []
+        case .none, .services, .service, .program, .socket, .folders: []
         }
     }
 
@@ -31,7 +31,14 @@ enum Completions {
             let words = command.options.flatMap { [$0.long] + ($0.short.map { [$0] } ?? []) } + argumentWords(command)
             return "            \(command.rawValue)) words=\"\(words.joined(separator: " "))\" ;;"
         }
-        let withServices = Command.shown.filter { [.services, .service].contains($0.arguments) }.map(\.rawValue).joined(
+        let choices = Option.allCases.filter { !$0.choices.isEmpty }.map { option in
+            let spelling = [option.long, option.short].compactMap(\.self).joined(separator: "|")
+            let words = option.choices.joined(separator: " ")
+            return "        \(spelling)) COMPREPLY=($(compgen -W \"\(words)\" -- \"$current\")); return ;;"
+        }
+        let withServices = Command.shown.filter { [.services, .service, .program].contains($0.arguments) }.map(
+            \.rawValue
+        ).joined(
             separator: "|")
         return """
             # bash completion for loopd: source <(loopd completion bash)
@@ -42,7 +49,8 @@ enum Completions {
                 done
                 case "$previous" in
                     --file|-f|--kubeconfig) COMPREPLY=($(compgen -f -- "$current")); return ;;
-                    --output|-o) COMPREPLY=($(compgen -W "\(Option.output.choices.joined(separator: " "))" -- "$current")); return ;;
+                    --host) COMPREPLY=($(compgen -W "$(\(services))" -- "$current")); return ;;
+            \(choices.joined(separator: "\n"))
                 esac
                 case "$command" in
                     "") words="\(Command.shown.map(\.rawValue).joined(separator: " "))" ;;
@@ -63,17 +71,18 @@ enum Completions {
             let options = command.options.flatMap { option in
                 let action = option.value.map { value in
                     option.choices.isEmpty
-                        ? (value == "PATH" ? ":path:_files" : ":name: ")
+                        ? (value == "PATH" ? ":path:_files" : option == .host ? ":service:($(\(services)))" : ":name: ")
                         : ":value:(\(option.choices.joined(separator: " ")))"
                 }
                 let rest = "[\(quoted(option.summary))]\(action ?? "")'"
-                return ["'\(option.long)\(action == nil ? "" : "=")\(rest)"]
+                let many = option.isRepeatable ? "*" : ""
+                return ["'\(many)\(option.long)\(action == nil ? "" : "=")\(rest)"]
                     + (option.short.map { ["'\($0)\(rest)"] } ?? [])
             }
             var arguments = options
             switch command.arguments {
             case .services: arguments.append("'*:service:($(\(services)))'")
-            case .service: arguments.append("'1:service:($(\(services)))'")
+            case .service, .program: arguments.append("'1:service:($(\(services)))'")
             case .none, .socket, .folders: break
             case .command, .shell: arguments.append("'1:word:(\(argumentWords(command).joined(separator: " ")))'")
             }
@@ -121,13 +130,14 @@ enum Completions {
                 if let short = option.short { parts.append("-s \(short.dropFirst())") }
                 if let value = option.value {
                     parts.append(value == "PATH" ? "-rF" : "-x")
+                    if option == .host { parts.append("-a '(\(services))'") }
                     if !option.choices.isEmpty { parts.append("-a '\(option.choices.joined(separator: " "))'") }
                 }
                 parts.append("-d '\(quoted(option.summary))'")
                 lines.append(parts.joined(separator: " "))
             }
             let words = argumentWords(command)
-            if [.services, .service].contains(command.arguments) {
+            if [.services, .service, .program].contains(command.arguments) {
                 lines.append("complete -c loopd \(condition) -a '(\(services))'")
             } else if !words.isEmpty {
                 lines.append("complete -c loopd \(condition) -a '\(words.joined(separator: " "))'")

@@ -4,6 +4,8 @@ internal import LoopServer
 struct Invocation: Equatable {
     var command: Command
     var arguments: [String] = []
+    /// What follows `--`, where that is a program with its arguments; `nil` without.
+    var program: [String]?
     var values: [Option: String] = [:]
     var flags: Set<Option> = []
 
@@ -22,11 +24,12 @@ extension Invocation {
     /// Options may stand before and after the command.
     init(parsing arguments: [String]) throws(UsageError) {
         var words: [String] = []
+        var program: [String]?
         var given: [(option: Option, spelling: String, value: String?)] = []
         var rest = arguments[...]
         while let argument = rest.popFirst() {
             if argument == "--" {
-                words += rest
+                if Invocation.command(in: words)?.arguments == .program { program = Array(rest) } else { words += rest }
                 break
             }
             guard argument.hasPrefix("-"), argument != "-" else {
@@ -39,7 +42,7 @@ extension Invocation {
             }
             given.append(try Invocation.option(argument, &rest, among: Invocation.command(in: words)))
         }
-        try self.init(words: words, given: given)
+        try self.init(words: words, program: program, given: given)
     }
 
     private static func command(in words: [String]) -> Command? { words.first.flatMap(Command.init(rawValue:)) }
@@ -74,7 +77,9 @@ extension Invocation {
         return (option, spelling, value)
     }
 
-    private init(words: [String], given: [(option: Option, spelling: String, value: String?)]) throws(UsageError) {
+    private init(
+        words: [String], program: [String]?, given: [(option: Option, spelling: String, value: String?)]
+    ) throws(UsageError) {
         guard let word = words.first else {
             self.init(command: .help)
             return
@@ -85,13 +90,18 @@ extension Invocation {
                 message: "unknown command \"\(word)\"",
                 hint: near.map { "did you mean \"\($0)\"?" } ?? Invocation.seeHelp(nil))
         }
-        self.init(command: command, arguments: Array(words.dropFirst()))
+        self.init(command: command, arguments: Array(words.dropFirst()), program: program)
         for (option, spelling, value) in given {
             guard command.options.contains(option) else {
                 throw UsageError(
                     message: "\"\(command.rawValue)\" has no option \(spelling)", hint: Invocation.seeHelp(command))
             }
-            if let value { values[option] = value } else { flags.insert(option) }
+            guard let value else {
+                flags.insert(option)
+                continue
+            }
+            let earlier = option.isRepeatable ? values[option] : nil
+            values[option] = earlier.map { "\($0),\(value)" } ?? value
         }
         if flags.contains(.help) {
             self = Invocation(command: .help, arguments: [command.rawValue])
@@ -108,14 +118,22 @@ extension Invocation {
         }
         switch command.arguments {
         case .services, .folders: break
-        case .service, .socket:
-            let noun = command.argumentsText
+        case .program, .service, .socket:
+            if program?.isEmpty == true {
+                throw UsageError(message: "no program follows --", hint: "loopd run SERVICE -- PROGRAM ARGUMENT…")
+            }
+            let noun = command.arguments == .socket ? "SOCKET" : "SERVICE"
             guard let first = arguments.first else {
                 throw UsageError(
                     message: "\"\(command.rawValue)\" needs a \(noun.lowercased())",
                     hint: "loopd \(command.rawValue) \(noun)")
             }
             guard arguments.count > 1 else { break }
+            if command.arguments == .program {
+                throw UsageError(
+                    message: "\"\(command.rawValue)\" takes one service, and a program after --",
+                    hint: "loopd run \(first) -- \(arguments.dropFirst().joined(separator: " "))")
+            }
             throw UsageError(
                 message:
                     "\"\(command.rawValue)\" takes one \(noun.lowercased()), after \"\(first)\" comes \"\(arguments[1])\"",

@@ -10,6 +10,10 @@ enum Option: String, CaseIterable {
     case noDeploy = "no-deploy"
     case cleanup
     case takeOver = "take-over"
+    case host
+    case replica
+    case fallback
+    case debug
     case dryRun = "dry-run"
     case yes
     case all
@@ -35,14 +39,23 @@ enum Option: String, CaseIterable {
     var value: String? {
         switch self {
         case .file, .kubeconfig: "PATH"
-        case .context, .namespace: "NAME"
-        case .output: "text|json"
-        default: nil
+        case .context, .namespace, .host: "NAME"
+        default: choices.isEmpty ? nil : choices.joined(separator: "|")
         }
     }
 
     /// The words that the value may be; empty for any text.
-    var choices: [String] { self == .output ? ["text", "json"] : [] }
+    var choices: [String] {
+        switch self {
+        case .output: ["text", "json"]
+        case .replica: ["all", "one"]
+        case .fallback: ["wait", "pod"]
+        default: []
+        }
+    }
+
+    /// Whether it may be there several times; its values are then separated by commas.
+    var isRepeatable: Bool { self == .host }
 
     var summary: String {
         switch self {
@@ -56,6 +69,10 @@ enum Option: String, CaseIterable {
         case .noDeploy: "leave manifests alone: do not create the namespace, apply nothing"
         case .cleanup: "remove what was deployed when it ends, as \"loopd undeploy\" does"
         case .takeOver: "take a workload over that another loopd holds"
+        case .host: "run this service on this machine, as \"loopd run\" does; several: --host a --host b"
+        case .replica: "hand over the connections of all pods, or of one, instead of loop.json's \"replicas\""
+        case .fallback: "who answers while the program is down: nobody, or the pod's own service"
+        case .debug: "let the program wait for a debugger, where its runtime is known"
         case .dryRun: "only show what would change"
         case .yes: "do not ask"
         case .all: "every workload of the namespace, also those that loop.json does not name"

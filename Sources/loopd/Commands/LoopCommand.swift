@@ -4,7 +4,7 @@ internal import LoopServer
 internal import Reactor
 internal import Synchronization
 
-/// `loopd watch`, `sync`, `deploy`, `rollback` and `undeploy`: the loop with its events on the terminal.
+/// `loopd watch`, `run`, `sync`, `deploy`, `rollback` and `undeploy`: the loop with its events on the terminal.
 enum LoopCommand {
     static func run(_ invocation: Invocation, _ console: Console) async -> Outcome {
         // Before anything that a signal would have to clean up.
@@ -66,7 +66,7 @@ enum LoopCommand {
             if session.changesWorkloads { patience.limit = .seconds(12) }
             if invocation.flags.contains(.cleanup) { patience.limit = .seconds(60) }
             switch invocation.command {
-            case .watch: return await session.watch(report: report)
+            case .watch, .run: return await session.watch(report: report)
             case .deploy, .rollback, .undeploy:
                 return await DeployCommand.run(session, invocation, console, report: report)
             default: return await session.sync(report: report)

@@ -1,3 +1,4 @@
+internal import Glibc
 internal import LoopServer
 
 /// The loop.json and the cluster that a command works on, with the command line's choices applied.
@@ -14,7 +15,14 @@ struct Target {
         var target = Target(configuration: loaded.overridden(by: overrides), playground: PlaygroundProcess.standard())
         target.leadToPlayground()
         // What was deployed may be of a service that has left the file.
-        if invocation.command != .undeploy { try target.checkServices(invocation.arguments, console) }
+        let named = target.hosts(invocation)
+        if invocation.command != .undeploy { try target.checkServices(invocation.arguments + named.services, console) }
+        do {
+            target.configuration = try target.configuration.hosting(named, running: target.running(invocation))
+        } catch {
+            console.complain(error.message, hint: error.hint)
+            throw Stop(outcome: .usage)
+        }
         return target
     }
 
@@ -45,6 +53,27 @@ struct Target {
         return overrides
     }
 
+    /// The services that the command is about; none is all of them.
+    private func running(_ invocation: Invocation) -> [String] {
+        let named = invocation.arguments
+        return named.isEmpty ? [] : named + hosts(invocation).services.filter { !named.contains($0) }
+    }
+
+    /// The services that run on this machine.
+    private func hosts(_ invocation: Invocation) -> HostChoice {
+        var choice = HostChoice()
+        choice.services =
+            invocation.command == .run
+            ? invocation.arguments : invocation.values[.host]?.split(separator: ",").map(String.init) ?? []
+        choice.command = invocation.program ?? []
+        choice.replicas = invocation.values[.replica].flatMap(Host.Replicas.init(rawValue:))
+        choice.fallback = invocation.values[.fallback].flatMap(Host.Fallback.init(rawValue:))
+        choice.debug = invocation.flags.contains(.debug)
+        // Of several programs nobody would know which one is meant.
+        choice.takesInput = choice.services.count == 1 && isatty(STDIN_FILENO) == 1
+        return choice
+    }
+
     private func checkServices(_ names: [String], _ console: Console) throws(Stop) {
         let known = configuration.services.map(\.name)
         for name in names where !known.contains(name) {
@@ -64,7 +93,8 @@ struct Target {
         try? StateDirectory.create(state)
         var options = Session.Options(stateDirectory: state, programs: Programs.find())
         options.registry = isPlayground ? playground.registry : nil
-        options.services = invocation.arguments
+        options.services = running(invocation)
+        options.host = hosts(invocation)
         options.deploy = !invocation.flags.contains(.noDeploy)
         options.cleanup = invocation.flags.contains(.cleanup)
         options.takeOver = invocation.flags.contains(.takeOver)

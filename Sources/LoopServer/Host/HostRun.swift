@@ -1,0 +1,91 @@
+internal import JSON
+internal import Reactor
+
+/// One service that runs on this machine: its program, what that finds around it, and the connections both ways.
+actor HostRun {
+    nonisolated let plan: HostPlan
+    nonisolated let service: Service
+    private let host: Host
+    private let process: HostProcess
+    private let surroundings: HostSurroundings
+    private let intercept: Intercept?
+    private let emit: @Sendable (LoopEvent.Kind) -> Void
+    /// Whether the program has been up once: then its pods' connections are wanted here while it is down, too.
+    private var hasBeenUp = false
+    private var ports: [HostPort]
+    private var told: Set<String> = []
+
+    /// - Parameter intercept: what takes the pods' connections over; `nil` for a service that is in no pod.
+    init(
+        _ plan: HostPlan, _ service: Service, _ host: Host, process: HostProcess, surroundings: HostSurroundings,
+        intercept: Intercept?, emit: @escaping @Sendable (LoopEvent.Kind) -> Void
+    ) {
+        self.plan = plan
+        self.service = service
+        self.host = host
+        self.process = process
+        self.surroundings = surroundings
+        self.intercept = intercept
+        self.emit = emit
+        ports = host.ports ?? []
+    }
+
+    /// Starts the program, or starts it anew; `firstEvent` is when the change began that led to it.
+    func start(firstEvent: UInt64?) async { await process.start(firstEvent: firstEvent) }
+
+    /// Takes the newest state of the service's pods.
+    func update(_ state: WorkloadState, _ instances: [ContainerInstance]) async {
+        if let (pod, container) = HostRun.example(of: state, instances, service.container) {
+            let found = PodPorts(host.ports, pod: pod, container: container)
+            for notice in found.notices where told.insert(notice).inserted { emit(.notice(notice)) }
+            for failure in found.failures where told.insert(failure.summary).inserted { emit(.failed(failure)) }
+            ports = found.ports
+            process.listens(at: ports.map(\.host))
+            surroundings.know(pod: pod, container: container, isRunning: !instances.isEmpty)
+        }
+        await intercept?.setInstances(instances, ports: ports)
+    }
+
+    /// Whether the program's state is what decides whether the pods are ready.
+    var explainsReadiness: Bool { hasBeenUp && !process.isUp }
+
+    /// Keeps the program and its connections until the task is cancelled; then the program is ended.
+    func run() async {
+        await withDiscardingTaskGroup { group in
+            group.addTask { await self.process.run() }
+            group.addTask { await self.surroundings.run() }
+            group.addTask { await self.follow() }
+        }
+    }
+
+    /// Leaves the pods to their own service.
+    func leavePods() async { await intercept?.end() }
+
+    /// Removes what the program found around it.
+    func end() async {
+        await intercept?.end()
+        await surroundings.end()
+    }
+
+    private func follow() async {
+        while !Task.isCancelled {
+            let isUp = process.isUp
+            hasBeenUp = hasBeenUp || isUp
+            intercept?.setWanted(host.fallback == .wait ? hasBeenUp : isUp)
+            await process.untilChanged(isUp: isUp)
+        }
+    }
+
+    /// A pod to take the environment from, and its container's name: one that runs, else one that may, else the template.
+    private static func example(
+        of state: WorkloadState, _ instances: [ContainerInstance], _ container: String?
+    ) -> (JSON, String)? {
+        if let instance = instances.first, let pod = state.pods.first(where: { $0.uid == instance.id.podUID }) {
+            return (pod.object, instance.container)
+        }
+        let pod = state.pods.first { !$0.isOver }?.object ?? state.workload?.at("spec", "template")
+        guard let pod else { return nil }
+        let names = (pod.at("spec", "containers")?.array ?? []).compactMap { $0["name"]?.string }
+        return (container ?? (names.count == 1 ? names[0] : nil)).map { (pod, $0) }
+    }
+}

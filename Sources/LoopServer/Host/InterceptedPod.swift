@@ -1,0 +1,94 @@
+internal import Reactor
+internal import Wire
+
+/// One pod in dev mode whose connections come to this machine, by one link.
+struct InterceptedPod: Sendable {
+    let link: HelperLink
+    let instance: ContainerInstance
+    let ports: [HostPort]
+    /// Whether the connections are wanted here now.
+    let isWanted: Wish<Bool>
+    /// The program's end of a connection to one of its ports.
+    let local: @Sendable (UInt16) -> LocalPort
+    /// Called with whether the pod's connections come here, at each change.
+    let onChange: @Sendable (Bool) async -> Void
+
+    /// Takes the pod's connections over whenever they are wanted, until the task is cancelled or the link ends.
+    ///
+    /// The pod's own service runs at all other times, also after the end: the helper starts it when nobody follows it any
+    /// more.
+    func run() async throws {
+        // One task at a time waits for it.
+        let lost = Gate()
+        link.whenEnded { lost.close() }
+        let isFollowed = Gate()
+        let following = Task {
+            do {
+                try await link.follow { _ in isFollowed.signal() }
+            } catch {
+                // Without it the service could not be held.
+                if !Task.isCancelled { link.drop("\(error)") }
+            }
+            isFollowed.close()
+        }
+        // Last, so that the ports are free when the service is started again.
+        defer { following.cancel() }
+        await isFollowed.pass()
+        while !Task.isCancelled {
+            guard link.isOpen else { throw LinkError.disconnected("the pod or the way to it is gone") }
+            if isWanted.value {
+                try await link.hold(grace: instance.gracePeriod)
+                try await takeOver(lost)
+                if link.isOpen, !Task.isCancelled { try await link.release() }
+            } else {
+                await until(isWanted: true, or: lost)
+            }
+        }
+    }
+
+    /// Returns once the wish has changed, or the link has ended.
+    private func until(isWanted wanted: Bool, or lost: Gate) async {
+        await withTaskGroup(of: Void.self) { group in
+            group.addTask { await isWanted.untilChanged(from: !wanted) }
+            group.addTask { while link.isOpen, !Task.isCancelled { await lost.pass() } }
+            await group.next()
+            group.cancelAll()
+        }
+    }
+
+    /// Listens and carries connections for as long as that is wanted.
+    private func takeOver(_ lost: Gate) async throws {
+        var listeners: [(LinkListener, HostPort)] = []
+        defer { for (listener, _) in listeners { listener.close() } }
+        for port in ports { listeners.append((try await link.listen(port: port.container), port)) }
+        await onChange(true)
+        let accepting = listeners
+        do {
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                for (listener, port) in accepting { group.addTask { try await accept(listener, port) } }
+                group.addTask { await until(isWanted: false, or: lost) }
+                try await group.next()
+                for (listener, _) in accepting { listener.close() }
+                group.cancelAll()
+            }
+        } catch {
+            await onChange(false)
+            throw error
+        }
+        await onChange(false)
+    }
+
+    private func accept(_ listener: LinkListener, _ port: HostPort) async throws {
+        try await withThrowingDiscardingTaskGroup { group in
+            for try await socket in listener {
+                group.addTask { await carry(socket, to: local(port.host)) }
+            }
+            // Nobody listens any more, but what is under way goes on until the connections are not wanted here.
+        }
+    }
+
+    private func carry(_ remote: LinkSocket, to local: LocalPort) async {
+        guard let stream = await local.connect() else { return remote.reset() }
+        await Relay.join(remote, stream)
+    }
+}
