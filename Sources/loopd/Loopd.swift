@@ -36,6 +36,7 @@ enum Loopd {
         case .env: return EnvCommand.run(invocation, console)
         case .status: return await StatusCommand.run(invocation, console)
         case .restore: return await RestoreCommand.run(invocation, console)
+        case .forward: return await LoopCommand.run(invocation, console)
         case .watch, .sync, .deploy, .rollback, .undeploy: return await LoopCommand.run(invocation, console)
         case .up: return await PlaygroundCommands.up(invocation, console)
         case .down: return await PlaygroundCommands.down(invocation, console)

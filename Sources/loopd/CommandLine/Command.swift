@@ -4,6 +4,7 @@ enum Command: String, CaseIterable {
     case down
     case watch
     case sync
+    case forward
     case deploy
     case rollback
     case undeploy
@@ -25,6 +26,8 @@ enum Command: String, CaseIterable {
         case none
         case services
         case service
+        /// A service and what is forwarded to it.
+        case forwards
         /// The path of a socket.
         case socket
         /// Folders that no pod may see.
@@ -37,6 +40,7 @@ enum Command: String, CaseIterable {
         switch self {
         case .watch, .sync, .deploy, .undeploy, .status, .restore: .services
         case .rollback: .service
+        case .forward: .forwards
         case .postRender: .socket
         case .help: .command
         case .completion: .shell
@@ -50,6 +54,7 @@ enum Command: String, CaseIterable {
         case .none: ""
         case .services: "[SERVICE…]"
         case .service: "SERVICE"
+        case .forwards: "SERVICE PORT…"
         case .socket: "SOCKET"
         case .folders: "[FOLDER…]"
         case .command: "[COMMAND]"
@@ -68,6 +73,7 @@ enum Command: String, CaseIterable {
         case .up, .down: return display
         case .watch: return cluster + [.noDeploy, .cleanup, .takeOver] + display
         case .sync: return cluster + [.noDeploy, .takeOver] + display
+        case .forward: return cluster + display
         case .deploy, .rollback: return cluster + [.dryRun, .yes] + display
         case .undeploy: return cluster + [.dryRun, .yes, .takeOver] + display
         case .status: return cluster + display
@@ -85,6 +91,7 @@ enum Command: String, CaseIterable {
         case .down: "stop the playground and remove all of it"
         case .watch: "sync every save into the running containers, until Ctrl-C"
         case .sync: "make the containers equal to the files here once"
+        case .forward: "carry ports of this machine to a service's pods, whichever they are, until Ctrl-C"
         case .deploy: "apply the manifests and what the deploy rules build, after showing what changes"
         case .rollback: "bring a service back to the manifests, release or image that it had before"
         case .undeploy: "remove what loopd has deployed, after showing it"
@@ -116,6 +123,12 @@ enum Command: String, CaseIterable {
             starts it when it does not run.
             """
         case .sync: "Does what \"watch\" does at its start, then exits. With names, only these services."
+        case .forward:
+            """
+            Each PORT is LOCAL:REMOTE, or one number for both; 0:REMOTE takes a free port of this machine. Connections go to
+            127.0.0.1 in the pod, or where nothing listens there, to the pod's own address. The local port stays when pods
+            are replaced or the connection is lost: new connections wait up to 10 seconds for the next pod. TCP only.
+            """
         case .deploy:
             """
             Builds what the rules with "deploy" name, shows what that would change in the cluster, asks, applies it, deletes
@@ -168,6 +181,12 @@ enum Command: String, CaseIterable {
                 ("loopd watch --output json | jq -c 'select(.event == \"landed\")'", "for programs"),
             ]
         case .sync: [("loopd sync --no-deploy web", "only the files, only one service")]
+        case .forward:
+            [
+                ("loopd forward web 8080:80", "localhost:8080 is port 80 of web's pod"),
+                ("loopd forward postgres 5432", "the same port on both sides"),
+                ("loopd forward web 0:80 9229", "a free port, and another one beside it"),
+            ]
         case .deploy:
             [
                 ("loopd deploy", "show, ask, apply"),

@@ -17,7 +17,7 @@ enum Completions {
         switch command.arguments {
         case .command: Command.shown.map(\.rawValue)
         case .shell: Command.shells
-        case .none, .services, .service, .socket, .folders: []
+        case .none, .services, .service, .forwards, .socket, .folders: []
         }
     }
 
@@ -31,7 +31,7 @@ enum Completions {
             let words = command.options.flatMap { [$0.long] + ($0.short.map { [$0] } ?? []) } + argumentWords(command)
             return "            \(command.rawValue)) words=\"\(words.joined(separator: " "))\" ;;"
         }
-        let withServices = Command.shown.filter { [.services, .service].contains($0.arguments) }.map(\.rawValue).joined(
+        let withServices = Command.shown.filter { [.services, .service, .forwards].contains($0.arguments) }.map(\.rawValue).joined(
             separator: "|")
         return """
             # bash completion for loopd: source <(loopd completion bash)
@@ -73,7 +73,7 @@ enum Completions {
             var arguments = options
             switch command.arguments {
             case .services: arguments.append("'*:service:($(\(services)))'")
-            case .service: arguments.append("'1:service:($(\(services)))'")
+            case .service, .forwards: arguments.append("'1:service:($(\(services)))'")
             case .none, .socket, .folders: break
             case .command, .shell: arguments.append("'1:word:(\(argumentWords(command).joined(separator: " ")))'")
             }
@@ -127,7 +127,7 @@ enum Completions {
                 lines.append(parts.joined(separator: " "))
             }
             let words = argumentWords(command)
-            if [.services, .service].contains(command.arguments) {
+            if [.services, .service, .forwards].contains(command.arguments) {
                 lines.append("complete -c loopd \(condition) -a '(\(services))'")
             } else if !words.isEmpty {
                 lines.append("complete -c loopd \(condition) -a '\(words.joined(separator: " "))'")

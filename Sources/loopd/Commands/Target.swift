@@ -14,7 +14,7 @@ struct Target {
         var target = Target(configuration: loaded.overridden(by: overrides), playground: PlaygroundProcess.standard())
         target.leadToPlayground()
         // What was deployed may be of a service that has left the file.
-        if invocation.command != .undeploy { try target.checkServices(invocation.arguments, console) }
+        if invocation.command != .undeploy { try target.checkServices(invocation.services, console) }
         return target
     }
 
@@ -64,7 +64,7 @@ struct Target {
         try? StateDirectory.create(state)
         var options = Session.Options(stateDirectory: state, programs: Programs.find())
         options.registry = isPlayground ? playground.registry : nil
-        options.services = invocation.arguments
+        options.services = invocation.services
         options.deploy = !invocation.flags.contains(.noDeploy)
         options.cleanup = invocation.flags.contains(.cleanup)
         options.takeOver = invocation.flags.contains(.takeOver)
