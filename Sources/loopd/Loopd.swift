@@ -36,7 +36,8 @@ enum Loopd {
         case .env: return EnvCommand.run(invocation, console)
         case .status: return await StatusCommand.run(invocation, console)
         case .restore: return await RestoreCommand.run(invocation, console)
-        case .watch, .run, .sync, .deploy, .rollback, .undeploy: return await LoopCommand.run(invocation, console)
+        case .watch, .run, .sync, .deploy, .rollback, .undeploy, .forward:
+            return await LoopCommand.run(invocation, console)
         case .up: return await PlaygroundCommands.up(invocation, console)
         case .down: return await PlaygroundCommands.down(invocation, console)
         case .postRender: return await PostRenderCommand.run(invocation)

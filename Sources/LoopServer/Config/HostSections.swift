@@ -85,9 +85,9 @@ extension ConfigurationReader {
         if case .integer = node.value.kind { return port(node).map { Forward(local: $0, remote: $0) } }
         guard let text = string(node) else { return nil }
         do {
-            return try Forward(text)
+            return try Forward(parsing: text)
         } catch {
-            self.error(node, error.message, hint: error.hint)
+            self.error(node, error.message)
             return nil
         }
     }
@@ -133,9 +133,9 @@ extension ConfigurationReader {
 
     private mutating func dependency(_ text: String, _ node: Node) -> Dependency? {
         do {
-            return try Dependency(text)
+            return try Dependency(parsing: text)
         } catch {
-            self.error(node, error.message, hint: error.hint)
+            self.error(node, error.message)
             return nil
         }
     }

@@ -15,6 +15,10 @@ struct KubeResource: Hashable, Sendable {
     static let claims = KubeResource(group: "", version: "v1", plural: "persistentvolumeclaims")
     static let nodes = KubeResource(group: "", version: "v1", plural: "nodes", isNamespaced: false)
     static let namespaces = KubeResource(group: "", version: "v1", plural: "namespaces", isNamespaced: false)
+    static let services = KubeResource(group: "", version: "v1", plural: "services")
+    static let endpointSlices = KubeResource(group: "discovery.k8s.io", version: "v1", plural: "endpointslices")
+    static let serviceRanges = KubeResource(
+        group: "networking.k8s.io", version: "v1", plural: "servicecidrs", isNamespaced: false)
     static let deployments = KubeResource(group: "apps", version: "v1", plural: "deployments")
     static let replicaSets = KubeResource(group: "apps", version: "v1", plural: "replicasets")
     static let statefulSets = KubeResource(group: "apps", version: "v1", plural: "statefulsets")

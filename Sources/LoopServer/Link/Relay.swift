@@ -1,12 +1,11 @@
-internal import Reactor
-
-/// Joins a connection in the cluster with one of this machine, so that both ends take each other for their peer.
+/// Joins two connections, one in the cluster and one of this machine as a rule, so that both ends take each other for their
+/// peer.
 enum Relay {
     /// Carries bytes both ways until both ends have finished, or one of them is gone: then the other one is reset.
     ///
     /// Both are closed when it returns, which it also does soon after its task is cancelled. Neither end is read faster than
     /// the other one takes.
-    static func join(_ remote: LinkSocket, _ local: Stream) async {
+    static func join(_ remote: some RelayEnd, _ local: some RelayEnd) async {
         let isComplete = await withTaskGroup(of: News.self) { group in
             group.addTask { await carry(from: local, to: remote) ? .localFinished : .broken }
             group.addTask { await carry(from: remote, to: local) ? .remoteFinished : .broken }
@@ -23,37 +22,27 @@ enum Relay {
             }
             return true
         }
-        if isComplete { return local.close() }
-        remote.reset()
-        local.reset()
+        if isComplete {
+            remote.close()
+            local.close()
+        } else {
+            remote.reset()
+            local.reset()
+        }
     }
 
     private enum News {
         case localFinished, remoteFinished, broken
     }
 
-    private static func carry(from local: Stream, to remote: LinkSocket) async -> Bool {
+    private static func carry(from source: some RelayEnd, to target: some RelayEnd) async -> Bool {
         do {
             while true {
-                let bytes = try await local.read()
+                let bytes = try await source.receive()
                 if bytes.isEmpty { break }
-                try await remote.send(bytes)
+                try await target.send(bytes)
             }
-            remote.finish()
-            return true
-        } catch {
-            return false
-        }
-    }
-
-    private static func carry(from remote: LinkSocket, to local: Stream) async -> Bool {
-        do {
-            while true {
-                let bytes = try await remote.receive()
-                if bytes.isEmpty { break }
-                try await local.write(bytes)
-            }
-            local.shutdownWrite()
+            target.finish()
             return true
         } catch {
             return false

@@ -100,7 +100,8 @@ public struct Session: Sendable {
         await run { _ in }.restore(all: all)
     }
 
-    private func run(_ report: @escaping @Sendable (LoopEvent) -> Void) -> SessionRun {
+    /// The run of one call.
+    func run(_ report: @escaping @Sendable (LoopEvent) -> Void) -> SessionRun {
         // Lanes report from their own tasks; the reader gets one event at a time.
         let order = Mutex(())
         let ledger = AppliedLedger()

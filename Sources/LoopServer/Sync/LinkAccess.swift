@@ -6,6 +6,7 @@ internal import Wire
 ///
 /// Of large files only those blocks travel that the container lacks.
 final class LinkAccess: ContainerAccess {
+    /// The helper itself, for what is no file or program.
     let link: HelperLink
     /// The container's root as the helper sees it: `/proc/7/root`, or empty for its own.
     private let root: String

@@ -5,6 +5,7 @@ enum Command: String, CaseIterable {
     case watch
     case run
     case sync
+    case forward
     case deploy
     case rollback
     case undeploy
@@ -28,6 +29,8 @@ enum Command: String, CaseIterable {
         case service
         /// A service, and after `--` a program with its arguments.
         case program
+        /// A service and what is forwarded to it.
+        case forwards
         /// The path of a socket.
         case socket
         /// Folders that no pod may see.
@@ -41,6 +44,7 @@ enum Command: String, CaseIterable {
         case .watch, .sync, .deploy, .undeploy, .status, .restore: .services
         case .rollback: .service
         case .run: .program
+        case .forward: .forwards
         case .postRender: .socket
         case .help: .command
         case .completion: .shell
@@ -55,6 +59,7 @@ enum Command: String, CaseIterable {
         case .services: "[SERVICE…]"
         case .service: "SERVICE"
         case .program: "SERVICE [-- PROGRAM ARGUMENT…]"
+        case .forwards: "SERVICE PORT…"
         case .socket: "SOCKET"
         case .folders: "[FOLDER…]"
         case .command: "[COMMAND]"
@@ -74,6 +79,7 @@ enum Command: String, CaseIterable {
         case .watch: return cluster + [.host, .noDeploy, .cleanup, .takeOver] + display
         case .run: return cluster + [.replica, .fallback, .debug, .noDeploy, .takeOver] + display
         case .sync: return cluster + [.noDeploy, .takeOver] + display
+        case .forward: return cluster + display
         case .deploy, .rollback: return cluster + [.dryRun, .yes] + display
         case .undeploy: return cluster + [.dryRun, .yes, .takeOver] + display
         case .status: return cluster + display
@@ -92,6 +98,7 @@ enum Command: String, CaseIterable {
         case .watch: "sync every save into the running containers, until Ctrl-C"
         case .run: "run a service on this machine as if it were in its pod, until Ctrl-C"
         case .sync: "make the containers equal to the files here once"
+        case .forward: "carry ports of this machine to a service's pods, whichever they are, until Ctrl-C"
         case .deploy: "apply the manifests and what the deploy rules build, after showing what changes"
         case .rollback: "bring a service back to the manifests, release or image that it had before"
         case .undeploy: "remove what loopd has deployed, after showing it"
@@ -129,6 +136,12 @@ enum Command: String, CaseIterable {
             proxy. A change on disk builds and starts it anew. Its own service runs in the pods again as soon as this ends.
             """
         case .sync: "Does what \"watch\" does at its start, then exits. With names, only these services."
+        case .forward:
+            """
+            Each PORT is LOCAL:REMOTE, or one number for both; 0:REMOTE takes a free port of this machine. Connections go to
+            127.0.0.1 in the pod, or where nothing listens there, to the pod's own address. The local port stays when pods
+            are replaced or the connection is lost: new connections wait up to 10 seconds for the next pod. TCP only.
+            """
         case .deploy:
             """
             Builds what the rules with "deploy" name, shows what that would change in the cluster, asks, applies it, deletes
@@ -188,6 +201,12 @@ enum Command: String, CaseIterable {
                 ("loopd run web --debug", "and wait for a debugger"),
             ]
         case .sync: [("loopd sync --no-deploy web", "only the files, only one service")]
+        case .forward:
+            [
+                ("loopd forward web 8080:80", "localhost:8080 is port 80 of web's pod"),
+                ("loopd forward postgres 5432", "the same port on both sides"),
+                ("loopd forward web 0:80 9229", "a free port, and another one beside it"),
+            ]
         case .deploy:
             [
                 ("loopd deploy", "show, ask, apply"),

@@ -17,7 +17,7 @@ enum Completions {
         switch command.arguments {
         case .command: Command.shown.map(\.rawValue)
         case .shell: Command.shells
-        case .none, .services, .service, .program, .socket, .folders: []
+        case .none, .services, .service, .program, .forwards, .socket, .folders: []
         }
     }
 
@@ -36,10 +36,11 @@ enum Completions {
             let words = option.choices.joined(separator: " ")
             return "        \(spelling)) COMPREPLY=($(compgen -W \"\(words)\" -- \"$current\")); return ;;"
         }
-        let withServices = Command.shown.filter { [.services, .service, .program].contains($0.arguments) }.map(
-            \.rawValue
-        ).joined(
-            separator: "|")
+        let withServices = Command.shown.filter { [.services, .service, .program, .forwards].contains($0.arguments) }
+            .map(
+                \.rawValue
+            ).joined(
+                separator: "|")
         return """
             # bash completion for loopd: source <(loopd completion bash)
             _loopd() {
@@ -82,7 +83,7 @@ enum Completions {
             var arguments = options
             switch command.arguments {
             case .services: arguments.append("'*:service:($(\(services)))'")
-            case .service, .program: arguments.append("'1:service:($(\(services)))'")
+            case .service, .program, .forwards: arguments.append("'1:service:($(\(services)))'")
             case .none, .socket, .folders: break
             case .command, .shell: arguments.append("'1:word:(\(argumentWords(command).joined(separator: " ")))'")
             }
@@ -137,7 +138,7 @@ enum Completions {
                 lines.append(parts.joined(separator: " "))
             }
             let words = argumentWords(command)
-            if [.services, .service, .program].contains(command.arguments) {
+            if [.services, .service, .program, .forwards].contains(command.arguments) {
                 lines.append("complete -c loopd \(condition) -a '(\(services))'")
             } else if !words.isEmpty {
                 lines.append("complete -c loopd \(condition) -a '\(words.joined(separator: " "))'")

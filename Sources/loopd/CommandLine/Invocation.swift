@@ -9,6 +9,9 @@ struct Invocation: Equatable {
     var values: [Option: String] = [:]
     var flags: Set<Option> = []
 
+    /// The services that are named; none means all of them.
+    var services: [String] { command.arguments == .forwards ? Array(arguments.prefix(1)) : arguments }
+
     var isJSON: Bool { values[.output] == "json" }
 }
 
@@ -138,6 +141,12 @@ extension Invocation {
                 message:
                     "\"\(command.rawValue)\" takes one \(noun.lowercased()), after \"\(first)\" comes \"\(arguments[1])\"",
                 hint: Invocation.seeHelp(command))
+        case .forwards:
+            guard arguments.count < 2 else { break }
+            throw UsageError(
+                message: arguments.isEmpty
+                    ? "\"\(command.rawValue)\" needs a service and a port" : "which port of \(arguments[0])?",
+                hint: "loopd \(command.rawValue) \(arguments.first ?? "SERVICE") 8080:80")
         case .none:
             guard let extra = arguments.first else { break }
             throw UsageError(

@@ -4,7 +4,7 @@ internal import LoopServer
 internal import Reactor
 internal import Synchronization
 
-/// `loopd watch`, `run`, `sync`, `deploy`, `rollback` and `undeploy`: the loop with its events on the terminal.
+/// `loopd watch`, `run`, `sync`, `deploy`, `rollback`, `undeploy` and `forward`: the loop with its events on the terminal.
 enum LoopCommand {
     static func run(_ invocation: Invocation, _ console: Console) async -> Outcome {
         // Before anything that a signal would have to clean up.
@@ -41,6 +41,7 @@ enum LoopCommand {
     }
 
     private static func loop(_ invocation: Invocation, _ console: Console, _ patience: Patience) async -> Outcome {
+        if invocation.command == .forward { return await ForwardCommand.run(invocation, console, patience) }
         let asks = [.deploy, .rollback, .undeploy].contains(invocation.command)
         if asks, DeployCommand.refuses(invocation, console) { return .usage }
         do throws(Target.Stop) {
@@ -76,12 +77,13 @@ enum LoopCommand {
         }
     }
 
-    private static func reporter(
+    static func reporter(
         _ target: Target, _ invocation: Invocation, _ console: Console
     ) -> @Sendable (LoopEvent) -> Void {
         if invocation.isJSON { return { console.show($0.json.text) } }
         let all = target.configuration.services.map(\.name)
-        let shown = invocation.arguments.isEmpty ? all : all.filter(invocation.arguments.contains)
+        let named = invocation.services
+        let shown = named.isEmpty ? all : all.filter(named.contains)
         let renderer = TextRenderer(
             services: shown, usesColour: console.usesColour, isVerbose: invocation.flags.contains(.verbose))
         return { event in
@@ -93,7 +95,7 @@ enum LoopCommand {
 }
 
 /// How long the end may take after the first signal.
-private final class Patience: Sendable {
+final class Patience: Sendable {
     private let value = Mutex(Duration.milliseconds(950))
 
     var limit: Duration {

@@ -16,7 +16,7 @@ struct Target {
         target.leadToPlayground()
         // What was deployed may be of a service that has left the file.
         let named = target.hosts(invocation)
-        if invocation.command != .undeploy { try target.checkServices(invocation.arguments + named.services, console) }
+        if invocation.command != .undeploy { try target.checkServices(invocation.services + named.services, console) }
         do {
             target.configuration = try target.configuration.hosting(named, running: target.running(invocation))
         } catch {
@@ -55,7 +55,7 @@ struct Target {
 
     /// The services that the command is about; none is all of them.
     private func running(_ invocation: Invocation) -> [String] {
-        let named = invocation.arguments
+        let named = invocation.services
         return named.isEmpty ? [] : named + hosts(invocation).services.filter { !named.contains($0) }
     }
 

@@ -28,9 +28,9 @@ import Testing
         (
             host("\"ports\": [80, {\"container\": 81, \"host\": 80}]"), ".host.ports: port 80 is here twice"
         ),
-        (host("\"needs\": [\"postgres\"]"), ".host.needs[0]: \"postgres\" names no port (for example"),
-        (host("\"needs\": [\"postgres:x\"]"), ".host.needs[0]: \"x\" is not a port, in \"postgres:x\""),
-        (host("\"needs\": [\"dns:53/udp\"]"), ".host.needs[0]: UDP is not carried: \"dns:53/udp\""),
+        (host("\"needs\": [\"postgres\"]"), ".host.needs[0]: \"postgres\" names no port: for example"),
+        (host("\"needs\": [\"postgres:x\"]"), ".host.needs[0]: \"postgres:x\" ends with no port"),
+        (host("\"needs\": [\"dns:53/udp\"]"), ".host.needs[0]: \"dns:53/udp\": only TCP is carried"),
         (host("\"needs\": [\"a_b:1\"]"), ".host.needs[0]: \"a_b\" is not a name that pods could look up"),
         (host("\"identity\": \"pod\""), ".host.identity: unknown value \"pod\""),
         (host("\"replicas\": \"two\""), ".host.replicas: unknown value \"two\""),
@@ -55,9 +55,9 @@ import Testing
             "$.services.web.forward: \"forward\" needs a \"workload\" or a \"selector\""
         ),
         (service("\"forward\": {}"), ".forward: an array should be here"),
-        (service("\"forward\": [\"80:a\"]"), ".forward[0]: \"a\" is not a port, in \"80:a\""),
-        (service("\"forward\": [\"1:2:3\"]"), ".forward[0]: \"1:2:3\" is no pair of ports (LOCAL:REMOTE"),
-        (service("\"forward\": [\"53/udp\"]"), ".forward[0]: UDP is not carried: \"53/udp\""),
+        (service("\"forward\": [\"80:a\"]"), ".forward[0]: \"80:a\" is not LOCAL:REMOTE or PORT"),
+        (service("\"forward\": [\"1:2:3\"]"), ".forward[0]: \"1:2:3\" is not LOCAL:REMOTE"),
+        (service("\"forward\": [\"53/udp\"]"), ".forward[0]: \"53/udp\": only TCP"),
         (service("\"forward\": [80, \"80:81\"]"), ".forward[1]: port 80 is here twice"),
         (service("\"needs\": []"), "unknown key \"needs\" (\"needs\" belongs in host)"),
     ]

@@ -57,7 +57,7 @@ struct SchemaTests {
         "needs dev mode", "both have one workload", "is no pattern", "matches no file", "not a label",
         "mirror\\\" on /", "NUL character", "warning:", "circle",
         "onto nodes", "no service builds", "is built by", "builds image", "in a later layer", "both for",
-        "nothing would run", "is not a port", "are made from", "image below the layer",
+        "nothing would run", "is not LOCAL:REMOTE", "ends with no port", "are made from", "image below the layer",
     ]
 
     private static let mistakes = [

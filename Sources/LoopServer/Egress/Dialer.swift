@@ -1,0 +1,146 @@
+internal import Glibc
+internal import Reactor
+internal import Wire
+
+/// Why a connection could not be made.
+struct DialFailure: Error {
+    enum Kind {
+        case refused, unreachable, timedOut, unknownName, other
+    }
+
+    let kind: Kind
+    /// One line: what, and why.
+    let text: String
+}
+
+/// Connects to names and addresses as the service's pod would: by a helper into the cluster, from this machine elsewhere.
+struct Dialer: Sendable {
+    /// How long one address may take to answer.
+    private static let patience = Duration.seconds(10)
+
+    let names: ClusterNames
+    let route: any ClusterRoute
+
+    /// A connection; throws `DialFailure`, or `CancellationError`.
+    func connect(to host: String, port: UInt16) async throws -> any RelayEnd {
+        let place = host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)"
+        let resolved: Resolved
+        do {
+            resolved = try await names.resolve(host)
+        } catch let error as LoopFailure {
+            let hint = error.failure.nextStep.map { " (\($0))" } ?? ""
+            throw DialFailure(kind: .unknownName, text: error.failure.summary + hint)
+        }
+        switch resolved {
+        case .cluster(let target): return try await connect(to: target, place, port: port)
+        case .outside(let name, let hint): return try await connectDirectly(to: name, place, port: port, hint: hint)
+        }
+    }
+
+    private func connect(to target: ClusterTarget, _ place: String, port: UInt16) async throws -> LinkSocket {
+        if let ports = target.ports, !ports.contains(where: { $0.number == port }) {
+            let list = ports.map { "\($0.number)" }.joined(separator: ", ")
+            let service = target.service ?? place
+            throw DialFailure(
+                kind: .refused,
+                text: "\(place): \(service) has \(ports.isEmpty ? "no TCP port" : "no port \(port), but \(list)")")
+        }
+        var failure = DialFailure(kind: .unreachable, text: "\(place): it has no address")
+        for address in target.addresses {
+            do {
+                return try await connect(to: address, target, port: port)
+            } catch let LinkError.refused(reason) {
+                let text = String(decoding: reason.text, as: UTF8.self)
+                // What rejects is the cluster's own network where a Service has no pod.
+                let hint =
+                    reason.code == ECONNREFUSED && target.ports != nil
+                    ? " (no pod of it is ready, or none listens)" : ""
+                failure = DialFailure(
+                    kind: DialFailure.Kind(errno: reason.code),
+                    text: text.hasPrefix(place) ? text + hint : "\(place): \(text)\(hint)")
+            } catch let error as LinkError {
+                failure = DialFailure(kind: .timedOut, text: "\(place): \(error)")
+            } catch let error as LoopFailure {
+                let hint = error.failure.nextStep.map { " (\($0))" } ?? ""
+                throw DialFailure(kind: .timedOut, text: "\(place): \(error.failure.summary)\(hint)")
+            }
+        }
+        throw failure
+    }
+
+    /// Once more by the next link, where the first one ends meanwhile: its pod may just have gone.
+    private func connect(to address: String, _ target: ClusterTarget, port: UInt16) async throws -> LinkSocket {
+        let link = try await route.link(to: target)
+        do {
+            return try await link.connect(to: address, port: port, timeout: Dialer.patience)
+        } catch LinkError.disconnected {
+            return try await route.link(to: target).connect(to: address, port: port, timeout: Dialer.patience)
+        }
+    }
+
+    private func connectDirectly(
+        to name: String, _ place: String, port: UInt16, hint: String?
+    ) async throws -> Reactor.Stream {
+        let addresses = await Dialer.addresses(of: name)
+        guard !addresses.isEmpty else {
+            guard let hint else {
+                throw DialFailure(kind: .unknownName, text: "\(place): this machine does not know the name")
+            }
+            let near = await names.nearest(to: name).map { " (did you mean \"\($0)\"?)" } ?? ""
+            throw DialFailure(
+                kind: .unknownName, text: "\(place): \(hint)\(near), and this machine does not know the name either")
+        }
+        var failure = DialFailure(kind: .unreachable, text: "\(place): it has no address")
+        for address in addresses {
+            do {
+                return try await atMost(
+                    Dialer.patience, otherwise: SystemError(code: ETIMEDOUT, attempt: "connect \(address)")
+                ) {
+                    try await Reactor.Stream.connect(to: .tcp(host: address, port: port))
+                }
+            } catch let error as SystemError {
+                failure = DialFailure(
+                    kind: DialFailure.Kind(errno: error.code),
+                    text: "\(place): \(String(cString: strerror(error.code)))")
+            }
+        }
+        throw failure
+    }
+
+    /// What this machine knows a name as; none where it does not know it.
+    static func addresses(of name: String) async -> [String] {
+        if let address = IPAddress(name) { return ["\(address)"] }
+        let found = try? await offPool {
+            var hints = addrinfo()
+            hints.ai_socktype = Int32(SOCK_STREAM.rawValue)
+            var list: UnsafeMutablePointer<addrinfo>?
+            guard getaddrinfo(name, nil, &hints, &list) == 0 else { return [String]() }
+            defer { freeaddrinfo(list) }
+            var addresses: [String] = []
+            var next = list
+            while let entry = next?.pointee {
+                next = entry.ai_next
+                guard let address = entry.ai_addr else { continue }
+                let raw = UnsafeRawPointer(address)
+                let bytes =
+                    entry.ai_family == AF_INET
+                    ? UnsafeRawBufferPointer(start: raw + 4, count: 4)
+                    : UnsafeRawBufferPointer(start: raw + 8, count: 16)
+                addresses.append("\(IPAddress(bytes: Array(bytes)))")
+            }
+            return addresses
+        }
+        return found ?? []
+    }
+}
+
+extension DialFailure.Kind {
+    fileprivate init(errno code: Int32) {
+        switch code {
+        case ECONNREFUSED: self = .refused
+        case EHOSTUNREACH, ENETUNREACH: self = .unreachable
+        case ETIMEDOUT: self = .timedOut
+        default: self = .other
+        }
+    }
+}

@@ -1,0 +1,121 @@
+internal import Reactor
+
+extension Session {
+    /// Forwards ports of this machine to the pods of the one service that was chosen, until the task is cancelled.
+    public func forward(_ forwards: [Forward], report: @escaping @Sendable (LoopEvent) -> Void) async -> Outcome {
+        await run(report).forward(forwards)
+    }
+}
+
+extension SessionRun {
+    func forward(_ forwards: [Forward]) async -> Outcome {
+        await onCluster { connection in
+            guard let service = services.first else { return .usage }
+            do {
+                let all = try self.forwards(forwards, of: service, connection)
+                return await all.run(checksTarget: true).map { outcome(of: $0, service: service.name) } ?? .interrupted
+            } catch {
+                return outcome(of: error, service: service.name)
+            }
+        }
+    }
+
+    /// Listens for a service's forwards; throws a `LoopFailure` where it has no pods, or a port is taken.
+    func forwards(
+        _ forwards: [Forward], of service: Service, _ connection: ClusterConnection
+    ) throws -> ServiceForwards {
+        guard let target = service.target else {
+            throw LoopFailure(
+                failure: LoopEvent.Failure(
+                    "service \(service.name) has no pods to forward to",
+                    nextStep: "give it a \"workload\" or a \"selector\" in loop.json"))
+        }
+        let tell: @Sendable (LoopEvent.Kind) -> Void = { [emit] in emit(LoopEvent($0, service: service.name)) }
+        let route = podRoute(
+            target, container: service.container, namespace: configuration.namespace, connection, emit: tell)
+        return try ServiceForwards(forwards, route: route, emit: tell)
+    }
+
+    /// A way by the pods of a target, with a ladder of its own.
+    func podRoute(
+        _ target: Target, container: String?, namespace: String, _ connection: ClusterConnection,
+        emit: @escaping @Sendable (LoopEvent.Kind) -> Void
+    ) -> PodRoute {
+        let pods = KubePods(
+            client: connection.client, namespace: namespace, kubectl: connection.context.kubectl,
+            leash: connection.leash)
+        // Only a helper opens connections: there is nothing that kubectl cp could do.
+        let ladder = Ladder(
+            objects: pods, exec: pods, commands: pods, programs: options.programs,
+            helperImage: configuration.cluster.usedHelperImage, transport: .exec, destinations: [], scratch: "",
+            emit: emit)
+        return PodRoute(
+            target, container: container, client: connection.client, namespace: namespace, connector: ladder,
+            emit: emit)
+    }
+
+    /// The ways of a service without pods of its own.
+    func endpointRoutes(
+        _ connection: ClusterConnection, emit: @escaping @Sendable (LoopEvent.Kind) -> Void
+    ) -> EndpointRoutes {
+        EndpointRoutes { podRoute($0, container: nil, namespace: $1, connection, emit: emit) }
+    }
+}
+
+/// The forwards of one service.
+struct ServiceForwards: Sendable {
+    private let route: PodRoute
+    private let listeners: [ForwardListener]
+    private let emit: @Sendable (LoopEvent.Kind) -> Void
+
+    /// Listens at once; throws a `LoopFailure` where a port is taken.
+    init(_ forwards: [Forward], route: PodRoute, emit: @escaping @Sendable (LoopEvent.Kind) -> Void) throws {
+        self.route = route
+        self.emit = emit
+        let notices = Notices(emit)
+        var listeners: [ForwardListener] = []
+        do {
+            for forward in forwards {
+                listeners.append(try ForwardListener(forward, route: route, notices: notices))
+            }
+        } catch {
+            for listener in listeners { listener.close() }
+            throw error
+        }
+        self.listeners = listeners
+    }
+
+    /// Carries connections until the task is cancelled; then the helper that was brought is gone.
+    ///
+    /// With `checksTarget`, a target that is not there is an error that is returned at once.
+    func run(checksTarget: Bool = false) async -> (any Error)? {
+        defer { for listener in listeners { listener.close() } }
+        if checksTarget {
+            do {
+                let state = try await route.firstState()
+                if state.isMissing {
+                    throw LoopFailure(
+                        failure: LoopEvent.Failure(
+                            "\(route.target) is not in the namespace", nextStep: "`loopd status` shows what is there"))
+                }
+            } catch {
+                await route.end()
+                return error
+            }
+        }
+        for listener in listeners { emit(listener.event) }
+        await withDiscardingTaskGroup { group in
+            for listener in listeners { group.addTask { await listener.run() } }
+            // Before the first connection, which then need not wait for it; or says why it would.
+            group.addTask {
+                do {
+                    _ = try await route.way()
+                } catch let error as LoopFailure {
+                    emit(.notice(error.failure.summary))
+                } catch {}
+            }
+        }
+        await route.end()
+        return nil
+    }
+}
