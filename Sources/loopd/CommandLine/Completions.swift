@@ -17,7 +17,7 @@ enum Completions {
         switch command.arguments {
         case .command: Command.shown.map(\.rawValue)
         case .shell: Command.shells
-        case .none, .services, .service, .socket, .folders: []
+        case .none, .services, .service, .optionalService, .socket, .folders: []
         }
     }
 
@@ -31,7 +31,9 @@ enum Completions {
             let words = command.options.flatMap { [$0.long] + ($0.short.map { [$0] } ?? []) } + argumentWords(command)
             return "            \(command.rawValue)) words=\"\(words.joined(separator: " "))\" ;;"
         }
-        let withServices = Command.shown.filter { [.services, .service].contains($0.arguments) }.map(\.rawValue).joined(
+        let withServices = Command.shown.filter { [.services, .service, .optionalService].contains($0.arguments) }.map(
+            \.rawValue
+        ).joined(
             separator: "|")
         return """
             # bash completion for loopd: source <(loopd completion bash)
@@ -42,7 +44,12 @@ enum Completions {
                 done
                 case "$previous" in
                     --file|-f|--kubeconfig) COMPREPLY=($(compgen -f -- "$current")); return ;;
-                    --output|-o) COMPREPLY=($(compgen -W "\(Option.output.choices.joined(separator: " "))" -- "$current")); return ;;
+                    --output|-o)
+                        case "$command" in
+                            env) words="\(Option.output.choices(for: .env).joined(separator: " "))" ;;
+                            *) words="\(Option.output.choices(for: nil).joined(separator: " "))" ;;
+                        esac
+                        COMPREPLY=($(compgen -W "$words" -- "$current")); return ;;
                 esac
                 case "$command" in
                     "") words="\(Command.shown.map(\.rawValue).joined(separator: " "))" ;;
@@ -61,19 +68,20 @@ enum Completions {
         let commands = Command.shown.map { "        '\($0.rawValue):\(quoted($0.summary))'" }
         let cases = Command.shown.map { command in
             let options = command.options.flatMap { option in
-                let action = option.value.map { value in
-                    option.choices.isEmpty
+                let choices = option.choices(for: command)
+                let action = option.value(for: command).map { value in
+                    choices.isEmpty
                         ? (value == "PATH" ? ":path:_files" : ":name: ")
-                        : ":value:(\(option.choices.joined(separator: " ")))"
+                        : ":value:(\(choices.joined(separator: " ")))"
                 }
-                let rest = "[\(quoted(option.summary))]\(action ?? "")'"
+                let rest = "[\(quoted(option.summary(for: command)))]\(action ?? "")'"
                 return ["'\(option.long)\(action == nil ? "" : "=")\(rest)"]
                     + (option.short.map { ["'\($0)\(rest)"] } ?? [])
             }
             var arguments = options
             switch command.arguments {
             case .services: arguments.append("'*:service:($(\(services)))'")
-            case .service: arguments.append("'1:service:($(\(services)))'")
+            case .service, .optionalService: arguments.append("'1:service:($(\(services)))'")
             case .none, .socket, .folders: break
             case .command, .shell: arguments.append("'1:word:(\(argumentWords(command).joined(separator: " ")))'")
             }
@@ -119,15 +127,16 @@ enum Completions {
             for option in command.options {
                 var parts = ["complete -c loopd \(condition) -l \(option.rawValue)"]
                 if let short = option.short { parts.append("-s \(short.dropFirst())") }
-                if let value = option.value {
+                if let value = option.value(for: command) {
                     parts.append(value == "PATH" ? "-rF" : "-x")
-                    if !option.choices.isEmpty { parts.append("-a '\(option.choices.joined(separator: " "))'") }
+                    let choices = option.choices(for: command)
+                    if !choices.isEmpty { parts.append("-a '\(choices.joined(separator: " "))'") }
                 }
-                parts.append("-d '\(quoted(option.summary))'")
+                parts.append("-d '\(quoted(option.summary(for: command)))'")
                 lines.append(parts.joined(separator: " "))
             }
             let words = argumentWords(command)
-            if [.services, .service].contains(command.arguments) {
+            if [.services, .service, .optionalService].contains(command.arguments) {
                 lines.append("complete -c loopd \(condition) -a '(\(services))'")
             } else if !words.isEmpty {
                 lines.append("complete -c loopd \(condition) -a '\(words.joined(separator: " "))'")

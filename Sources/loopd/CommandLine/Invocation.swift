@@ -56,7 +56,7 @@ extension Invocation {
                 message: "unknown option \(spelling)",
                 hint: near.map { "did you mean \($0)?" } ?? Invocation.seeHelp(command))
         }
-        guard let name = option.value else {
+        guard let name = option.value(for: command) else {
             guard parts.count == 1 else {
                 throw UsageError(message: "\(spelling) takes no value", hint: Invocation.seeHelp(command))
             }
@@ -64,12 +64,6 @@ extension Invocation {
         }
         guard let value = parts.count == 2 ? parts[1] : rest.popFirst(), !value.isEmpty else {
             throw UsageError(message: "\(spelling) needs a value", hint: "\(spelling) \(name)")
-        }
-        guard option.choices.isEmpty || option.choices.contains(value) else {
-            let near = NearestName.of(value, among: option.choices)
-            throw UsageError(
-                message: "\(spelling) cannot be \"\(value)\"",
-                hint: near.map { "did you mean \($0)?" } ?? "one of: \(option.choices.joined(separator: ", "))")
         }
         return (option, spelling, value)
     }
@@ -91,7 +85,18 @@ extension Invocation {
                 throw UsageError(
                     message: "\"\(command.rawValue)\" has no option \(spelling)", hint: Invocation.seeHelp(command))
             }
-            if let value { values[option] = value } else { flags.insert(option) }
+            guard let value else {
+                flags.insert(option)
+                continue
+            }
+            let choices = option.choices(for: command)
+            guard choices.isEmpty || choices.contains(value) else {
+                let near = NearestName.of(value, among: choices)
+                throw UsageError(
+                    message: "\(spelling) cannot be \"\(value)\"",
+                    hint: near.map { "did you mean \($0)?" } ?? "one of: \(choices.joined(separator: ", "))")
+            }
+            values[option] = value
         }
         if flags.contains(.help) {
             self = Invocation(command: .help, arguments: [command.rawValue])
@@ -108,8 +113,9 @@ extension Invocation {
         }
         switch command.arguments {
         case .services, .folders: break
-        case .service, .socket:
-            let noun = command.argumentsText
+        case .service, .optionalService, .socket:
+            let noun = command.argumentsText.filter { !"[]".contains($0) }
+            if command.arguments == .optionalService, arguments.isEmpty { break }
             guard let first = arguments.first else {
                 throw UsageError(
                     message: "\"\(command.rawValue)\" needs a \(noun.lowercased())",

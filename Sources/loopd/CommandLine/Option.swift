@@ -32,20 +32,24 @@ enum Option: String, CaseIterable {
     }
 
     /// What the value is called in help; `nil` for an option without one.
-    var value: String? {
+    func value(for command: Command?) -> String? {
         switch self {
         case .file, .kubeconfig: "PATH"
         case .context, .namespace: "NAME"
-        case .output: "text|json"
+        case .output: choices(for: command).joined(separator: "|")
         default: nil
         }
     }
 
     /// The words that the value may be; empty for any text.
-    var choices: [String] { self == .output ? ["text", "json"] : [] }
+    func choices(for command: Command?) -> [String] {
+        guard self == .output else { return [] }
+        return command == .env ? ["shell", "json", "dotenv"] : ["text", "json"]
+    }
 
-    var summary: String {
+    func summary(for command: Command) -> String {
         switch self {
+        case .output where command == .env: "lines for a shell, one JSON object, or the lines of a .env file"
         case .file: "the loop.json, or its folder (default: ./loop.json)"
         case .context: "the kubeconfig's context to use, instead of loop.json's"
         case .namespace: "the namespace to use, instead of loop.json's"
