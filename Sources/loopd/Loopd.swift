@@ -33,7 +33,7 @@ enum Loopd {
         case .completion: return completion(invocation, console)
         case .version: return VersionCommand.run(invocation, console)
         case .check: return CheckCommand.run(invocation, console)
-        case .env: return EnvCommand.run(invocation, console)
+        case .env: return await EnvCommand.run(invocation, console)
         case .status: return await StatusCommand.run(invocation, console)
         case .restore: return await RestoreCommand.run(invocation, console)
         case .watch, .run, .sync, .deploy, .rollback, .undeploy, .forward:

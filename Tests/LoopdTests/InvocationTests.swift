@@ -124,6 +124,6 @@ struct InvocationTests {
 
     @Test("a value is one word for the shell", arguments: words)
     func quoting(text: String, quoted: String) {
-        #expect(EnvCommand.quoted(text) == quoted)
+        #expect(VariableFormat.shellWord(text) == quoted)
     }
 }

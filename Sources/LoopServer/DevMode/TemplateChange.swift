@@ -127,10 +127,14 @@ enum HeldValue {
         case "M": return number * 1e6
         case "G": return number * 1e9
         case "T": return number * 1e12
+        case "P": return number * 1e15
+        case "E": return number * 1e18
         case "Ki": return number * 1024
         case "Mi": return number * 1_048_576
         case "Gi": return number * 1_073_741_824
         case "Ti": return number * 1_099_511_627_776
+        case "Pi": return number * 1_125_899_906_842_624
+        case "Ei": return number * 1_152_921_504_606_846_976
         case let exponent: return exponent.first.flatMap { "eE".contains($0) ? Double(text) : nil }
         }
     }

@@ -148,6 +148,14 @@ struct KubeClient: Sendable {
             attempt: "create \(resource.plural)/\(object.at("metadata", "name")?.string ?? "")")
     }
 
+    /// Asks for a token of a service account (TokenRequest), and returns the request with the token in its status.
+    func requestToken(of account: String, namespace: String, _ spec: JSON) async throws -> JSON {
+        try await call(
+            "POST", KubeResource.serviceAccounts.path(namespace: namespace, name: account, part: "token"),
+            body: ["apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": spec],
+            attempt: "ask for a token of serviceaccounts/\(account)")
+    }
+
     /// Deletes an object; its dependents are deleted in the background, or before it goes itself.
     ///
     /// With `uid`, another object of that name is a conflict.

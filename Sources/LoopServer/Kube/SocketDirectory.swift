@@ -54,22 +54,37 @@ final class SocketDirectory: Sendable {
     /// Removes the folder with all that is in it.
     func remove() { SocketDirectory.remove(path) }
 
-    private static func remove(_ path: String) {
-        for name in names(in: path) {
-            let inner = "\(path)/\(name)"
+    /// Removes a folder with all that is in it.
+    static func remove(_ path: String) { remove(Array(path.utf8CString)) }
+
+    private static func remove(_ path: [CChar]) {
+        // Programs put files there, too: into folders that are read-only, with names that are no text.
+        chmod(path, 0o700)
+        for name in entries(of: path) {
+            let inner = path.dropLast() + [CChar(UInt8(ascii: "/"))] + name
             if unlink(inner) != 0, errno == EISDIR || errno == EPERM { remove(inner) }
         }
         rmdir(path)
     }
 
-    private static func names(in path: String) -> [String] {
+    /// The names in a folder.
+    static func names(in path: String) -> [String] {
+        entries(of: Array(path.utf8CString)).map { name in
+            String(decoding: name.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
+        }
+    }
+
+    /// The names in a folder, each with a zero at its end.
+    private static func entries(of path: [CChar]) -> [[CChar]] {
         guard let folder = opendir(path) else { return [] }
         defer { closedir(folder) }
-        var names: [String] = []
+        var names: [[CChar]] = []
         while let entry = readdir(folder) {
-            let bytes = withUnsafeBytes(of: entry.pointee.d_name) { Array($0.prefix { $0 != 0 }) }
-            let name = String(decoding: bytes, as: UTF8.self)
-            if name != ".", name != ".." { names.append(name) }
+            let name = withUnsafeBytes(of: &entry.pointee.d_name) { bytes in
+                bytes.prefix { $0 != 0 }.map { CChar(bitPattern: $0) } + [0]
+            }
+            let dot = CChar(UInt8(ascii: "."))
+            if name != [dot, 0], name != [dot, dot, 0] { names.append(name) }
         }
         return names
     }

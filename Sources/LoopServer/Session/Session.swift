@@ -93,6 +93,12 @@ public struct Session: Sendable {
         await run { _ in }.status()
     }
 
+    /// The variables of the one chosen service's container, as a process on this machine would get them; Secrets' values are
+    /// among them.
+    public func environment() async -> (EnvironmentReport, Outcome) {
+        await run { _ in }.environment()
+    }
+
     /// Takes workloads out of dev mode: those of the chosen services, or with `all` every one of the namespace.
     ///
     /// A cluster that cannot be reached is in the report.

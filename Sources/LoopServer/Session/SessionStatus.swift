@@ -102,7 +102,8 @@ extension SessionRun {
         return (list?.items ?? []).map { ObjectEvent($0) }
     }
 
-    private func look(_ target: Target, _ connection: ClusterConnection) async -> WorkloadState? {
+    /// What a target's pods are at this moment.
+    func look(_ target: Target, _ connection: ClusterConnection) async -> WorkloadState? {
         let watch = WorkloadWatch(connection.client, target, namespace: configuration.namespace)
         return await withTaskGroup(of: WorkloadState?.self) { group in
             group.addTask {

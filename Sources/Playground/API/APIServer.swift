@@ -104,6 +104,9 @@ struct APIServer: Sendable {
         try request.requireKnownDryRun(options[request.method] ?? "DeleteOptions")
         switch request.method {
         case "POST":
+            if kind == .serviceAccount, request.subresource == "token" {
+                return try token(request, body: body)
+            }
             if let subresource = request.subresource { throw StatusError.unserved("\(kind.plural)/\(subresource)") }
             guard request.name == nil else { throw Self.methodNotAllowed }
             return try create(kind, request, body: body)

@@ -115,15 +115,21 @@ enum Discovery {
                 entry["group"] = "autoscaling"
                 entry["version"] = "v1"
             }
+            if kind == "TokenRequest" {
+                entry["group"] = "authentication.k8s.io"
+                entry["version"] = "v1"
+            }
             if isMain, !shortNames.isEmpty { entry["shortNames"] = strings(shortNames) }
             if isMain, !categories.isEmpty { entry["categories"] = strings(categories) }
             return entry
         }
 
         private func responseKind(_ kind: String) -> JSON {
-            kind == "Scale"
-                ? ["group": "autoscaling", "version": "v1", "kind": "Scale"]
-                : ["group": "", "version": "", "kind": .string(kind)]
+            switch kind {
+            case "Scale": ["group": "autoscaling", "version": "v1", "kind": "Scale"]
+            case "TokenRequest": ["group": "authentication.k8s.io", "version": "v1", "kind": "TokenRequest"]
+            default: ["group": "", "version": "", "kind": .string(kind)]
+            }
         }
 
         private func strings(_ list: [String]) -> JSON { .array(list.map { .string($0) }) }
@@ -164,6 +170,7 @@ enum Discovery {
                 ("exec", "PodExecOptions", ["create", "get"]), ("log", "Pod", ["get"]),
                 ("portforward", "PodPortForwardOptions", ["create", "get"]), ("status", "Pod", changeVerbs),
             ]
+        case .serviceAccount: [("token", "TokenRequest", ["create"])]
         case .deployment, .replicaSet, .statefulSet:
             [("scale", "Scale", changeVerbs), ("status", kind.kind, changeVerbs)]
         case .namespace, .node, .daemonSet, .job, .resourceQuota, .service: [("status", kind.kind, changeVerbs)]

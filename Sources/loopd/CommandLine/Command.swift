@@ -31,12 +31,21 @@ enum Command: String, CaseIterable {
         case program
         /// A service and what is forwarded to it.
         case forwards
+        case optionalService
         /// The path of a socket.
         case socket
         /// Folders that no pod may see.
         case folders
         case command
         case shell
+
+        /// Whether names of services may follow.
+        var areServices: Bool {
+            switch self {
+            case .services, .service, .optionalService, .program, .forwards: true
+            case .none, .socket, .folders, .command, .shell: false
+            }
+        }
     }
 
     var arguments: Arguments {
@@ -45,6 +54,7 @@ enum Command: String, CaseIterable {
         case .rollback: .service
         case .run: .program
         case .forward: .forwards
+        case .env: .optionalService
         case .postRender: .socket
         case .help: .command
         case .completion: .shell
@@ -60,6 +70,7 @@ enum Command: String, CaseIterable {
         case .service: "SERVICE"
         case .program: "SERVICE [-- PROGRAM ARGUMENT…]"
         case .forwards: "SERVICE PORT…"
+        case .optionalService: "[SERVICE]"
         case .socket: "SOCKET"
         case .folders: "[FOLDER…]"
         case .command: "[COMMAND]"
@@ -105,7 +116,7 @@ enum Command: String, CaseIterable {
         case .status: "show the services, their pods and who syncs into them"
         case .restore: "take workloads out of dev mode: as they were before"
         case .check: "check loop.json and name everything that is wrong with it"
-        case .env: "print the variables that lead kubectl to the same cluster"
+        case .env: "print the variables that lead kubectl to the same cluster, or those of a service's pods"
         case .version: "print the versions of loopd and its helper"
         case .help: "explain a command"
         case .completion: "print completions for a shell"
@@ -173,7 +184,13 @@ enum Command: String, CaseIterable {
             Prints every problem as FILE:LINE:COLUMN: JSON PATH: what is wrong. Patterns that match no file are warnings.
             Asks no cluster.
             """
-        case .env: "For a POSIX shell. Without a loop.json, the cluster is the playground."
+        case .env:
+            """
+            For a POSIX shell, unless --output says another form. Without a loop.json, the cluster is the playground. With a
+            name, the variables of the service's container as its pod gets them from the API, Secrets' values among them, and
+            on top the service's "host.env"; where no pod runs, those that its template tells. Variables that the image sets
+            are not among them.
+            """
         case .version: ""
         case .help: ""
         case .completion: "Options, commands, services of the loop.json here, and files."
@@ -228,7 +245,12 @@ enum Command: String, CaseIterable {
         case .status: [("loopd status", ""), ("loopd status --output json", "")]
         case .restore: [("loopd restore", "every service of ./loop.json"), ("loopd restore --all", "and all others")]
         case .check: [("loopd check", ""), ("loopd check -f ../shop", "the loop.json of another folder")]
-        case .env: [("eval \"$(loopd env)\"", "kubectl in this shell talks to the same cluster")]
+        case .env:
+            [
+                ("eval \"$(loopd env)\"", "kubectl in this shell talks to the same cluster"),
+                ("loopd env web", "the variables of a service's pods"),
+                ("loopd env web --output dotenv", "for an editor or a debugger, as a .env file"),
+            ]
         case .version: [("loopd version", "")]
         case .help: [("loopd help watch", "")]
         case .completion: [("source <(loopd completion bash)", "for this shell")]

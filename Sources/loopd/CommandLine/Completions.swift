@@ -17,7 +17,7 @@ enum Completions {
         switch command.arguments {
         case .command: Command.shown.map(\.rawValue)
         case .shell: Command.shells
-        case .none, .services, .service, .program, .forwards, .socket, .folders: []
+        default: []
         }
     }
 
@@ -31,16 +31,19 @@ enum Completions {
             let words = command.options.flatMap { [$0.long] + ($0.short.map { [$0] } ?? []) } + argumentWords(command)
             return "            \(command.rawValue)) words=\"\(words.joined(separator: " "))\" ;;"
         }
-        let choices = Option.allCases.filter { !$0.choices.isEmpty }.map { option in
+        let choices = Option.allCases.filter { !$0.choices(for: nil).isEmpty }.map { option in
             let spelling = [option.long, option.short].compactMap(\.self).joined(separator: "|")
-            let words = option.choices.joined(separator: " ")
-            return "        \(spelling)) COMPREPLY=($(compgen -W \"\(words)\" -- \"$current\")); return ;;"
+            let usual = option.choices(for: nil)
+            var words = Command.shown.filter { $0.options.contains(option) && option.choices(for: $0) != usual }.map {
+                "\($0.rawValue)) words=\"\(option.choices(for: $0).joined(separator: " "))\" ;; "
+            }
+            words.append("*) words=\"\(usual.joined(separator: " "))\" ;; ")
+            return """
+                        \(spelling)) case "$command" in \(words.joined())esac
+                            COMPREPLY=($(compgen -W "$words" -- "$current")); return ;;
+                """
         }
-        let withServices = Command.shown.filter { [.services, .service, .program, .forwards].contains($0.arguments) }
-            .map(
-                \.rawValue
-            ).joined(
-                separator: "|")
+        let withServices = Command.shown.filter(\.arguments.areServices).map(\.rawValue).joined(separator: "|")
         return """
             # bash completion for loopd: source <(loopd completion bash)
             _loopd() {
@@ -70,12 +73,13 @@ enum Completions {
         let commands = Command.shown.map { "        '\($0.rawValue):\(quoted($0.summary))'" }
         let cases = Command.shown.map { command in
             let options = command.options.flatMap { option in
-                let action = option.value.map { value in
-                    option.choices.isEmpty
+                let choices = option.choices(for: command)
+                let action = option.value(for: command).map { value in
+                    choices.isEmpty
                         ? (value == "PATH" ? ":path:_files" : option == .host ? ":service:($(\(services)))" : ":name: ")
-                        : ":value:(\(option.choices.joined(separator: " ")))"
+                        : ":value:(\(choices.joined(separator: " ")))"
                 }
-                let rest = "[\(quoted(option.summary))]\(action ?? "")'"
+                let rest = "[\(quoted(option.summary(for: command)))]\(action ?? "")'"
                 let many = option.isRepeatable ? "*" : ""
                 return ["'\(many)\(option.long)\(action == nil ? "" : "=")\(rest)"]
                     + (option.short.map { ["'\($0)\(rest)"] } ?? [])
@@ -83,7 +87,7 @@ enum Completions {
             var arguments = options
             switch command.arguments {
             case .services: arguments.append("'*:service:($(\(services)))'")
-            case .service, .program, .forwards: arguments.append("'1:service:($(\(services)))'")
+            case .service, .optionalService, .program, .forwards: arguments.append("'1:service:($(\(services)))'")
             case .none, .socket, .folders: break
             case .command, .shell: arguments.append("'1:word:(\(argumentWords(command).joined(separator: " ")))'")
             }
@@ -129,16 +133,17 @@ enum Completions {
             for option in command.options {
                 var parts = ["complete -c loopd \(condition) -l \(option.rawValue)"]
                 if let short = option.short { parts.append("-s \(short.dropFirst())") }
-                if let value = option.value {
+                if let value = option.value(for: command) {
                     parts.append(value == "PATH" ? "-rF" : "-x")
                     if option == .host { parts.append("-a '(\(services))'") }
-                    if !option.choices.isEmpty { parts.append("-a '\(option.choices.joined(separator: " "))'") }
+                    let choices = option.choices(for: command)
+                    if !choices.isEmpty { parts.append("-a '\(choices.joined(separator: " "))'") }
                 }
-                parts.append("-d '\(quoted(option.summary))'")
+                parts.append("-d '\(quoted(option.summary(for: command)))'")
                 lines.append(parts.joined(separator: " "))
             }
             let words = argumentWords(command)
-            if [.services, .service, .program, .forwards].contains(command.arguments) {
+            if command.arguments.areServices {
                 lines.append("complete -c loopd \(condition) -a '(\(services))'")
             } else if !words.isEmpty {
                 lines.append("complete -c loopd \(condition) -a '\(words.joined(separator: " "))'")

@@ -19,7 +19,7 @@ enum HelpText {
             "\(usage) [OPTION…]", "", "\(command.summary.prefix(1).uppercased())\(command.summary.dropFirst()).",
         ]
         if !command.details.isEmpty { lines += ["", command.details] }
-        lines += ["", "Options:"] + aligned(command.options.map { (spelling($0), $0.summary) })
+        lines += ["", "Options:"] + aligned(command.options.map { (spelling($0, command), $0.summary(for: command)) })
         if !command.examples.isEmpty {
             lines += ["", "Examples:"]
             lines += aligned(command.examples.map { ($0.command, $0.what.isEmpty ? "" : "# \($0.what)") })
@@ -27,9 +27,9 @@ enum HelpText {
         return lines.joined(separator: "\n")
     }
 
-    private static func spelling(_ option: Option) -> String {
+    private static func spelling(_ option: Option, _ command: Command) -> String {
         let short = option.short.map { "\($0), " } ?? "    "
-        return short + option.long + (option.value.map { " \($0)" } ?? "")
+        return short + option.long + (option.value(for: command).map { " \($0)" } ?? "")
     }
 
     private static func aligned(_ rows: [(String, String)]) -> [String] {

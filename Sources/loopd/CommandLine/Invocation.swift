@@ -62,7 +62,7 @@ extension Invocation {
                 message: "unknown option \(spelling)",
                 hint: near.map { "did you mean \($0)?" } ?? Invocation.seeHelp(command))
         }
-        guard let name = option.value else {
+        guard let name = option.value(for: command) else {
             guard parts.count == 1 else {
                 throw UsageError(message: "\(spelling) takes no value", hint: Invocation.seeHelp(command))
             }
@@ -70,12 +70,6 @@ extension Invocation {
         }
         guard let value = parts.count == 2 ? parts[1] : rest.popFirst(), !value.isEmpty else {
             throw UsageError(message: "\(spelling) needs a value", hint: "\(spelling) \(name)")
-        }
-        guard option.choices.isEmpty || option.choices.contains(value) else {
-            let near = NearestName.of(value, among: option.choices)
-            throw UsageError(
-                message: "\(spelling) cannot be \"\(value)\"",
-                hint: near.map { "did you mean \($0)?" } ?? "one of: \(option.choices.joined(separator: ", "))")
         }
         return (option, spelling, value)
     }
@@ -103,6 +97,13 @@ extension Invocation {
                 flags.insert(option)
                 continue
             }
+            let choices = option.choices(for: command)
+            guard choices.isEmpty || choices.contains(value) else {
+                let near = NearestName.of(value, among: choices)
+                throw UsageError(
+                    message: "\(spelling) cannot be \"\(value)\"",
+                    hint: near.map { "did you mean \($0)?" } ?? "one of: \(choices.joined(separator: ", "))")
+            }
             let earlier = option.isRepeatable ? values[option] : nil
             values[option] = earlier.map { "\($0),\(value)" } ?? value
         }
@@ -121,11 +122,12 @@ extension Invocation {
         }
         switch command.arguments {
         case .services, .folders: break
-        case .program, .service, .socket:
+        case .service, .optionalService, .program, .socket:
             if program?.isEmpty == true {
                 throw UsageError(message: "no program follows --", hint: "loopd run SERVICE -- PROGRAM ARGUMENT…")
             }
             let noun = command.arguments == .socket ? "SOCKET" : "SERVICE"
+            if command.arguments == .optionalService, arguments.isEmpty { break }
             guard let first = arguments.first else {
                 throw UsageError(
                     message: "\"\(command.rawValue)\" needs a \(noun.lowercased())",

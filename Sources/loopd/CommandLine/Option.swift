@@ -36,17 +36,18 @@ enum Option: String, CaseIterable {
     }
 
     /// What the value is called in help; `nil` for an option without one.
-    var value: String? {
+    func value(for command: Command?) -> String? {
         switch self {
         case .file, .kubeconfig: "PATH"
         case .context, .namespace, .host: "NAME"
-        default: choices.isEmpty ? nil : choices.joined(separator: "|")
+        default: choices(for: command).isEmpty ? nil : choices(for: command).joined(separator: "|")
         }
     }
 
     /// The words that the value may be; empty for any text.
-    var choices: [String] {
+    func choices(for command: Command?) -> [String] {
         switch self {
+        case .output where command == .env: ["shell", "json", "dotenv"]
         case .output: ["text", "json"]
         case .replica: ["all", "one"]
         case .fallback: ["wait", "pod"]
@@ -57,8 +58,9 @@ enum Option: String, CaseIterable {
     /// Whether it may be there several times; its values are then separated by commas.
     var isRepeatable: Bool { self == .host }
 
-    var summary: String {
+    func summary(for command: Command) -> String {
         switch self {
+        case .output where command == .env: "lines for a shell, one JSON object, or the lines of a .env file"
         case .file: "the loop.json, or its folder (default: ./loop.json)"
         case .context: "the kubeconfig's context to use, instead of loop.json's"
         case .namespace: "the namespace to use, instead of loop.json's"

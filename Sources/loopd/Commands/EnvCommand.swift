@@ -1,8 +1,8 @@
 internal import Glibc
-internal import JSON
 internal import LoopServer
 
-/// `loopd env`: the variables that lead `kubectl` to the same cluster, and docker to the same images.
+/// `loopd env`: the variables that lead `kubectl` to the same cluster, and docker to the same images; with a service, those of
+/// its container.
 enum EnvCommand {
     private struct Place {
         var kubeconfig: String?
@@ -11,28 +11,49 @@ enum EnvCommand {
         var registry: String?
     }
 
-    static func run(_ invocation: Invocation, _ console: Console) -> Outcome {
+    static func run(_ invocation: Invocation, _ console: Console) async -> Outcome {
         do throws(Target.Stop) {
-            let place = try place(invocation, console)
-            let engine = ContainerEngine.found()
-            let named = [
-                ("KUBECONFIG", place.kubeconfig), ("LOOPD_CONTEXT", place.context),
-                ("LOOPD_NAMESPACE", place.namespace), ("LOOPD_REGISTRY", place.registry),
-                // Only where docker would not come there by itself.
-                ("LOOPD_ENGINE", engine?.program.rawValue), ("DOCKER_HOST", engine?.dockerHost),
-            ]
-            let variables = named.compactMap { name, value in value.map { (name, $0) } }
-            if invocation.isJSON {
-                var object = JSONObject()
-                for (name, value) in variables { object[name] = .string(value) }
-                console.show(JSON.object(object).pretty())
+            let variables: [(String, String)]
+            if invocation.arguments.isEmpty {
+                variables = ofCluster(try place(invocation, console))
             } else {
-                console.show(variables.map { "export \($0)=\(quoted($1))" })
+                variables = try await ofService(invocation, console)
             }
+            let format = invocation.values[.output].flatMap(VariableFormat.init(rawValue:)) ?? .shell
+            console.show(format.lines(variables))
+            let left = format.leftOut(variables)
+            if !left.isEmpty { console.complain("no shell can export \(left.joined(separator: ", ")): left out") }
             return .done
         } catch {
             return error.outcome
         }
+    }
+
+    private static func ofCluster(_ place: Place) -> [(String, String)] {
+        let engine = ContainerEngine.found()
+        let named = [
+            ("KUBECONFIG", place.kubeconfig), ("LOOPD_CONTEXT", place.context),
+            ("LOOPD_NAMESPACE", place.namespace), ("LOOPD_REGISTRY", place.registry),
+            // Only where docker would not come there by itself.
+            ("LOOPD_ENGINE", engine?.program.rawValue), ("DOCKER_HOST", engine?.dockerHost),
+        ]
+        return named.compactMap { name, value in value.map { (name, $0) } }
+    }
+
+    /// The variables of the service's container; what is left out is told on standard error.
+    private static func ofService(
+        _ invocation: Invocation, _ console: Console
+    ) async throws(Target.Stop) -> [(String, String)] {
+        let target = try Target.load(invocation, console)
+        if target.isPlayground, !target.playground.isRunning {
+            console.complain("the playground does not run", hint: "start it: loopd up")
+            throw Target.Stop(outcome: .cluster)
+        }
+        let (report, outcome) = await target.session(invocation).environment()
+        console.complain(report.notices.map { "loopd: \($0)" })
+        if let failure = report.failure { console.complain(failure.summary, hint: failure.nextStep) }
+        guard outcome == .done else { throw Target.Stop(outcome: outcome) }
+        return report.variables
     }
 
     private static func place(_ invocation: Invocation, _ console: Console) throws(Target.Stop) -> Place {
@@ -58,16 +79,5 @@ enum EnvCommand {
         }
         if isPlayground { place.registry = playground.registry }
         return place
-    }
-
-    /// One word for a POSIX shell, whatever is in it.
-    static func quoted(_ text: String) -> String {
-        let isPlain =
-            !text.isEmpty
-            && text.utf8.allSatisfy { byte in
-                (UInt8(ascii: "a")...UInt8(ascii: "z")).contains(byte | 0x20) || "/._-:0123456789".utf8.contains(byte)
-            }
-        if isPlain { return text }
-        return "'" + text.split(separator: "'", omittingEmptySubsequences: false).joined(separator: "'\\''") + "'"
     }
 }
