@@ -66,7 +66,8 @@ struct HostDebug: Equatable, Sendable {
             path.split(separator: ":").contains { access("\($0)/\(name)", X_OK) == 0 }
         }
         let commands = (found.isEmpty ? ["gdb", "lldb"] : found).map { "\($0) -p \(pid)" }
-        return "--debug: attach with \(commands.joined(separator: " or ")); \"debugCommand\" in the \"host\" section of "
+        return
+            "--debug: attach with \(commands.joined(separator: " or ")); \"debugCommand\" in the \"host\" section of "
             + "loop.json names a command that waits for a debugger"
     }
 

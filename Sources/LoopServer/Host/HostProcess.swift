@@ -235,7 +235,8 @@ final class HostProcess: Sendable {
             throw LoopFailure(
                 failure: LoopEvent.Failure(
                     "port \(port) is taken by \(holder)",
-                    nextStep: "\(end), or let the program listen elsewhere and say so in \"ports\" in the \"host\" section "
+                    nextStep:
+                        "\(end), or let the program listen elsewhere and say so in \"ports\" in the \"host\" section "
                         + "of loop.json; the next change tries again"))
         }
         return Set(listening.sockets)

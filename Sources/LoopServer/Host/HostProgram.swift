@@ -81,9 +81,11 @@ enum HostStartFailure {
                 "\(name) is there, but not what runs it: \(interpreter(of: path) ?? "its loader")",
                 nextStep: "install that; the next change tries again")
         case ENOENT:
-            return LoopEvent.Failure("there is no program \"\(name)\"", nextStep: "install it, or \(corrected("command"))")
+            return LoopEvent.Failure(
+                "there is no program \"\(name)\"", nextStep: "install it, or \(corrected("command"))")
         case EACCES where name.contains("/") && !isFolder(path):
-            return LoopEvent.Failure("\(name) is not executable", nextStep: "chmod +x \(path); the next change tries again")
+            return LoopEvent.Failure(
+                "\(name) is not executable", nextStep: "chmod +x \(path); the next change tries again")
         default:
             return LoopEvent.Failure(
                 "\(name) cannot be started: \(String(cString: strerror(code)))", nextStep: corrected("command"))
