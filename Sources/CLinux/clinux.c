@@ -100,8 +100,8 @@ int clinux_spawn(pid_t *pid, const char *path, char *const argv[], char *const e
     posix_spawnattr_setflags(&attributes, flags);
     if (directory) posix_spawn_file_actions_addchdir_np(&actions, directory);
 
-    // Lift them out of the way of their numbers in the child first: they may be each other's targets. The copies lie above
-    // every descriptor that is then closed.
+    // Lift them out of the way of their numbers in the child first: they may be each other's targets. The copies lie
+    // above every descriptor that is then closed.
     int lifted[4] = {-1, -1, -1, -1};
     error = count > 4 ? EINVAL : 0;
     for (int i = 0; i < count && !error; i++) {

@@ -2,8 +2,8 @@ import CAgent
 
 /// One program on a leash: its group, and every descendant that left the group.
 ///
-/// It ends when the program does, or when the hold descriptor reads end of file; either way nothing of the program stays
-/// behind: SIGTERM, once to each process, then SIGKILL after the grace.
+/// It ends when the program does, or when the hold descriptor reads end of file; either way nothing of the program
+/// stays behind: SIGTERM, once to each process, then SIGKILL after the grace.
 struct Leash {
     private let options: Options
     private var program: pid_t = 0
@@ -131,8 +131,8 @@ struct Leash {
         return false
     }
 
-    /// Sends SIGTERM to each child that has not had it: to those outside the group, or to all when the program has ended by
-    /// itself.
+    /// Sends SIGTERM to each child that has not had it: to those outside the group, or to all when the program has
+    /// ended by itself.
     private mutating func askChildren() {
         if options.isGroupOnly { return }
         forEachChild { child in

@@ -34,9 +34,9 @@ int clinux_set_nonblocking(int fd);
 int clinux_set_pdeathsig(int signal);
 int clinux_set_subreaper(void);
 
-/// Spawns `path` with close-on-exec semantics: the child's first descriptors are `descriptors`, at most four of them, and
-/// all others are closed; the signal mask is empty, every signal is at its default; with `group` non-zero the child leads a
-/// process group of its own, and with `session` non-zero a session. Returns 0 or an errno value.
+/// Spawns `path` with close-on-exec semantics: the child's first descriptors are `descriptors`, at most four of them,
+/// and all others are closed; the signal mask is empty, every signal is at its default; with `group` non-zero the child
+/// leads a process group of its own, and with `session` non-zero a session. Returns 0 or an errno value.
 int clinux_spawn(pid_t *pid, const char *path, char *const argv[], char *const envp[], const char *directory,
                  const int *descriptors, int count, int group, int session);
 
@@ -69,8 +69,8 @@ struct clinux_listener {
     unsigned char is_six;
 };
 
-/// The TCP sockets that listen in the calling thread's network namespace (sock_diag(7)): how many there are, of which the
-/// first `capacity` are stored.
+/// The TCP sockets that listen in the calling thread's network namespace (sock_diag(7)): how many there are, of which
+/// the first `capacity` are stored.
 int clinux_listeners(struct clinux_listener *listeners, int capacity);
 
 /// Installs a handler for `signal` that writes its number as one byte into `fd`.

@@ -25,7 +25,8 @@ struct HostDebug: Equatable, Sendable {
         var debug = HostDebug(command: command, environment: environment)
         guard let program = command.first else { return debug }
         let name = program.split(separator: "/").last.map(String.init) ?? program
-        // As an argument where the runtime takes one: a variable would reach each child, and each would want the same port.
+        // As an argument where the runtime takes one: a variable would reach each child, and each would want the same
+        // port.
         switch name {
         case "node", "nodemon", "tsx":
             debug.command.insert(inspect, at: 1)
@@ -80,7 +81,7 @@ struct HostDebug: Equatable, Sendable {
     }
 
     private mutating func append(_ option: String, to variable: String, from other: String? = nil) {
-        let present = [variable, other ?? variable].lazy.compactMap { environment[$0] }.first { !$0.isEmpty }
+        let present = [variable, other ?? variable].compactMap { environment[$0] }.first { !$0.isEmpty }
         environment[variable] = present.map { "\($0) \(option)" } ?? option
     }
 

@@ -2,11 +2,11 @@ internal import Glibc
 internal import Reactor
 internal import Synchronization
 
-/// Keeps the program of a service running on this machine: starts it, starts it anew when its files have changed, and tells
-/// what becomes of it.
+/// Keeps the program of a service running on this machine: starts it, starts it anew when its files have changed, and
+/// tells what becomes of it.
 ///
-/// A program that ends by itself stays down until the next start is asked for. It runs on a leash: whatever loopd dies of,
-/// the program and all that it has started end with it, and its ports are free.
+/// A program that ends by itself stays down until the next start is asked for. It runs on a leash: whatever loopd dies
+/// of, the program and all that it has started end with it, and its ports are free.
 final class HostProcess: Sendable {
     /// What there is of the program.
     enum State: Equatable, Sendable {

@@ -20,7 +20,8 @@ struct HostReadiness: Sendable {
     let root: Int32
     let patience: Patience
 
-    /// The ports that it listens at, once it does at all of them, or since a second at some; `nil` when the task is cancelled.
+    /// The ports that it listens at, once it does at all of them, or since a second at some; `nil` when the task is
+    /// cancelled.
     ///
     /// `before` are the sockets that were there before its start.
     @concurrent
@@ -30,9 +31,9 @@ struct HostReadiness: Sendable {
         let began = ContinuousClock.now
         var firstSeen: ContinuousClock.Instant?
         var (nextSearch, isTold, isFound) = (patience.elsewhere, false, false)
-        // The kernel tells nobody when a port gets a listener, and a connection to find out would be one that the program
-        // has to answer: so the list of sockets is looked at (about 40 µs), at first in step with programs that start in
-        // milliseconds, later less often, and not any more once it listens.
+        // The kernel tells nobody when a port gets a listener, and a connection to find out would be one that the
+        // program has to answer: so the list of sockets is looked at (about 40 µs), at first in step with programs that
+        // start in milliseconds, later less often, and not any more once it listens.
         var pause = Duration.milliseconds(1)
         while !Task.isCancelled {
             try? await Task.sleep(for: pause)

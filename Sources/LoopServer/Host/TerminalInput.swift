@@ -10,8 +10,8 @@ final class TerminalInput: Sendable {
     /// The terminal of an open descriptor; `nil` where that is none, or cannot be opened again.
     init?(_ descriptor: Int32) {
         guard isatty(descriptor) == 1 else { return nil }
-        // An open file of its own: not to wait is a property of the open file, and that one the shell has too. Under another
-        // user's name only the second path may be opened.
+        // An open file of its own: not to wait is a property of the open file, and that one the shell has too. Under
+        // another user's name only the second path may be opened.
         for path in ["/proc/self/fd/\(descriptor)", "/dev/tty"] {
             let raw = open(path, O_RDONLY | O_NOCTTY | O_CLOEXEC)
             guard raw >= 0, let stream = try? Stream(OwnedDescriptor(raw)) else { continue }
@@ -21,8 +21,8 @@ final class TerminalInput: Sendable {
         return nil
     }
 
-    /// Hands what is typed to a program, until its end is typed (Ctrl-D), the program does not want more, or the task is
-    /// cancelled.
+    /// Hands what is typed to a program, until its end is typed (Ctrl-D), the program does not want more, or the task
+    /// is cancelled.
     @concurrent
     func feed(_ program: Stream) async {
         do {
@@ -61,7 +61,8 @@ final class TerminalInput: Sendable {
         var (stop, before) = (sigset_t(), sigset_t())
         sigemptyset(&stop)
         sigaddset(&stop, SIGTTIN)
-        // A read in the background stops the whole process, unless the thread blocks the signal: then it fails with EIO.
+        // A read in the background stops the whole process, unless the thread blocks the signal: then it fails with
+        // EIO.
         pthread_sigmask(SIG_BLOCK, &stop, &before)
         let count = Glibc.read(terminal, &bytes, bytes.count)
         let failure = count < 0 ? errno : 0
