@@ -69,6 +69,15 @@ static void report_failure(int report) {
     _exit(127);
 }
 
+/// Whether a failed execution is to be tried again, a moment later, for at most 0.1 s.
+static int is_busy(int *attempts) {
+    // A process that forked while the file was written holds it open until its child executes.
+    if (errno != ETXTBSY || ++*attempts > 100) return 0;
+    struct timespec moment = {.tv_nsec = 1000000};
+    nanosleep(&moment, NULL);
+    return 1;
+}
+
 static void run_child(char *const argv[], char *const envp[], const char *directory, const int stdio[3], int parent) {
     join_parent(parent);
     // Above the standard descriptors first: one of them may be another one's source.
@@ -82,7 +91,10 @@ static void run_child(char *const argv[], char *const envp[], const char *direct
     }
     if (directory && directory[0] && chdir(directory) < 0) return;
     environ = (char **)envp;
-    execvp(argv[0], argv);
+    int attempts = 0;
+    do {
+        execvp(argv[0], argv);
+    } while (is_busy(&attempts));
 }
 
 pid_t cagent_spawn(char *const argv[], char *const envp[], const char *directory, const int stdio[3]) {
@@ -112,14 +124,10 @@ pid_t cagent_spawn(char *const argv[], char *const envp[], const char *directory
 }
 
 static void execute(const char *file, char *const argv[]) {
-    // Busy: a process that forked while the file was written holds it open until its child executes.
-    for (int attempts = 0; attempts < 100; attempts++) {
+    int attempts = 0;
+    do {
         execve(file, argv, environ);
-        if (errno != ETXTBSY) return;
-        struct timespec moment = {.tv_nsec = 1000000};
-        nanosleep(&moment, NULL);
-    }
-    errno = ETXTBSY;
+    } while (is_busy(&attempts));
 }
 
 const char *cagent_next_candidate(const char *name, const char **rest, char *buffer, size_t size) {

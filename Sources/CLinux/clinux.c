@@ -78,7 +78,7 @@ int clinux_set_pdeathsig(int signal) { return prctl(PR_SET_PDEATHSIG, signal); }
 int clinux_set_subreaper(void) { return prctl(PR_SET_CHILD_SUBREAPER, 1); }
 
 int clinux_spawn(pid_t *pid, const char *path, char *const argv[], char *const envp[], const char *directory,
-                 const int stdio[3], int group, int session) {
+                 const int *descriptors, int count, int group, int session) {
     posix_spawn_file_actions_t actions;
     posix_spawnattr_t attributes;
     sigset_t none, all;
@@ -100,18 +100,18 @@ int clinux_spawn(pid_t *pid, const char *path, char *const argv[], char *const e
     posix_spawnattr_setflags(&attributes, flags);
     if (directory) posix_spawn_file_actions_addchdir_np(&actions, directory);
 
-    // Lift the three out of the way of 0, 1 and 2 first: they may be each other's targets. The copies lie above every
-    // descriptor that is then closed.
-    int lifted[3] = {-1, -1, -1};
-    error = 0;
-    for (int i = 0; i < 3 && !error; i++) {
-        lifted[i] = fcntl(stdio[i], F_DUPFD_CLOEXEC, 3);
+    // Lift them out of the way of their numbers in the child first: they may be each other's targets. The copies lie
+    // above every descriptor that is then closed.
+    int lifted[4] = {-1, -1, -1, -1};
+    error = count > 4 ? EINVAL : 0;
+    for (int i = 0; i < count && !error; i++) {
+        lifted[i] = fcntl(descriptors[i], F_DUPFD_CLOEXEC, count);
         if (lifted[i] < 0) error = errno;
     }
-    for (int i = 0; i < 3 && !error; i++) error = posix_spawn_file_actions_adddup2(&actions, lifted[i], i);
-    if (!error) error = posix_spawn_file_actions_addclosefrom_np(&actions, 3);
+    for (int i = 0; i < count && !error; i++) error = posix_spawn_file_actions_adddup2(&actions, lifted[i], i);
+    if (!error) error = posix_spawn_file_actions_addclosefrom_np(&actions, count);
     if (!error) error = posix_spawnp(pid, path, &actions, &attributes, argv, envp);
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < 4; i++) {
         if (lifted[i] >= 0) close(lifted[i]);
     }
     posix_spawnattr_destroy(&attributes);

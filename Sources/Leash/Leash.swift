@@ -2,8 +2,8 @@ import CAgent
 
 /// One program on a leash: its group, and every descendant that left the group.
 ///
-/// It ends when the program does, or when the hold descriptor reads end of file; either way nothing of the program stays
-/// behind: SIGTERM, then SIGKILL after the grace.
+/// It ends when the program does, or when the hold descriptor reads end of file; either way nothing of the program
+/// stays behind: SIGTERM, once to each process, then SIGKILL after the grace.
 struct Leash {
     private let options: Options
     private var program: pid_t = 0
@@ -11,6 +11,10 @@ struct Leash {
     /// When SIGKILL is due; `nil` while the program runs undisturbed.
     private var deadline: Int64?
     private var holdIsOpen = true
+    /// Whether the program and its group have had SIGTERM.
+    private var groupIsAsked = false
+    /// What else has had it: to many programs a second one means "at once".
+    private var asked: [pid_t] = []
 
     private init(_ options: Options) {
         self.options = options
@@ -43,8 +47,9 @@ struct Leash {
             if watched[1].revents != 0 { readHold() }
             descendantsLeft = reap()
             if exitCode != nil, deadline == nil, !options.isGroupOnly { end() }
-            // Past the deadline every turn kills again: what was a grandchild a moment ago is a child now.
-            if let deadline, cagent_now() >= deadline { signalDescendants(SIGKILL) }
+            guard let deadline else { continue }
+            // Every turn again: what was a grandchild a moment ago is a child now.
+            if cagent_now() >= deadline { killAll() } else if descendantsLeft { askChildren() }
         }
         finish()
     }
@@ -61,11 +66,20 @@ struct Leash {
         program = cagent_spawn(
             options.program, cagent_environment(), nil, [options.hold == 0 ? null : 0, 1, 2])
         guard program > 0 else {
-            let missing = cagent_errno() == ENOENT
-            perror("leash: start")
-            exit(missing ? 127 : 126)
+            let failure = cagent_errno()
+            if options.reports { report(-failure) } else { perror("leash: start") }
+            exit(failure == ENOENT ? 127 : 126)
         }
+        if options.reports { report(program) }
         close(null)
+    }
+
+    /// Tells the holder the program's pid, or the negated errno of why there is none.
+    private func report(_ number: Int32) {
+        // The holder may be gone already: that is seen by the next read, and must not end the leash before the program.
+        cagent_ignore_signal(SIGPIPE)
+        var number = number
+        _ = write(options.hold, &number, 4)
     }
 
     private func takeSignals(_ pipe: Int32) {
@@ -87,7 +101,10 @@ struct Leash {
     private mutating func end() {
         guard deadline == nil else { return }
         deadline = cagent_now() + options.grace
-        signalDescendants(SIGTERM)
+        // The group's number is the program's pid: once that is reaped and the group empty, it may be anyone's.
+        guard exitCode == nil else { return }
+        kill(-program, SIGTERM)
+        groupIsAsked = true
     }
 
     /// Reaps what has ended; returns whether any child is left.
@@ -99,6 +116,7 @@ struct Leash {
             if ended == program { exitCode = code }
             if ended == 0 { return true }
             if ended < 0 { return false }
+            asked.removeAll { $0 == ended }
         }
     }
 
@@ -113,12 +131,22 @@ struct Leash {
         return false
     }
 
-    private func signalDescendants(_ signal: Int32) {
-        // The group's number is the program's pid: once that is reaped and the group empty, it may be anyone's.
-        if exitCode == nil { kill(-program, signal) }
+    /// Sends SIGTERM to each child that has not had it: to those outside the group, or to all when the program has
+    /// ended by itself.
+    private mutating func askChildren() {
         if options.isGroupOnly { return }
         forEachChild { child in
-            kill(child, signal)
+            if asked.contains(child) || (groupIsAsked && getpgid(child) == program) { return }
+            asked.append(child)
+            kill(child, SIGTERM)
+        }
+    }
+
+    private func killAll() {
+        if exitCode == nil { kill(-program, SIGKILL) }
+        if options.isGroupOnly { return }
+        forEachChild { child in
+            kill(child, SIGKILL)
         }
     }
 

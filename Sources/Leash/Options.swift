@@ -5,6 +5,8 @@ struct Options {
     /// How long the group may take to end by itself after SIGTERM.
     var grace: Int64 = 500
     var hold: Int32 = 0
+    /// Whether the holder is told the program's pid, as four bytes on the hold descriptor, which is a socket then.
+    var reports = false
     /// Whether only the program's own group is held: what it starts as a daemon stays.
     var isGroupOnly = false
     /// The program and its arguments, ended by a null pointer as `execvp` wants them.
@@ -15,6 +17,11 @@ struct Options {
         while index < count, let argument = arguments[index], strcmp(argument, "--") != 0 {
             if strcmp(argument, "--group") == 0 {
                 isGroupOnly = true
+                index += 1
+                continue
+            }
+            if strcmp(argument, "--report") == 0 {
+                reports = true
                 index += 1
                 continue
             }

@@ -67,6 +67,8 @@ public struct Launch: Sendable {
     public var standardOutput: Stdio = .pipe
     /// Where the child prints errors.
     public var standardError: Stdio = .pipe
+    /// Whether the child's descriptor 3 is one end of a socket whose other end is its `channel` here.
+    public var hasChannel = false
     /// Whose signals the child gets.
     public var grouping: Grouping = .group
     /// The network that the child is in; `nil` is the parent's.
@@ -99,16 +101,19 @@ public final class Child: Sendable {
     public let standardOutput: Stream?
     /// The parent's end of the child's standard error, where `.pipe` was asked for.
     public let standardError: Stream?
+    /// The parent's end of the child's channel, where one was asked for.
+    public let channel: Stream?
     private let leadsGroup: Bool
     private let state = Mutex(State.running([]))
     private let endsGroup = Atomic(false)
 
-    private init(pid: Int32, leadsGroup: Bool, input: Stream?, output: Stream?, error: Stream?) {
+    private init(pid: Int32, leadsGroup: Bool, input: Stream?, output: Stream?, error: Stream?, channel: Stream?) {
         self.pid = pid
         self.leadsGroup = leadsGroup
         standardInput = input
         standardOutput = output
         standardError = error
+        self.channel = channel
     }
 
     /// Starts a process.
@@ -156,21 +161,22 @@ public final class Child: Sendable {
         let input = try Plumbing.connect(launch.standardInput, number: 0)
         let output = try Plumbing.connect(launch.standardOutput, number: 1)
         let error = try Plumbing.connect(launch.standardError, number: 2)
+        let channel = try launch.hasChannel ? Plumbing.channel() : Plumbing.none
         var pid: Int32 = 0
         let arguments = CStrings(launch.arguments)
+        let descriptors = [input.child.raw, output.child.raw, error.child.raw, channel.child.raw]
         let environment = launch.environment.map { CStrings($0.map { "\($0.key)=\($0.value)" }) }
-        let stdio = [input.child.raw, output.child.raw, error.child.raw]
         func spawn() -> Int32 {
             clinux_spawn(
-                &pid, program, arguments.pointers, environment?.pointers ?? environ, launch.directory, stdio,
-                launch.grouping == .group ? 1 : 0, launch.grouping == .session ? 1 : 0)
+                &pid, program, arguments.pointers, environment?.pointers ?? environ, launch.directory, descriptors,
+                launch.hasChannel ? 4 : 3, launch.grouping == .group ? 1 : 0, launch.grouping == .session ? 1 : 0)
         }
         // The child is in the network of the thread that starts it.
         let failure = try launch.network?.run(spawn) ?? spawn()
         guard failure == 0 else { throw SystemError(code: failure, attempt: "start \(program)") }
         let child = Child(
             pid: pid, leadsGroup: launch.grouping != .inherit, input: input.parent, output: output.parent,
-            error: error.parent)
+            error: error.parent, channel: channel.parent)
         do {
             try child.reapWhenEnded()
         } catch {
@@ -215,7 +221,7 @@ public final class Child: Sendable {
     }
 }
 
-/// Both ends of one standard descriptor.
+/// Both ends of one descriptor of the child's.
 private struct Plumbing: ~Copyable {
     let child: OwnedDescriptor
     let parent: Stream?
@@ -237,6 +243,17 @@ private struct Plumbing: ~Copyable {
             let parent = try Stream(OwnedDescriptor(number == 0 ? ends[1] : ends[0]))
             return Plumbing(its.release(), parent)
         }
+    }
+
+    static var none: Plumbing { Plumbing(-1) }
+
+    static func channel() throws -> Plumbing {
+        var ends: [Int32] = [-1, -1]
+        let kind = Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue)
+        guard socketpair(AF_UNIX, kind, 0, &ends) == 0 else { throw SystemError.last("socketpair") }
+        let its = OwnedDescriptor(ends[0])
+        let parent = try Stream(OwnedDescriptor(ends[1]))
+        return Plumbing(its.release(), parent)
     }
 
     private static func checked(_ raw: Int32) throws -> Int32 {

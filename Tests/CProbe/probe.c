@@ -16,9 +16,11 @@
 //   probe service FILE          a service that adds "PID WORD" to FILE when it starts, where WORD is what follows the last
 //                               "\nword=" in its own program's file, and "PID HUP" at SIGHUP; it ends at SIGTERM. With the
 //                               word "stubborn" it adds "PID TERM" instead; with "exit-N" it prints "going down" and ends
+//   probe serve PORT [MS]       after MS milliseconds listens at 127.0.0.1:PORT and answers each connection with its pid
 #define _GNU_SOURCE
 #include "cprobe.h"
 
+#include <arpa/inet.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -27,6 +29,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -206,6 +209,21 @@ static int service(const char *file) {
     for (;;) pause();
 }
 
+static int serve(const char *port, const char *milliseconds) {
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)atoi(port))};
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    if (milliseconds) usleep((unsigned)atoi(milliseconds) * 1000);
+    int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), on = 1;
+    setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    if (bind(listener, (struct sockaddr *)&address, sizeof address) || listen(listener, 64)) return fail("listen");
+    for (;;) {
+        int connection = accept(listener, NULL, NULL);
+        if (connection < 0) return fail("accept");
+        dprintf(connection, "%d\n", (int)getpid());
+        close(connection);
+    }
+}
+
 int cprobe_main(int count, char **words) {
     const char *verb = count > 1 ? words[1] : "";
     const char *first = count > 2 ? words[2] : NULL;
@@ -220,6 +238,7 @@ int cprobe_main(int count, char **words) {
     if (!strcmp(verb, "tree") && first) return tree(first, strlen(first) + 1), 0;
     if (!strcmp(verb, "service") && first) return service(first);
     if (!strcmp(verb, "show") && first) return show(first);
+    if (!strcmp(verb, "serve") && first) return serve(first, count > 3 ? words[3] : NULL);
     if (count > 3) {
         if (!strcmp(verb, "refuse")) return cprobe_refuse(first, words + 3);
         if (!strcmp(verb, "equal")) return equal(first, words[3]);

@@ -117,6 +117,46 @@ struct LeashTests {
         for pid in pids { #expect(await eventually { !isAlive(pid) }) }
     }
 
+    @Test(
+        "SIGTERM comes once, to what has left the group as soon as its parent has ended, and nothing waits for the grace"
+    )
+    func asksOnce() async throws {
+        let child = try await start(
+            """
+            setsid sh -c 'trap "echo asked; exit" TERM; echo $$; while :; do sleep 0.05; done' &
+            trap 'echo got' TERM
+            echo $$
+            n=0
+            while [ $n -lt 12 ]; do sleep 0.05; n=$((n + 1)); done
+            """, grace: 3_600_000)
+        _ = try await numbers(child, count: 2)
+        child.standardInput?.close()
+        var text = ""
+        while let bytes = try await child.standardOutput?.read(), !bytes.isEmpty { text += bytes.text }
+        #expect(text == "got\nasked\n")
+        #expect(await child.wait() == .exited(0))
+    }
+
+    @Test("with --report the holder is told the program's pid, or why there is none")
+    func reports() async throws {
+        func report(_ command: [String]) async throws -> (child: Child, number: Int32) {
+            var launch = Launch([Built.leash, "--hold-fd", "3", "--report", "--"] + command)
+            launch.hasChannel = true
+            let child = try await Child.spawn(launch)
+            let bytes = try #require(try await child.channel?.read())
+            try #require(bytes.count == 4)
+            return (child, bytes.withUnsafeBytes { $0.loadUnaligned(as: Int32.self) })
+        }
+        let (child, pid) = try await report(["sh", "-c", "echo $$; exec sleep 1000"])
+        #expect(try await numbers(child, count: 1) == [pid])
+        child.channel?.close()
+        #expect(await child.wait() == .signalled(SIGTERM))
+        let (missing, failure) = try await report(["/no/such/program"])
+        #expect(failure == -ENOENT)
+        #expect(await missing.wait() == .exited(127))
+        #expect(try await missing.standardError?.read() == [])
+    }
+
     @Test("another descriptor may be the one that is held")
     func holdDescriptor() async throws {
         let script =

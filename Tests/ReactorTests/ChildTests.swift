@@ -99,6 +99,24 @@ struct ChildTests {
         #expect(try await left.read() == [1])
     }
 
+    @Test("a channel is the child's descriptor 3, goes both ways, and ends when either side closes it")
+    func channel() async throws {
+        var launch = shell("ls /proc/self/fd; echo hello >&3; cat <&3; exec 3>&-; sleep 3600")
+        launch.hasChannel = true
+        let child = try await Child.spawn(launch)
+        let channel = try #require(child.channel)
+        #expect(try await channel.read() == Array("hello\n".utf8))
+        // ls itself holds 4, the folder it lists.
+        #expect(try await child.standardOutput?.read() == Array("0\n1\n2\n3\n4\n".utf8))
+        try await channel.write(Array("line\n".utf8))
+        #expect(try await child.standardOutput?.read() == Array("line\n".utf8))
+        channel.shutdownWrite()
+        #expect(try await channel.read() == [])
+        child.signal(SIGKILL, toGroup: true)
+        #expect(await child.wait() == .signalled(SIGKILL))
+        #expect(try await Child.run(shell("true")).status.isSuccess)
+    }
+
     @Test("a signal reaches the child; later ones do nothing")
     func signal() async throws {
         let child = try await Child.spawn(Launch(["sleep", "3600"]))

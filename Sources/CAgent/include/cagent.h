@@ -80,8 +80,8 @@ int cagent_close_on_exec(int fd);
 // Processes (process.c).
 
 /// Forks and executes. The child leads a process group of its own, has an empty signal mask, default signals, `stdio` as
-/// descriptors 0, 1 and 2 and no others, and dies with this process. Returns the pid, or -1 with the errno of the step
-/// that failed, execution included.
+/// descriptors 0, 1 and 2 and no others, and dies with this process. Waits up to 0.1 s for a file that is still open for
+/// writing. Returns the pid, or -1 with the errno of the step that failed, execution included.
 pid_t cagent_spawn(char *const argv[], char *const envp[], const char *directory, const int stdio[3]);
 /// Forks and executes `argv` as cagent_execute does, in `directory` or else in this process's. The child leads a process
 /// group of its own, which gets the terminal where standard input is one, keeps this process's descriptors but those that

@@ -34,11 +34,11 @@ int clinux_set_nonblocking(int fd);
 int clinux_set_pdeathsig(int signal);
 int clinux_set_subreaper(void);
 
-/// Spawns `path` with close-on-exec semantics: descriptors 0, 1 and 2 are `stdio`, all others are closed; the signal
-/// mask is empty, every signal is at its default; with `group` non-zero the child leads a process group of its own, and
-/// with `session` non-zero a session. Returns 0 or an errno value.
+/// Spawns `path` with close-on-exec semantics: the child's first descriptors are `descriptors`, at most four of them,
+/// and all others are closed; the signal mask is empty, every signal is at its default; with `group` non-zero the child
+/// leads a process group of its own, and with `session` non-zero a session. Returns 0 or an errno value.
 int clinux_spawn(pid_t *pid, const char *path, char *const argv[], char *const envp[], const char *directory,
-                 const int stdio[3], int group, int session);
+                 const int *descriptors, int count, int group, int session);
 
 /// lsetxattr(2)
 int clinux_set_attribute(const char *path, const char *name, const char *value);
@@ -60,6 +60,18 @@ int clinux_bridge_add(const char *name);
 int clinux_bridge_join(const char *bridge, const char *name);
 /// A pair of connected interfaces: `name` here, `peer` in the namespace that `peer_network` is a descriptor of.
 int clinux_veth_add(const char *name, const char *peer, int peer_network);
+
+struct clinux_listener {
+    /// In network order; of an IPv4 address the first four bytes.
+    unsigned char address[16];
+    uint32_t owner, inode;
+    uint16_t port;
+    unsigned char is_six;
+};
+
+/// The TCP sockets that listen in the calling thread's network namespace (sock_diag(7)): how many there are, of which
+/// the first `capacity` are stored.
+int clinux_listeners(struct clinux_listener *listeners, int capacity);
 
 /// Installs a handler for `signal` that writes its number as one byte into `fd`.
 int clinux_signal_to(int signal, int fd);

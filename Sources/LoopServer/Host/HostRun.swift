@@ -9,6 +9,8 @@ actor HostRun {
     private let process: HostProcess
     private let surroundings: HostSurroundings
     private let intercept: Intercept?
+    /// The ways of a service that is in no pod.
+    private let route: EndpointRoutes?
     private let emit: @Sendable (LoopEvent.Kind) -> Void
     /// Whether the program has been up once: then its pods' connections are wanted here while it is down, too.
     private var hasBeenUp = false
@@ -18,7 +20,7 @@ actor HostRun {
     /// - Parameter intercept: what takes the pods' connections over; `nil` for a service that is in no pod.
     init(
         _ plan: HostPlan, _ service: Service, _ host: Host, process: HostProcess, surroundings: HostSurroundings,
-        intercept: Intercept?, emit: @escaping @Sendable (LoopEvent.Kind) -> Void
+        intercept: Intercept?, route: EndpointRoutes?, emit: @escaping @Sendable (LoopEvent.Kind) -> Void
     ) {
         self.plan = plan
         self.service = service
@@ -26,12 +28,13 @@ actor HostRun {
         self.process = process
         self.surroundings = surroundings
         self.intercept = intercept
+        self.route = route
         self.emit = emit
         ports = host.ports ?? []
     }
 
     /// Starts the program, or starts it anew; `firstEvent` is when the change began that led to it.
-    func start(firstEvent: UInt64?) async { await process.start(firstEvent: firstEvent) }
+    func start(firstEvent: UInt64?) { process.restart(firstEvent: firstEvent) }
 
     /// Takes the newest state of the service's pods.
     func update(_ state: WorkloadState, _ instances: [ContainerInstance]) async {
@@ -40,8 +43,8 @@ actor HostRun {
             for notice in found.notices where told.insert(notice).inserted { emit(.notice(notice)) }
             for failure in found.failures where told.insert(failure.summary).inserted { emit(.failed(failure)) }
             ports = found.ports
-            process.listens(at: ports.map(\.host))
-            surroundings.know(pod: pod, container: container, isRunning: !instances.isEmpty)
+            process.setPorts(ports.map(\.host))
+            await surroundings.know(.init(pod: pod, container: container, isRunning: !instances.isEmpty))
         }
         await intercept?.setInstances(instances, ports: ports)
     }
@@ -53,7 +56,6 @@ actor HostRun {
     func run() async {
         await withDiscardingTaskGroup { group in
             group.addTask { await self.process.run() }
-            group.addTask { await self.surroundings.run() }
             group.addTask { await self.follow() }
         }
     }
@@ -65,14 +67,14 @@ actor HostRun {
     func end() async {
         await intercept?.end()
         await surroundings.end()
+        await route?.end()
     }
 
     private func follow() async {
-        while !Task.isCancelled {
-            let isUp = process.isUp
+        for await state in process.states {
+            let isUp = if case .up = state { true } else { false }
             hasBeenUp = hasBeenUp || isUp
             intercept?.setWanted(host.fallback == .wait ? hasBeenUp : isUp)
-            await process.untilChanged(isUp: isUp)
         }
     }
 

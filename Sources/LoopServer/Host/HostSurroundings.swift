@@ -3,27 +3,156 @@ internal import Reactor
 internal import Synchronization
 
 /// What a program on this machine finds around it: the environment of a pod, and ways into the cluster.
-final class HostSurroundings: Sendable {
+actor HostSurroundings {
+    /// Where the environment is taken from.
+    struct Example: Sendable {
+        /// A pod, or the template of one.
+        let pod: JSON
+        let container: String
+        /// Whether it is a pod whose container runs.
+        let isRunning: Bool
+
+        fileprivate var uid: String? { pod.at("metadata", "uid")?.string }
+    }
+
+    private let service: Service
+    private let host: Host
+    private let connection: ClusterConnection
+    private let namespace: String
+    /// The images that its variables may name.
+    private let images: @Sendable () async -> ManifestImages
+    private let egress: Egress
+    private let example = Wish<String?>(nil)
+    private var newest: Example?
+    /// What leads the program into the cluster, once that listens.
+    private var ways: [String: String]?
+    private var gathered: (uid: String?, environment: HostEnvironment)?
+    private var renewing: Task<Void, Never>?
+    private var told: Set<String> = []
+    private let emit: @Sendable (LoopEvent.Kind) -> Void
+
     init(
-        _ service: Service, _ host: Host, _ connection: ClusterConnection, namespace: String,
-        emit: @escaping @Sendable (LoopEvent.Kind) -> Void
-    ) {}
-    func route(by intercept: Intercept?) {}
-    func know(pod: JSON, container: String, isRunning: Bool) {}
-    func environment() async throws -> [String: String] { [:] }
-    func run() async {}
-    func end() async {}
-}
-final class HostProcess: LocalProgram {
-    init(
-        _ host: Host, leash: String, takesInput: Bool, debug: Bool,
-        environment: @escaping @Sendable () async throws -> [String: String],
-        emit: @escaping @Sendable (LoopEvent.Kind) -> Void
-    ) {}
-    func untilUp(limit: Duration) async -> Bool { false }
-    func listens(at: [UInt16]) {}
-    var isUp: Bool { false }
-    func untilChanged(isUp: Bool) async {}
-    func run() async {}
-    func start(firstEvent: UInt64?) async {}
+        _ service: Service, _ host: Host, _ connection: ClusterConnection, namespace: String, route: any ClusterRoute,
+        images: @escaping @Sendable () async -> ManifestImages, emit: @escaping @Sendable (LoopEvent.Kind) -> Void
+    ) {
+        self.service = service
+        self.host = host
+        self.connection = connection
+        self.namespace = namespace
+        self.images = images
+        self.emit = emit
+        egress = Egress(names: ClusterNames(connection.client, namespace: namespace), route: route, emit: emit)
+    }
+
+    /// Notes what the service's pods are like now.
+    func know(_ example: Example) {
+        newest = example
+        self.example.value = "\(example.uid ?? "") \(example.isRunning)"
+    }
+
+    /// How long a start waits for a pod whose variables it has: one that cannot run is no reason to wait for ever.
+    private static let patience = Duration.seconds(20)
+
+    /// The whole environment of the next program.
+    ///
+    /// Waits until there is a pod to take it from, and reads it anew where that is another one than before. Throws
+    /// `LoopFailure`, and `CancellationError`.
+    func environment() async throws -> [String: String] {
+        let ways = try await self.ways()
+        let example = try await awaitExample()
+        if gathered == nil || gathered?.uid != example?.uid {
+            let own = try await imaged()
+            if let earlier = gathered?.environment {
+                gathered = (example?.uid, try await earlier.refreshed(pod: example?.pod, own: ways))
+            } else {
+                let request = HostEnvironment.Request(
+                    client: connection.client, context: connection.context, namespace: namespace,
+                    pod: example?.pod ?? .object(JSONObject()), container: example?.container ?? "",
+                    identity: host.identity, own: ways, environment: own)
+                gathered = (example?.uid, try await HostEnvironment.gather(request))
+            }
+            renew()
+        }
+        guard let environment = gathered?.environment else { throw CancellationError() }
+        for notice in environment.notices where told.insert(notice).inserted { emit(.notice(notice)) }
+        return HostSurroundings.joined(egress.rewritten(environment.variables))
+    }
+
+    /// Stops leading into the cluster, and removes what the program found.
+    func end() async {
+        renewing?.cancel()
+        await renewing?.value
+        await egress.end()
+        gathered?.environment.remove()
+        gathered = nil
+    }
+
+    private func ways() async throws -> [String: String] {
+        if let ways { return ways }
+        let proxy = try await egress.start()
+        let needs = try await egress.needs(host.needs)
+        let ways = proxy.merging(needs) { _, need in need }
+        self.ways = ways
+        return ways
+    }
+
+    private func awaitExample() async throws -> Example? {
+        guard service.target != nil else { return nil }
+        let deadline = ContinuousClock.now + HostSurroundings.patience
+        while true {
+            if let newest, newest.isRunning { return newest }
+            let seen = example.value
+            let isNews: Void? = await atMost(max(.zero, deadline - .now)) { [example] in
+                await example.untilChanged(from: seen)
+            }
+            try Task.checkCancellation()
+            guard isNews == nil else { continue }
+            guard let newest else {
+                throw LoopFailure(
+                    failure: LoopEvent.Failure(
+                        "nobody knows the variables of \(service.name): its workload is not there",
+                        nextStep: "the next change tries again"))
+            }
+            emit(
+                .notice("no pod runs: the variables are those that one would have, as far as they are known without it")
+            )
+            return newest
+        }
+    }
+
+    /// `host.env` with the images that it names.
+    private func imaged() async throws -> [String: String] {
+        let known = await images()
+        var result = host.environment
+        for (name, text) in host.environment {
+            let replaced = try known.expanded(text, in: "host.env.\(name) of \(service.name)")
+            guard replaced.missing.isEmpty else {
+                let names = replaced.missing.sorted().joined(separator: ", ")
+                throw LoopFailure(
+                    failure: LoopEvent.Failure(
+                        "\"\(name)\" names the image \(names), which has not been built yet",
+                        nextStep: "the next change tries again"))
+            }
+            result[name] = replaced.value
+        }
+        return result
+    }
+
+    private func renew() {
+        renewing?.cancel()
+        guard let environment = gathered?.environment else { return }
+        renewing = Task { [emit] in await environment.keepFresh { emit(.failed($0)) } }
+    }
+
+    /// The variables of the pod on top of this machine's own.
+    ///
+    /// Those that say where things lie on this machine stay: the container has its own disk.
+    private static func joined(_ pod: [String: String]) -> [String: String] {
+        let own = ProcessEnvironment.inherited
+        let result = own.merging(pod) { _, theirs in theirs }
+        let kept = own.filter { name, _ in
+            ["PATH", "HOME", "TMPDIR", "SHELL", "USER", "PWD"].contains(name) || name.hasPrefix("LD_")
+        }
+        return result.merging(kept) { _, ours in ours }
+    }
 }

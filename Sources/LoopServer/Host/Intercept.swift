@@ -15,7 +15,7 @@ actor Intercept {
     private let connector: any ContainerConnector
     private let program: any LocalProgram
     /// The links to the pods, for connections in the other direction.
-    nonisolated let links = PodLinks()
+    private let links: PodLinks
     private let emit: @Sendable (LoopEvent.Kind) -> Void
     private let isWanted = Wish(false)
     private var ports: [HostPort] = []
@@ -25,12 +25,13 @@ actor Intercept {
     private var told: Set<String> = []
 
     init(
-        _ host: Host, by connector: any ContainerConnector, to program: any LocalProgram,
+        _ host: Host, by connector: any ContainerConnector, to program: any LocalProgram, links: PodLinks,
         emit: @escaping @Sendable (LoopEvent.Kind) -> Void
     ) {
         self.host = host
         self.connector = connector
         self.program = program
+        self.links = links
         self.emit = emit
     }
 

@@ -42,3 +42,17 @@ final class PodLinks: Sendable {
         return nil
     }
 }
+
+extension PodLinks: ClusterRoute {
+    /// How long a connection waits for the next link.
+    private static let patience = Duration.seconds(10)
+
+    func link(to target: ClusterTarget) async throws -> HelperLink {
+        if let link = await link(limit: PodLinks.patience) { return link }
+        try Task.checkCancellation()
+        throw LoopFailure(
+            failure: LoopEvent.Failure(
+                "no pod of the service is connected, from which it could be reached",
+                nextStep: "the lines above say why; `loopd status` shows the pods"))
+    }
+}

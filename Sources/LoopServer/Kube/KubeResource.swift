@@ -25,7 +25,6 @@ struct KubeResource: Hashable, Sendable {
     static let daemonSets = KubeResource(group: "apps", version: "v1", plural: "daemonsets")
     static let jobs = KubeResource(group: "batch", version: "v1", plural: "jobs")
     static let serviceAccounts = KubeResource(group: "", version: "v1", plural: "serviceaccounts")
-    static let services = KubeResource(group: "", version: "v1", plural: "services")
     static let secrets = KubeResource(group: "", version: "v1", plural: "secrets")
     static let controllerRevisions = KubeResource(group: "apps", version: "v1", plural: "controllerrevisions")
 

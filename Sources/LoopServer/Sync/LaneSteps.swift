@@ -139,10 +139,12 @@ struct LineSplitter {
     mutating func feed(_ bytes: [UInt8]) -> [String] {
         pending += bytes
         var lines: [String] = []
-        while let end = pending.firstIndex(of: 0x0A) {
-            lines.append(String(decoding: pending[..<end], as: UTF8.self))
-            pending.removeSubrange(...end)
+        var start = 0
+        while let end = pending[start...].firstIndex(of: 0x0A) {
+            lines.append(String(decoding: pending[start..<end], as: UTF8.self))
+            start = end + 1
         }
+        pending.removeFirst(start)
         if pending.count > 64 << 10 {
             lines.append(String(decoding: pending, as: UTF8.self))
             pending = []

@@ -98,7 +98,9 @@ import Watcher
         var lines = LineSplitter()
         #expect(lines.feed(Array("a\nb".utf8)) == ["a"])
         #expect(lines.feed(Array("c\n\nd".utf8)) == ["bc", ""])
-        #expect(lines.finish() == "d")
+        #expect(lines.feed(Array("e\nf\ng\n".utf8)) == ["de", "f", "g"])
+        #expect(lines.feed(Array("h".utf8)) == [])
+        #expect(lines.finish() == "h")
         #expect(lines.finish() == nil)
         #expect(lines.feed([UInt8](repeating: 65, count: 70_000)).map(\.utf8.count) == [70_000])
     }

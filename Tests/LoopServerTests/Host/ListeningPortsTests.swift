@@ -1,0 +1,46 @@
+import Glibc
+import Reactor
+import TestCluster
+import Testing
+
+@testable import LoopServer
+
+@Suite("Who listens on this machine", .timeLimit(.minutes(3)))
+struct ListeningPortsTests {
+    @Test("a socket is seen when it listens, with its process and the address that reaches it")
+    func listens() throws {
+        for (host, reached) in [("127.0.0.1", "127.0.0.1"), ("::1", "::1"), ("0.0.0.0", "127.0.0.1"), ("::", "::1")] {
+            let listener = try Listener(.tcp(host: host, port: 0))
+            guard case .tcp(_, let port) = listener.endpoint else { return Issue.record("no port") }
+            let listening = try ListeningPorts.now()
+            #expect(listening.address(of: port) == reached)
+            #expect(listening.ports(ofTree: getpid()).contains(port))
+            #expect(listening.holder(of: port)?.pid == getpid())
+            #expect(listening.holder(of: port)?.owner == getuid())
+            listener.close()
+            #expect(try ListeningPorts.now().address(of: port) == nil)
+        }
+    }
+
+    @Test("a port that is only bound, and one of another address, keep nobody from loopback's")
+    func others() throws {
+        let bound = try HostFixture.bound(0)
+        defer { close(bound.descriptor) }
+        #expect(try ListeningPorts.now().holder(of: bound.port) == nil)
+        let listener = try Listener(.tcp(host: "127.0.0.9", port: 0))
+        defer { listener.close() }
+        guard case .tcp(_, let port) = listener.endpoint else { return Issue.record("no port") }
+        #expect(try ListeningPorts.now().holder(of: port) == nil)
+        #expect(try ListeningPorts.now().address(of: port) == "127.0.0.9")
+    }
+
+    @Test("hundreds of them are all seen")
+    func many() throws {
+        let listeners = try (0..<400).map { _ in try Listener(.tcp(host: "127.0.0.1", port: 0)) }
+        defer { for listener in listeners { listener.close() } }
+        let seen = Set(try ListeningPorts.now().sockets.map(\.port))
+        for listener in listeners {
+            if case .tcp(_, let port) = listener.endpoint { #expect(seen.contains(port)) }
+        }
+    }
+}
