@@ -10,6 +10,8 @@ public struct HostChoice: Equatable, Sendable {
     public var fallback: Host.Fallback?
     /// Whether the program waits for a debugger.
     public var debug = false
+    /// Whether the run is over when a program has ended that no change would start again.
+    public var endsWithProgram = false
     /// Whether what is typed at the terminal is the program's.
     public var takesInput = false
 

@@ -8,6 +8,8 @@ struct HostPlan: Sendable {
     let build: String?
     private let root: RelativePath
     private let patterns: [Glob]
+    /// Whether a change on disk may start it again.
+    var isStartedByChanges: Bool { build != nil || !patterns.isEmpty }
 
     /// A service of the project in the folder `project`; `nil` where it does not run here.
     init?(_ service: Service, project: String) {

@@ -49,6 +49,7 @@ final class HostProcess: LocalProgram {
     private let host: Host
     private let leash: String
     private let isDebugged: Bool
+    private let isStartedByChanges: Bool
     private let patience: HostReadiness.Patience
     private let terminal: TerminalInput?
     private let environment: @Sendable () async throws -> [String: String]
@@ -61,9 +62,10 @@ final class HostProcess: LocalProgram {
     /// - Parameters:
     ///   - ports: where it is to listen on this machine, as far as that is known by now.
     ///   - input: whether it gets what is typed on loopd's terminal, which nobody else reads.
+    ///   - isStartedByChanges: whether a change on disk may start it again.
     ///   - environment: its whole environment, asked for before each start.
     init(
-        _ host: Host, leash: String, ports: [UInt16], input: Bool, debug: Bool,
+        _ host: Host, leash: String, ports: [UInt16], input: Bool, debug: Bool, isStartedByChanges: Bool = true,
         patience: HostReadiness.Patience = HostReadiness.Patience(), terminal: Int32 = STDIN_FILENO,
         environment: @escaping @Sendable () async throws -> [String: String],
         emit: @escaping @Sendable (LoopEvent.Kind) -> Void
@@ -72,6 +74,7 @@ final class HostProcess: LocalProgram {
         self.leash = leash
         room = Mutex(Room(ports: ports))
         isDebugged = debug
+        self.isStartedByChanges = isStartedByChanges
         self.patience = patience
         self.terminal = input ? TerminalInput(terminal) : nil
         self.environment = environment
@@ -207,7 +210,7 @@ final class HostProcess: LocalProgram {
             guard change(to: .ended(status)) else { return }
             let ran = Double(monotonicNow() - started) / 1e6
             emit(.hostEnded(status: status.description, isSuccess: status.isSuccess, milliseconds: ran))
-            emit(.notice("the next change starts the program again"))
+            if isStartedByChanges { emit(.notice("the next change starts the program again")) }
         } catch {
             guard change(to: .down) else { return }
             let failure = (error as? LoopFailure)?.failure

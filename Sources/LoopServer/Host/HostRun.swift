@@ -53,10 +53,18 @@ actor HostRun {
     var explainsReadiness: Bool { hasBeenUp && !process.isUp }
 
     /// Keeps the program and its connections until the task is cancelled; then the program is ended.
-    func run() async {
-        await withDiscardingTaskGroup { group in
-            group.addTask { await self.process.run() }
+    ///
+    /// Returns earlier, with how it ended, when it has ended by itself and no change would start it again.
+    func run() async -> ExitStatus? {
+        await withTaskGroup(of: ExitStatus?.self) { group in
+            group.addTask {
+                await self.process.run()
+                return nil
+            }
             group.addTask { await self.follow() }
+            let first = await group.next() ?? nil
+            group.cancelAll()
+            return first
         }
     }
 
@@ -70,12 +78,14 @@ actor HostRun {
         await route?.end()
     }
 
-    private func follow() async {
+    private func follow() async -> ExitStatus? {
         for await state in process.states {
             let isUp = if case .up = state { true } else { false }
             hasBeenUp = hasBeenUp || isUp
             intercept?.setWanted(host.fallback == .wait ? hasBeenUp : isUp)
+            if case .ended(let status) = state, !plan.isStartedByChanges { return status }
         }
+        return nil
     }
 
     /// A pod to take the environment from, and its container's name: one that runs, else one that may, else the template.

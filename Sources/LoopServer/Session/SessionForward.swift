@@ -20,6 +20,24 @@ extension SessionRun {
         }
     }
 
+    /// Whether a service of the session has declared forwards.
+    var hasForwards: Bool { services.contains { !$0.forwards.isEmpty } }
+
+    /// Keeps the declared forwards until the task is cancelled; one whose port is taken is told, and the others go on.
+    func keepForwards(_ connection: ClusterConnection) async {
+        await withDiscardingTaskGroup { group in
+            for service in services where !service.forwards.isEmpty {
+                group.addTask {
+                    do {
+                        _ = try await self.forwards(service.forwards, of: service, connection).run()
+                    } catch {
+                        _ = outcome(of: error, service: service.name)
+                    }
+                }
+            }
+        }
+    }
+
     /// Listens for a service's forwards; throws a `LoopFailure` where it has no pods, or a port is taken.
     func forwards(
         _ forwards: [Forward], of service: Service, _ connection: ClusterConnection

@@ -26,10 +26,26 @@ extension SessionRun {
             images: { ManifestImages(await images.references, known: known) }, emit: tell)
         let process = HostProcess(
             host, leash: connection.leash, ports: host.ports?.map(\.host) ?? [], input: options.host.takesInput,
-            debug: options.host.debug, environment: { try await surroundings.environment() }, emit: tell)
+            debug: options.host.debug, isStartedByChanges: plan.isStartedByChanges,
+            environment: { try await surroundings.environment() }, emit: tell)
         let intercept = ladder.map { Intercept(host, by: $0, to: process, links: links, emit: tell) }
         return HostRun(
             plan, service, host, process: process, surroundings: surroundings, intercept: intercept,
             route: service.target == nil ? route as? EndpointRoutes : nil, emit: tell)
+    }
+
+    /// Keeps the programs of services on this machine until the task is cancelled.
+    ///
+    /// `over` gets the outcome of a run that is over with its program.
+    func keep(_ hosts: [HostRun], over: Wish<Outcome?>) async {
+        await withDiscardingTaskGroup { group in
+            for host in hosts {
+                group.addTask {
+                    let status = await host.run()
+                    guard let status, options.host.endsWithProgram else { return }
+                    over.value = status.isSuccess ? .done : .failed
+                }
+            }
+        }
     }
 }

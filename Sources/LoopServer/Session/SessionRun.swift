@@ -91,16 +91,19 @@ struct SessionRun: Sendable {
                 await images.expectNoMore()
             }
             defer { firstBuilds.cancel() }
-            let isIdle = runs.isEmpty && hosts.isEmpty && nix.isEmpty && images.isEmpty && deployments.isEmpty
-            let programs = Task { [hosts] in
-                await withDiscardingTaskGroup { group in for host in hosts { group.addTask { await host.run() } } }
-            }
-            var outcome = await work(runs, builds, isIdle: isIdle, once: once)
+            let forwards = Task { if !once { await keepForwards(connection) } }
+            let isIdle =
+                runs.isEmpty && hosts.isEmpty && !hasForwards && nix.isEmpty && images.isEmpty && deployments.isEmpty
+            let over = Wish<Outcome?>(nil)
+            let programs = Task { [hosts] in await keep(hosts, over: over) }
+            var outcome = await work(runs, builds, isIdle: isIdle, once: once, over: over)
             // Pods first, so that their own service answers before the program here has ended.
             for host in hosts { await host.leavePods() }
             programs.cancel()
             await builds.end()
             await programs.value
+            forwards.cancel()
+            await forwards.value
             for host in hosts { await host.end() }
             if once, outcome == .done, !isDeployed { outcome = .failed }
             await withTaskGroup { group in
@@ -118,7 +121,9 @@ struct SessionRun: Sendable {
     }
 
     /// Watches and follows pods until something ends the session.
-    private func work(_ runs: [ServiceRun], _ builds: SessionBuilds, isIdle: Bool, once: Bool) async -> Outcome {
+    private func work(
+        _ runs: [ServiceRun], _ builds: SessionBuilds, isIdle: Bool, once: Bool, over: Wish<Outcome?>
+    ) async -> Outcome {
         guard !isIdle else {
             report(.notice("no service has rules: there is nothing to sync"))
             return .done
@@ -140,6 +145,10 @@ struct SessionRun: Sendable {
             group.addTask {
                 await builds.run()
                 return nil
+            }
+            group.addTask {
+                await over.untilChanged(from: nil)
+                return over.value
             }
             if once {
                 group.addTask {

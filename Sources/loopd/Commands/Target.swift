@@ -65,6 +65,7 @@ struct Target {
         choice.services =
             invocation.command == .run
             ? invocation.arguments : invocation.values[.host]?.split(separator: ",").map(String.init) ?? []
+        choice.endsWithProgram = invocation.command == .run
         choice.command = invocation.program ?? []
         choice.replicas = invocation.values[.replica].flatMap(Host.Replicas.init(rawValue:))
         choice.fallback = invocation.values[.fallback].flatMap(Host.Fallback.init(rawValue:))
