@@ -102,17 +102,16 @@ actor Intercept {
 
     private func serve(_ instance: ContainerInstance) async throws {
         let access = try await connector.connect(to: instance)
-        guard let link = (access as? LinkAccess)?.link, link.welcome.capabilities.isSuperset(of: [.service, .network])
-        else {
+        guard let way = access as? LinkAccess, way.link.welcome.capabilities.isSuperset(of: [.service, .network]) else {
             access.drop()
             throw LoopFailure(
                 failure: LoopEvent.Failure(
                     "\(instance.pod): its connections cannot be handed over: \(access.description)",
                     nextStep: "its container has to be in dev mode: `loopd status` says whether it is"))
         }
-        links.add(link, to: instance.pod)
+        links.add(way.link, to: instance.pod)
         let pod = InterceptedPod(
-            link: link, instance: instance, ports: ports, isWanted: isWanted,
+            link: way.link, heartbeat: way.heartbeat, instance: instance, ports: ports, isWanted: isWanted,
             local: { [program, patience = host.patience] port in
                 LocalPort(program: program, port: port, patience: patience)
             },

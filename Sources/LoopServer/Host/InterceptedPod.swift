@@ -4,6 +4,8 @@ internal import Wire
 /// One pod in dev mode whose connections come to this machine, by one link.
 struct InterceptedPod: Sendable {
     let link: HelperLink
+    /// How many seconds are between two beats: after two that were missed the pod's own service is started.
+    let heartbeat: UInt16
     let instance: ContainerInstance
     let ports: [HostPort]
     /// Whether the connections are wanted here now.
@@ -24,7 +26,7 @@ struct InterceptedPod: Sendable {
         let isFollowed = Gate()
         let following = Task {
             do {
-                try await link.follow { _ in isFollowed.signal() }
+                try await link.follow(heartbeat: heartbeat) { _ in isFollowed.signal() }
             } catch {
                 // Without it the service could not be held.
                 if !Task.isCancelled { link.drop("\(error)") }

@@ -11,7 +11,8 @@ final class LinkAccess: ContainerAccess {
     /// The container's root as the helper sees it: `/proc/7/root`, or empty for its own.
     private let root: String
     private let removesHelper: Bool
-    private let heartbeat: UInt16
+    /// How many seconds are between two beats to who supervises the service.
+    let heartbeat: UInt16
     /// Runs programs in the container itself, where the helper is in another one beside it.
     private let target: (exec: any ContainerExec, instance: ContainerInstance)?
     private let numbers = Mutex<[Int: UInt32]>([:])
