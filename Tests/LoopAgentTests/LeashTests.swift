@@ -118,7 +118,7 @@ struct LeashTests {
     }
 
     @Test(
-        "SIGTERM comes once, to what has left the group as soon as its parent has ended, and nothing waits for the grace"
+        "SIGTERM comes once, to what has left the group when its parent has ended, and long before the grace"
     )
     func asksOnce() async throws {
         let child = try await start(
