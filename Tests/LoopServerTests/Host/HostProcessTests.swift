@@ -225,7 +225,7 @@ struct HostProcessTests {
         host.process.start()
         try await host.printed("up")
         host.process.restart()
-        _ = try await host.found { events in events.count { $0 == LoopEvent.Kind.hostOutput(line: "up") } == 2 ? true : nil }
+        try await host.printed("up", times: 2)
         // The shell names the death of its child.
         let lines = host.lines.filter { $0 != "Terminated" }
         #expect(lines == ["up", "draining", "drained", "up"])
@@ -235,7 +235,7 @@ struct HostProcessTests {
     }
 
     @Test(
-        "what is typed on the terminal reaches the program, its end closes the program's input, a new one gets its own")
+        "what is typed reaches the program, its end closes the program's input, and a new one gets its own")
     func terminal() async throws {
         let master = open("/dev/ptmx", O_RDWR | O_NOCTTY | O_CLOEXEC)
         defer { close(master) }
@@ -257,7 +257,7 @@ struct HostProcessTests {
         try await host.printed("over")
         #expect(host.process.isUp)
         host.process.restart()
-        _ = try await host.found { events in events.count { $0 == LoopEvent.Kind.hostOutput(line: "up") } == 2 ? true : nil }
+        try await host.printed("up", times: 2)
         type("again\n")
         try await host.printed("got again")
         // The terminal's own open file still waits: that the shell shares.
