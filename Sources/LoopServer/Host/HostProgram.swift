@@ -74,7 +74,8 @@ enum HostStartFailure {
     /// `code` is what the kernel answered.
     static func failure(_ code: Int32, _ command: [String], in directory: String) -> LoopEvent.Failure {
         let name = command.first ?? ""
-        let path = name.hasPrefix("/") ? name : "\(directory)/\(name)"
+        let relative = name.hasPrefix("./") ? String(name.dropFirst(2)) : name
+        let path = name.hasPrefix("/") ? name : "\(directory)/\(relative)"
         switch code {
         case ENOENT where name.contains("/") && access(path, F_OK) == 0:
             return LoopEvent.Failure(
@@ -107,7 +108,8 @@ enum HostStartFailure {
         guard file >= 0 else { return nil }
         defer { close(file) }
         var bytes = [UInt8](repeating: 0, count: 256)
-        let line = bytes.prefix(max(0, read(file, &bytes, bytes.count))).prefix { $0 != 0x0A }
+        let count = read(file, &bytes, bytes.count)
+        let line = bytes.prefix(max(0, count)).prefix { $0 != 0x0A }
         guard line.starts(with: "#!".utf8) else { return nil }
         let words = String(decoding: line.dropFirst(2), as: UTF8.self).split(whereSeparator: \.isWhitespace)
         return words.first.map(String.init)

@@ -65,9 +65,11 @@ final class HostFixture: Sendable {
         }
     }
 
-    /// Waits for a line that the program prints.
-    func printed(_ line: String) async throws {
-        _ = try await found { events in events.first { $0 == .hostOutput(line: line) } }
+    /// Waits for a line that the program prints, or several programs do.
+    func printed(_ line: String, times: Int = 1) async throws {
+        _ = try await found { events in
+            events.count { $0 == LoopEvent.Kind.hostOutput(line: line) } >= times ? true : nil
+        }
     }
 
     var lines: [String] {

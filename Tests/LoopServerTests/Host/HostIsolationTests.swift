@@ -66,7 +66,7 @@ struct HostIsolationTests {
     }
 
     @Test(
-        "after any sequence of restarts, stops and crashes one program of the last generation runs, and nothing else is left"
+        "after any restarts, stops and crashes one program of the last generation runs, and nothing else is left"
     )
     func storm() async throws {
         let seed = UInt64.random(in: 0..<1 << 32)

@@ -7,11 +7,16 @@ import Testing
 
 @Suite("Who listens on this machine", .timeLimit(.minutes(3)))
 struct ListeningPortsTests {
+    private func port(of listener: Listener) throws -> UInt16 {
+        guard case .tcp(_, let port) = listener.endpoint else { throw Trouble("not a port: \(listener.endpoint)") }
+        return port
+    }
+
     @Test("a socket is seen when it listens, with its process and the address that reaches it")
     func listens() throws {
         for (host, reached) in [("127.0.0.1", "127.0.0.1"), ("::1", "::1"), ("0.0.0.0", "127.0.0.1"), ("::", "::1")] {
             let listener = try Listener(.tcp(host: host, port: 0))
-            guard case .tcp(_, let port) = listener.endpoint else { return Issue.record("no port") }
+            let port = try port(of: listener)
             let listening = try ListeningPorts.now()
             #expect(listening.address(of: port) == reached)
             #expect(listening.ports(ofTree: getpid()).contains(port))
@@ -29,7 +34,7 @@ struct ListeningPortsTests {
         #expect(try ListeningPorts.now().holder(of: bound.port) == nil)
         let listener = try Listener(.tcp(host: "127.0.0.9", port: 0))
         defer { listener.close() }
-        guard case .tcp(_, let port) = listener.endpoint else { return Issue.record("no port") }
+        let port = try port(of: listener)
         #expect(try ListeningPorts.now().holder(of: port) == nil)
         #expect(try ListeningPorts.now().address(of: port) == "127.0.0.9")
     }
@@ -39,8 +44,6 @@ struct ListeningPortsTests {
         let listeners = try (0..<400).map { _ in try Listener(.tcp(host: "127.0.0.1", port: 0)) }
         defer { for listener in listeners { listener.close() } }
         let seen = Set(try ListeningPorts.now().sockets.map(\.port))
-        for listener in listeners {
-            if case .tcp(_, let port) = listener.endpoint { #expect(seen.contains(port)) }
-        }
+        for listener in listeners { #expect(seen.contains(try port(of: listener))) }
     }
 }

@@ -2,7 +2,7 @@ import Glibc
 import Testing
 
 /// A private folder for one test, removed at its end.
-final class ScratchTree {
+final class ScratchTree: Sendable {
     let path: String
 
     init() throws {
