@@ -37,6 +37,7 @@ struct HostEnvironment: Sendable {
     private let request: Request
     private let environment: PodEnvironment
     private let folder: SocketDirectory
+    private let interval: Duration?
     /// When the first of its tokens has to be another one.
     private let renewal: ContinuousClock.Instant?
 
@@ -44,9 +45,14 @@ struct HostEnvironment: Sendable {
     ///
     /// Throws `LoopFailure` where something that the pod needs is missing, or may not be read.
     static func gather(_ request: Request) async throws -> HostEnvironment {
+        try await gather(request, renewing: nil)
+    }
+
+    /// With `interval`, renews after that time instead of when tokens are old.
+    static func gather(_ request: Request, renewing interval: Duration?) async throws -> HostEnvironment {
         let folder = try await offPool { try SocketDirectory.create(in: request.parents) }
         do {
-            return try await HostEnvironment(request, folder)
+            return try await HostEnvironment(request, folder, interval)
         } catch {
             folder.remove()
             throw error
@@ -58,13 +64,13 @@ struct HostEnvironment: Sendable {
         var request = request
         if let pod { request.pod = pod }
         if let own { request.own = own }
-        return try await HostEnvironment(request, folder)
+        return try await HostEnvironment(request, folder, interval)
     }
 
     /// Removes the folder with all files.
     func remove() { folder.remove() }
 
-    private init(_ request: Request, _ folder: SocketDirectory) async throws {
+    private init(_ request: Request, _ folder: SocketDirectory, _ interval: Duration?) async throws {
         let references = try await PodReferences.read(
             pod: request.pod, container: request.container, namespace: request.namespace, files: true,
             client: request.client)
@@ -82,9 +88,9 @@ struct HostEnvironment: Sendable {
         environment.merge(request.environment)
         self.environment = environment
         notices = environment.notices + files.notices + refusals
-        (self.root, self.request, self.folder) = (root, request, folder)
+        (self.root, self.request, self.folder, self.interval) = (root, request, folder, interval)
         // As the kubelet does: after four fifths of its life.
-        renewal = tokens.values.map { asked + $0.life * 0.8 }.min()
+        renewal = tokens.values.map { asked + (interval ?? $0.life * 0.8) }.min()
     }
 
     /// Keeps tokens good, and files as the cluster has them, until the task is cancelled.
