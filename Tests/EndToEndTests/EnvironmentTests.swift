@@ -39,7 +39,8 @@ import Testing
         ]
     }
 
-    private func prepare(_ scene: Scene, replicas: Int = 1) async throws {
+    /// What the pods refer to.
+    static func makeObjects(_ scene: Scene) async throws {
         let objects: [JSON] = [
             ["apiVersion": "v1", "kind": "Namespace", "metadata": ["name": .string(scene.namespace)]],
             [
@@ -56,6 +57,10 @@ import Testing
             ],
         ]
         try await scene.kubectl(["apply", "-f", "-"], input: objects.flatMap(\.bytes))
+    }
+
+    private func prepare(_ scene: Scene, replicas: Int = 1) async throws {
+        try await EnvironmentTests.makeObjects(scene)
         try await scene.deploy(Workload(replicas: replicas, container: container))
         try scene.configure()
     }

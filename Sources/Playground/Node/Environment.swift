@@ -18,7 +18,7 @@ struct References: Sendable {
     /// The node, whose room is the limit of a container that sets none.
     let node: @Sendable () -> JSON?
 
-    /// A ConfigMap's or Secret's entries, with `binaryData` for files only; `nil` where the object is missing and may be.
+    /// A ConfigMap's or Secret's entries, with `binaryData` for files only; `nil` where it is missing and may be.
     func entries(
         _ resource: String, _ reference: JSON, named key: String = "name", forFiles: Bool = false
     ) async throws -> [(String, [UInt8])]? {

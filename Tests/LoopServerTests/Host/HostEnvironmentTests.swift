@@ -181,7 +181,7 @@ struct HostEnvironmentTests {
         try await HostFixture.with { fixture in
             let scratch = try ScratchTree()
             let environment = try await HostEnvironment.gather(
-                try Self.request(fixture, scratch, identity: .serviceAccount), renewing: .milliseconds(1))
+                try Self.request(fixture, scratch, identity: .serviceAccount), renewingAfter: .milliseconds(1))
             defer { environment.remove() }
             let file = "\(scratch.path)/\(Self.folders(scratch)[0])/token"
             #expect(ScratchTree.contents(file) == Array("token-1".utf8))
@@ -210,9 +210,13 @@ struct HostEnvironmentTests {
             defer { environment.remove() }
             var other = HostFixture.pod(container)
             other["status"] = ["podIP": "10.0.0.8"]
-            let next = try await environment.refreshed(pod: other)
-            #expect(environment.variables["IP"] == "10.0.0.7" && next.variables["IP"] == "10.0.0.8")
-            #expect(next.root == environment.root && Self.folders(scratch).count == 1)
+            #expect(environment.variables["IP"] == "10.0.0.7")
+            try await environment.refresh(pod: other, own: ["PORT": "1"])
+            #expect(environment.variables["IP"] == "10.0.0.8" && environment.variables["PORT"] == "1")
+            #expect(environment.variables["LOOPD_ROOT"] == environment.root && Self.folders(scratch).count == 1)
+            // The next one is for the same pod.
+            try await environment.refresh()
+            #expect(environment.variables["IP"] == "10.0.0.8" && environment.variables["PORT"] == "1")
         }
     }
 
@@ -255,7 +259,7 @@ struct HostEnvironmentTests {
             defer { next.remove() }
             #expect(access("\(scratch.path)/\(left)", F_OK) != 0)
             #expect(access(living.root, F_OK) == 0)
-            #expect(try await living.refreshed().root == living.root)
+            try await living.refresh()
         }
     }
 
@@ -285,7 +289,7 @@ struct HostEnvironmentTests {
             }
             // A path that leads out by a Secret's value.
             fixture.secret("s", ["pw": "../\(HostFixture.marker)"])
-            let failure = await #expect(throws: LoopFailure.self) { try await environment.refreshed() }
+            let failure = await #expect(throws: LoopFailure.self) { try await environment.refresh() }
             let event = try #require(failure.map { LoopEvent(.failed($0.failure)) })
             #expect(!event.json.text.contains(HostFixture.marker))
         }
