@@ -34,7 +34,8 @@ import Testing
         ["name": "settings", "mountPath": "/etc/one.conf", "subPath": "text"],
     ]
     private static let files = [
-        "/etc/settings/level", "/etc/settings/text", "/etc/settings/some.key", "/etc/chosen/deep/pw", "/etc/about/labels",
+        "/etc/settings/level", "/etc/settings/text", "/etc/settings/some.key", "/etc/chosen/deep/pw",
+        "/etc/about/labels",
         "/srv/all/level", "/srv/all/password", "/srv/all/user", "/srv/all/name", "/etc/one.conf",
     ]
 
@@ -52,7 +53,9 @@ import Testing
                     namespace: scene.namespace, pod: pod.json, container: "app", identity: .serviceAccount))
             defer { environment.remove() }
             for file in Self.files {
-                let here = (try? TestCluster.Disk.read(environment.root + file)).map { String(decoding: $0, as: UTF8.self) }
+                let here = (try? TestCluster.Disk.read(environment.root + file)).map {
+                    String(decoding: $0, as: UTF8.self)
+                }
                 #expect(here != nil)
                 #expect(try await scene.text(file, in: pod.name) == here, "\(file)")
             }
