@@ -31,6 +31,8 @@ import Testing
                 variable("LEVEL", ["configMapKeyRef": ["name": "settings", "key": "level"]]),
                 variable("NOT", ["configMapKeyRef": ["name": "settings", "key": "no", "optional": true]]),
                 variable("CPU", ["resourceFieldRef": ["resource": "limits.cpu", "divisor": "1m"]]),
+                // The container sets none: it is what the node has.
+                variable("DISK", ["resourceFieldRef": ["resource": "limits.ephemeral-storage", "divisor": "1Mi"]]),
                 variable("MEMORY", ["resourceFieldRef": ["resource": "requests.memory", "divisor": "1Mi"]]),
                 ["name": "URL", "value": "http://$(POD):$(PASSWORD)@$(DB_SERVICE_HOST):$(DB_SERVICE_PORT)/$(no)"],
                 ["name": "ESCAPED", "value": "$$(POD) $(LATER)"], ["name": "LATER", "value": "$(LEVEL)$(LEVEL)"],
@@ -83,6 +85,7 @@ import Testing
                 here[name] = value.string
             }
             #expect(here["S_password"] == "p$$w'ord" && here["DB_SERVICE_PORT_PG"] == "5432")
+            #expect(here["DISK"].flatMap { Int($0) } ?? 0 > 0)
             for name in Set(inPod.keys).union(here.keys).sorted() { #expect(here[name] == inPod[name], "\(name)") }
         }
     }

@@ -91,7 +91,7 @@ final class HostEnvironment: Sendable {
         }
     }
 
-    /// Removes the folder with all files.
+    /// Removes the folder with all files; nothing may refresh it any more.
     func remove() { folder.remove() }
 
     /// Keeps tokens good, and files as the cluster has them, until the task is cancelled.
