@@ -249,4 +249,23 @@ struct PodFilesTests {
             #expect(scratch.read("root/e/kept") == "mine")
         }
     }
+
+    @Test("a pod in dev mode has the mounts that it has without, whatever the template has got")
+    func devMode() throws {
+        let own: JSON = [["name": "m", "mountPath": "/etc/m"], ["name": "loopd-state", "mountPath": "/mine"]]
+        let workload = DevFixture.deployment(
+            container: ["volumeMounts": own, "securityContext": ["readOnlyRootFilesystem": true]],
+            pod: [
+                "volumes": [
+                    ["name": "m", "configMap": ["name": "m"]], ["name": "loopd-state", "configMap": ["name": "x"]],
+                ]
+            ])
+        let entered = try DevFixture.enter(
+            workload, DevFixture.inputs(destinations: ["/srv", "/"], rootFiles: ["/app"]))
+        let template = try #require(entered.at("spec", "template"))
+        let references = try PodReferences(pod: template, container: "app", namespace: "d")
+        #expect((references.container["volumeMounts"]?.array?.count ?? 0) == 6)
+        #expect(JSON.array(references.mounts) == own)
+        #expect(references.mountedVolumes.compactMap { $0["name"]?.string } == ["m", "loopd-state"])
+    }
 }
