@@ -3,7 +3,7 @@ internal import Synchronization
 /// A value that one task at a time has, across suspensions; the others wait in order of arrival.
 ///
 /// A message on a connection needs this: a second writer must wait until the first one's last byte is out.
-final class AsyncMutex<Value: Sendable>: Sendable {
+package final class AsyncMutex<Value: Sendable>: Sendable {
     private struct State {
         /// `nil` while a task has it.
         var value: Value?
@@ -12,14 +12,15 @@ final class AsyncMutex<Value: Sendable>: Sendable {
     }
     private let state: Mutex<State>
 
-    init(_ value: Value) {
+    /// Holds a value that nobody has yet.
+    package init(_ value: Value) {
         state = Mutex(State(value: value))
     }
 
     /// Runs `body` with the value.
     ///
     /// A task that is cancelled while it waits throws `CancellationError` and leaves the queue.
-    func withLock<Result>(_ body: (inout Value) async throws -> Result) async throws -> Result {
+    package func withLock<Result>(_ body: (inout Value) async throws -> Result) async throws -> Result {
         var value = try await take()
         defer { give(value) }
         return try await body(&value)

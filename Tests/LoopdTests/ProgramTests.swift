@@ -165,6 +165,19 @@ struct ProgramTests {
         }
     }
 
+    @Test("env of a service that loop.json does not name says which one is meant, and knows forms of its own")
+    func envOfService() async throws {
+        try await withFolder("{services: {web: {manifests: ['x']}, api: {manifests: ['x']}}}") { folder in
+            let output = try await Built.run(["env", "wbe"], in: folder)
+            #expect(output.status == .exited(2))
+            #expect(output.errorText == "loopd: loop.json has no service \"wbe\"\n  → did you mean \"web\"?\n")
+            let form = try await Built.run(["env", "--output", "text"], in: folder)
+            #expect(form.status == .exited(2))
+            #expect(
+                form.errorText == "loopd: --output cannot be \"text\"\n  → one of: shell, json, dotenv\n")
+        }
+    }
+
     @Test("env leads to an existing cluster as the file says, for a shell and as JSON")
     func env() async throws {
         try await withFolder(

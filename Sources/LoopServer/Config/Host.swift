@@ -2,7 +2,7 @@ public import Watcher
 
 /// The `host` section: how a service runs on this machine instead of in its pods.
 public struct Host: Equatable, Sendable {
-    /// The program and its arguments; no shell. Empty where only the command line names one.
+    /// The program and its arguments, without a shell; empty where only the command line names one.
     public var command: [String]
     /// The absolute folder that it runs in.
     public var directory: String

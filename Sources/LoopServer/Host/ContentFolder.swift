@@ -3,9 +3,9 @@ internal import Reactor
 
 /// A folder whose files change as a whole, or not at all, as the kubelet's do.
 ///
-/// The files lie in a folder with a name of its own, to which the link `..data` leads, and every name that is seen is a link
-/// through `..data`: renaming a new `..data` over the old one changes all of them at once, and what watches for that in a
-/// pod works here as well. Only the owner can enter it.
+/// The files lie in a folder with a name of its own, to which the link `..data` leads, and every name that is seen is a
+/// link through `..data`: renaming a new `..data` over the old one changes all of them at once, and what watches for that
+/// in a pod works here as well. Only the owner can enter it.
 struct ContentFolder {
     let path: String
 

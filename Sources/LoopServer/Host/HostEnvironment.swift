@@ -1,13 +1,14 @@
-internal import Glibc
+internal import HTTP
 internal import JSON
 internal import Reactor
+internal import Synchronization
 
-/// What the process of a service finds on this machine: its pod's variables and files, who it is to the cluster, and on top
-/// what loopd and `host.env` set.
+/// What the process of a service finds on this machine: its pod's variables and files, who it is to the cluster, and on
+/// top what loopd and `host.env` set.
 ///
-/// Files lie in a folder that only this user can enter. It goes with `remove()`, and after a kill of loopd as soon as the next
-/// one starts.
-struct HostEnvironment: Sendable {
+/// Files lie in a folder that only this user can enter. It goes with `remove()`, and after a kill of loopd as soon as
+/// the next one starts.
+final class HostEnvironment: Sendable {
     /// Whose environment it is.
     struct Request: Sendable {
         let client: KubeClient
@@ -25,93 +26,133 @@ struct HostEnvironment: Sendable {
         var parents = SocketDirectory.standardParents
     }
 
-    /// The whole environment for the process.
-    var variables: [String: String] { environment.dictionary }
-    /// The names of variables that have a Secret's value in them.
-    var secretNames: Set<String> { environment.secretNames }
-    /// What is missing, one line each; no values are in it.
-    let notices: [String]
+    /// What was found at one time.
+    private struct Findings {
+        var environment: PodEnvironment
+        var notices: [String]
+        /// When the first of the tokens has to be another one.
+        var renewal: ContinuousClock.Instant?
+    }
+
     /// The folder that stands for the container's `/`.
     let root: String
 
-    private let request: Request
-    private let environment: PodEnvironment
     private let folder: SocketDirectory
-    /// When the first of its tokens has to be another one.
-    private let renewal: ContinuousClock.Instant?
+    private let identity: PodIdentity
+    /// How long a token is kept, where that is not four fifths of its life.
+    private let interval: Duration?
+    /// The request as it was last; one refresh at a time has it.
+    private let request: AsyncMutex<Request>
+    private let findings: Mutex<Findings>
+
+    /// The whole environment for a process that starts now.
+    var variables: [String: String] { findings.withLock { $0.environment.dictionary } }
+    /// The names of variables that have a Secret's value in them.
+    var secretNames: Set<String> { findings.withLock { $0.environment.secretNames } }
+    /// What is missing, one line each; no values are in it.
+    var notices: [String] { findings.withLock { $0.notices } }
 
     /// Reads everything, and writes the files into a new folder.
     ///
-    /// Throws `LoopFailure` where something that the pod needs is missing, or may not be read.
-    static func gather(_ request: Request) async throws -> HostEnvironment {
+    /// With `interval`, tokens are renewed after that time. Throws `LoopFailure` where something that the pod needs is
+    /// missing, or may not be read.
+    static func gather(_ request: Request, renewingAfter interval: Duration? = nil) async throws -> HostEnvironment {
         let folder = try await offPool { try SocketDirectory.create(in: request.parents) }
         do {
-            return try await HostEnvironment(request, folder)
+            async let identity = PodIdentity(request.identity, request.context, namespace: request.namespace)
+            let references = try await read(request)
+            return try await HostEnvironment(request, references, folder, identity, interval)
         } catch {
             folder.remove()
             throw error
         }
     }
 
-    /// The same for the present state of the cluster, perhaps of another pod; files change in place.
-    func refreshed(pod: JSON? = nil, own: [String: String]? = nil) async throws -> HostEnvironment {
-        var request = request
-        if let pod { request.pod = pod }
-        if let own { request.own = own }
-        return try await HostEnvironment(request, folder)
+    private init(
+        _ request: Request, _ references: PodReferences, _ folder: SocketDirectory, _ identity: PodIdentity,
+        _ interval: Duration?
+    ) async throws {
+        (self.folder, self.identity, self.interval) = (folder, identity, interval)
+        root = "\(folder.path)/root"
+        let found = try await HostEnvironment.find(request, references, identity, folder.path, interval)
+        self.request = AsyncMutex(request)
+        findings = Mutex(found)
     }
 
-    /// Removes the folder with all files.
-    func remove() { folder.remove() }
-
-    private init(_ request: Request, _ folder: SocketDirectory) async throws {
-        let references = try await PodReferences.read(
-            pod: request.pod, container: request.container, namespace: request.namespace, files: true,
-            client: request.client)
-        var environment = try PodEnvironment(references)
-        let asked = ContinuousClock.now
-        let (tokens, refusals) = try await HostEnvironment.tokens(request, references)
-        let texts = tokens.mapValues(\.text)
-        let root = "\(folder.path)/root"
-        let files = try await offPool { [environment] in
-            try PodFiles(references, variables: environment, tokens: texts, into: root)
+    /// Finds everything again in the present state of the cluster, perhaps for another pod or with other variables of
+    /// loopd's own; files change in place.
+    func refresh(pod: JSON? = nil, own: [String: String]? = nil) async throws {
+        try await request.withLock { request in
+            if let pod { request.pod = pod }
+            if let own { request.own = own }
+            let references = try await HostEnvironment.read(request)
+            let found = try await HostEnvironment.find(request, references, identity, folder.path, interval)
+            findings.withLock { $0 = found }
         }
-        var own = files.variables
-        own["KUBECONFIG"] = try await HostEnvironment.kubeconfig(request, texts, in: folder.path)
-        environment.merge(request.own.merging(own) { given, _ in given })
-        environment.merge(request.environment)
-        self.environment = environment
-        notices = environment.notices + files.notices + refusals
-        (self.root, self.request, self.folder) = (root, request, folder)
-        // As the kubelet does: after four fifths of its life.
-        renewal = tokens.values.map { asked + $0.life * 0.8 }.min()
     }
+
+    /// Removes the folder with all files; nothing may refresh it any more.
+    func remove() { folder.remove() }
 
     /// Keeps tokens good, and files as the cluster has them, until the task is cancelled.
     ///
     /// What prevents it is told once, and tried again.
     func keepFresh(report: @Sendable (LoopEvent.Failure) -> Void) async {
-        var current = self
         var backoff = Backoff(first: .seconds(1), limit: .seconds(60))
         var isTold = false
-        while let due = current.renewal {
-            // Nobody tells that a token has run out: only its age does.
-            do { try await Task.sleep(until: due, clock: .continuous) } catch { return }
-            while !Task.isCancelled {
+        while let due = findings.withLock({ $0.renewal }) {
+            do {
+                // Nobody tells that a token has run out: only its age does.
+                try await Task.sleep(until: due, clock: .continuous)
                 do {
-                    current = try await current.refreshed()
+                    // Another refresh may have done it meanwhile.
+                    guard findings.withLock({ $0.renewal == due }) else { continue }
+                    try await refresh()
                     isTold = false
                     backoff.reset()
-                    break
                 } catch {
-                    if !isTold { report(HostEnvironment.failure(error)) }
+                    if !isTold, !Task.isCancelled { report(HostEnvironment.failure(error)) }
                     isTold = true
                     // The cluster may be away for a while, as the machine may sleep.
-                    do { try await Task.sleep(for: backoff.next()) } catch { return }
+                    try await Task.sleep(for: backoff.next())
                 }
+            } catch {
+                return
             }
-            if Task.isCancelled { return }
         }
+    }
+
+    // MARK: - One look
+
+    private static func read(_ request: Request) async throws -> PodReferences {
+        try await PodReferences.read(
+            pod: request.pod, container: request.container, namespace: request.namespace, files: true,
+            client: request.client)
+    }
+
+    private static func find(
+        _ request: Request, _ references: PodReferences, _ identity: PodIdentity, _ folder: String,
+        _ interval: Duration?
+    ) async throws -> Findings {
+        var environment = try PodEnvironment(references)
+        let asked = ContinuousClock.now
+        let (tokens, refusals) = try await tokens(request, references)
+        let texts = tokens.mapValues(\.text)
+        let isAccount = request.identity == .serviceAccount
+        let (files, kubeconfig) = try await offPool { [environment] in
+            (
+                try PodFiles(references, variables: environment, tokens: texts, into: "\(folder)/root"),
+                try self.kubeconfig(identity, isAccount ? texts[TokenWish(audience: nil)] : nil, in: folder)
+            )
+        }
+        environment.set(files.variables)
+        environment.set(["KUBECONFIG": kubeconfig])
+        environment.set(request.own)
+        environment.merge(request.environment)
+        return Findings(
+            environment: environment, notices: environment.notices + files.notices + refusals,
+            // As the kubelet does: after four fifths of its life.
+            renewal: tokens.values.map { asked + (interval ?? $0.life * 0.8) }.min())
     }
 
     private static func failure(_ error: any Error) -> LoopEvent.Failure {
@@ -122,8 +163,8 @@ struct HostEnvironment: Sendable {
 
     /// The tokens that the volumes hold, and the one of the process itself, where it is the service account.
     ///
-    /// A user's own process has no token of the pod for the cluster's API; those for others it needs as the pod does, and
-    /// where they are refused that is told.
+    /// A user's own process has no token of the pod for the cluster's API; those for others it needs as the pod does,
+    /// and where they are refused that is told.
     private static func tokens(
         _ request: Request, _ references: PodReferences
     ) async throws -> ([TokenWish: ServiceAccountTokens.Token], [String]) {
@@ -155,15 +196,10 @@ struct HostEnvironment: Sendable {
         }
     }
 
-    private static func kubeconfig(
-        _ request: Request, _ tokens: [TokenWish: String], in folder: String
-    ) async throws -> String {
-        guard request.identity == .serviceAccount, let token = tokens[TokenWish(audience: nil)] else {
-            return try await PodIdentity.user(request.context, namespace: request.namespace, in: folder)
-        }
+    private static func kubeconfig(_ identity: PodIdentity, _ token: String?, in folder: String) throws -> String {
+        guard let token else { return try identity.kubeconfig(tokenFile: nil, in: folder) }
         let path = "\(folder)/token"
         try ContentFolder.replace(try VolumeFile("token", Array(token.utf8), mode: 0o600), at: path)
-        return try await PodIdentity.serviceAccount(
-            request.context, namespace: request.namespace, tokenFile: path, in: folder)
+        return try identity.kubeconfig(tokenFile: path, in: folder)
     }
 }

@@ -26,8 +26,11 @@ actor HostSurroundings {
     private var newest: Example?
     /// What leads the program into the cluster, once that listens.
     private var ways: [String: String]?
-    private var gathered: (uid: String?, environment: HostEnvironment)?
+    private var gathered: HostEnvironment?
+    /// The pod that it was taken from.
+    private var uid: String?
     private var renewing: Task<Void, Never>?
+    private var refreshing: Task<Void, Never>?
     private var told: Set<String> = []
     private let emit: @Sendable (LoopEvent.Kind) -> Void
 
@@ -48,6 +51,16 @@ actor HostSurroundings {
     func know(_ example: Example) {
         newest = example
         self.example.value = "\(example.uid ?? "") \(example.isRunning)"
+        guard let gathered, example.isRunning, uid != example.uid else { return }
+        uid = example.uid
+        // Tokens end with their pod: the program that runs goes on with those of the next one.
+        refreshing = Task { [emit] in
+            do {
+                try await gathered.refresh(pod: example.pod)
+            } catch {
+                emit(.detail("the environment is still that of an earlier pod: \(error)"))
+            }
+        }
     }
 
     /// How long a start waits for a pod whose variables it has: one that cannot run is no reason to wait for ever.
@@ -60,30 +73,31 @@ actor HostSurroundings {
     func environment() async throws -> [String: String] {
         let ways = try await self.ways()
         let example = try await awaitExample()
-        if gathered == nil || gathered?.uid != example?.uid {
-            let own = try await imaged()
-            if let earlier = gathered?.environment {
-                gathered = (example?.uid, try await earlier.refreshed(pod: example?.pod, own: ways))
-            } else {
-                let request = HostEnvironment.Request(
-                    client: connection.client, context: connection.context, namespace: namespace,
-                    pod: example?.pod ?? .object(JSONObject()), container: example?.container ?? "",
-                    identity: host.identity, own: ways, environment: own)
-                gathered = (example?.uid, try await HostEnvironment.gather(request))
-            }
-            renew()
+        if let environment = gathered {
+            if uid != example?.uid { try await environment.refresh(pod: example?.pod) }
+        } else {
+            let request = HostEnvironment.Request(
+                client: connection.client, context: connection.context, namespace: namespace,
+                pod: example?.pod ?? .object(JSONObject()), container: example?.container ?? "",
+                identity: host.identity, own: ways, environment: try await imaged())
+            let environment = try await HostEnvironment.gather(request)
+            gathered = environment
+            renewing = Task { [emit] in await environment.keepFresh { emit(.failed($0)) } }
         }
-        guard let environment = gathered?.environment else { throw CancellationError() }
+        uid = example?.uid
+        guard let environment = gathered else { throw CancellationError() }
         for notice in environment.notices where told.insert(notice).inserted { emit(.notice(notice)) }
         return HostSurroundings.joined(egress.rewritten(environment.variables))
     }
 
     /// Stops leading into the cluster, and removes what the program found.
     func end() async {
-        renewing?.cancel()
-        await renewing?.value
+        for task in [renewing, refreshing] {
+            task?.cancel()
+            await task?.value
+        }
         await egress.end()
-        gathered?.environment.remove()
+        gathered?.remove()
         gathered = nil
     }
 
@@ -136,12 +150,6 @@ actor HostSurroundings {
             result[name] = replaced.value
         }
         return result
-    }
-
-    private func renew() {
-        renewing?.cancel()
-        guard let environment = gathered?.environment else { return }
-        renewing = Task { [emit] in await environment.keepFresh { emit(.failed($0)) } }
     }
 
     /// The variables of the pod on top of this machine's own.

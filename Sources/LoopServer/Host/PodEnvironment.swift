@@ -61,6 +61,11 @@ struct PodEnvironment: Equatable, Sendable {
         for (name, (value, isSecret)) in expanded { set(name, value, isSecret: isSecret) }
     }
 
+    /// Sets variables on top, as they are.
+    mutating func set(_ others: [String: String]) {
+        for (name, value) in others.sorted(by: { $0.key < $1.key }) { set(name, value) }
+    }
+
     private mutating func set(_ name: String, _ value: String, isSecret: Bool = false) {
         if let place = places[name] {
             variables[place].value = value
@@ -158,8 +163,8 @@ extension PodReferences {
         if reference["optional"]?.bool == true { return nil }
         throw LoopFailure(
             failure: LoopEvent.Failure(
-                "\(kind.rawValue) \"\(reference["name"]?.string ?? "")\" in namespace \(namespace) has no key \"\(key)\","
-                    + " which the pod needs",
+                "\(kind.rawValue) \"\(reference["name"]?.string ?? "")\" in namespace \(namespace) has no key "
+                    + "\"\(key)\", which the pod needs",
                 nextStep: "add the key, or mark the reference as optional"))
     }
 }

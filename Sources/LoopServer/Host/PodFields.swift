@@ -48,8 +48,8 @@ extension PodReferences {
         return all.first { $0["name"]?.string == name } ?? container
     }
 
-    /// What a container asks for, or is given at most, with what stands for a limit that it does not set; `nil` where that
-    /// is the node's whole room, and the node may not be looked at.
+    /// What a container asks for, or is given at most, with what stands for a limit that it does not set; `nil` where
+    /// that is the node's whole room, and the node may not be looked at.
     private func amount(_ reference: JSON) throws -> String? {
         let parts = (reference["resource"]?.string ?? "").split(separator: ".", maxSplits: 1).map(String.init)
         guard parts.count == 2, ["limits", "requests"].contains(parts[0]) else {

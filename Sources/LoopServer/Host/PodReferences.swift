@@ -1,7 +1,7 @@
 internal import HTTP
 internal import JSON
 
-/// What a container's environment and files refer to, read from the API: each object once, all of them at the same time.
+/// What a container's environment and files refer to, read from the API: each object once, all at the same time.
 struct PodReferences: Sendable {
     /// A ConfigMap or a Secret of the pod's namespace.
     struct Source: Hashable, Sendable {

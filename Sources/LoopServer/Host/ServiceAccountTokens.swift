@@ -45,7 +45,8 @@ struct ServiceAccountTokens: Sendable {
         } catch let error as KubeError where error.isForbidden {
             throw failure(
                 error.message,
-                "get the right to `create` serviceaccounts/token in namespace \(namespace), or set \"identity\": \"user\""
+                "get the right to `create` serviceaccounts/token in namespace \(namespace), "
+                    + "or set \"identity\": \"user\""
             )
         } catch let error as KubeError where error.isNotFound {
             throw failure(error.message, "make the service account, or set \"identity\": \"user\"")

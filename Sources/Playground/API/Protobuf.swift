@@ -20,6 +20,9 @@ struct Protobuf {
         Secret: 1:metadata:ObjectMeta 2:data:my 3:type:s 4:stringData:ms 5:immutable:b
         ServiceAccount: 1:metadata:ObjectMeta 3:imagePullSecrets:[LocalObjectReference] 4:automountServiceAccountToken:b
         LocalObjectReference: 1:name:s
+        TokenRequest: 1:metadata:ObjectMeta 2:spec:TokenRequestSpec 3:status:-
+        TokenRequestSpec: 1:audiences:[s] 3:boundObjectRef:BoundObjectReference 4:expirationSeconds:i
+        BoundObjectReference: 1:kind:s 2:apiVersion:s 3:name:s 4:uid:s
         ResourceQuota: 1:metadata:ObjectMeta 2:spec:ResourceQuotaSpec 3:status:Empty
         ResourceQuotaSpec: 1:hard:mq 2:scopes:[s]
         Deployment: 1:metadata:ObjectMeta 2:spec:DeploymentSpec 3:status:Empty

@@ -4,7 +4,7 @@ internal import JSON
 extension APIServer {
     /// Answers a TokenRequest with a token that says what a real cluster's does.
     ///
-    /// The playground asks nobody who they are, so that there is nothing to sign it for: it is a JWT without a signature.
+    /// The playground asks nobody who they are, so that there is nothing to sign it for: a JWT without a signature.
     func token(_ request: APIRequest, body: [UInt8]) throws -> APIResponse {
         let namespace = request.namespace ?? ""
         let name = request.name ?? ""

@@ -15,10 +15,13 @@ struct References: Sendable {
     let services: @Sendable () -> [JSON]
     let pod: JSON
     let nodeName: String
+    /// The node, whose room is the limit of a container that sets none.
+    let node: @Sendable () -> JSON?
 
-    /// A ConfigMap's or Secret's entries; `nil` where the object is missing and may be.
-    func entries(_ resource: String, _ reference: JSON, named key: String = "name") async throws -> [(String, [UInt8])]?
-    {
+    /// A ConfigMap's or Secret's entries, with `binaryData` for files only; `nil` where it is missing and may be.
+    func entries(
+        _ resource: String, _ reference: JSON, named key: String = "name", forFiles: Bool = false
+    ) async throws -> [(String, [UInt8])]? {
         let name = reference[key]?.string ?? ""
         guard let object = await object(resource, name) else {
             if reference["optional"]?.bool == true { return nil }
@@ -36,6 +39,7 @@ struct References: Sendable {
                 entries.append((key, Array(text.utf8)))
             }
         }
+        guard forFiles else { return entries }
         for (key, value) in object["binaryData"]?.object ?? JSONObject() {
             guard let bytes = value.string.flatMap(Base64.decode) else {
                 throw ConfigurationError("configmap \"\(name)\": \(key) is not base64")
@@ -73,7 +77,7 @@ struct References: Sendable {
         }
     }
 
-    /// A container's own requests or limits, divided as asked and rounded up.
+    /// A container's requests or limits, divided as asked and rounded up.
     func resource(_ reference: JSON, of container: JSON) throws -> String {
         let name = reference["resource"]?.string ?? ""
         let owner = reference["containerName"]?.string
@@ -83,7 +87,10 @@ struct References: Sendable {
         guard parts.count == 2, ["limits", "requests"].contains(parts[0]) else {
             throw ConfigurationError("resource \(name) is not supported")
         }
-        let quantity = named.at("resources", parts[0], parts[1])?.string.flatMap(Quantity.init)
+        var quantity = named.at("resources", parts[0], parts[1])?.string.flatMap(Quantity.init)
+        if parts[0] == "limits", quantity ?? .zero == .zero {
+            quantity = node()?.at("status", "allocatable", parts[1])?.string.flatMap(Quantity.init)
+        }
         let divisor = reference["divisor"]?.string.flatMap(Quantity.init)?.thousandths ?? 1000
         let value = (quantity?.thousandths ?? 0) / (divisor > 0 ? divisor : 1000)
         return String(Int64(exactly: value.rounded(.up)) ?? 0)

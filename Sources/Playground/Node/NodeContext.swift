@@ -22,7 +22,8 @@ struct NodeContext: Sendable {
             },
             services: { [store] in
                 pod.at("spec", "enableServiceLinks") == false ? [] : store.list(.service, namespace).items
-            }, pod: pod, nodeName: name)
+            }, pod: pod, nodeName: name,
+            node: { [store, name] in store.get(.node, nil, name) })
     }
 
     /// Where pods with a network of their own reach the node.

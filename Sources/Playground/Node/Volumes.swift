@@ -120,7 +120,9 @@ struct Volumes: Sendable {
     private func files(
         of resource: String, _ source: JSON, named key: String, defaultMode: mode_t
     ) async throws -> [AtomicFolder.File] {
-        guard let entries = try await references.entries(resource, source, named: key) else { return [] }
+        guard let entries = try await references.entries(resource, source, named: key, forFiles: true) else {
+            return []
+        }
         guard let items = source["items"]?.array else {
             return entries.map { AtomicFolder.File(path: $0.0, content: $0.1, mode: defaultMode) }
         }

@@ -1,8 +1,8 @@
 internal import Glibc
 internal import LoopServer
 
-/// `loopd env`: the variables that lead `kubectl` to the same cluster, and docker to the same images; with a service, those of
-/// its container.
+/// `loopd env`: the variables that lead `kubectl` to the same cluster, and docker to the same images; with a service,
+/// those of its container.
 enum EnvCommand {
     private struct Place {
         var kubeconfig: String?

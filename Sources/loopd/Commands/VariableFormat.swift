@@ -47,8 +47,8 @@ enum VariableFormat: String {
 
     /// One value of a `.env` file.
     ///
-    /// Readers agree on single quotes, in which everything stands for itself, line breaks too. A value that has single quotes
-    /// stands in double quotes, with a backslash where a shell needs one.
+    /// Readers agree on single quotes, in which everything stands for itself, line breaks too. A value that has single
+    /// quotes stands in double quotes, with a backslash where a shell needs one.
     static func dotenvWord(_ text: String) -> String {
         if isPlain(text) { return text }
         guard text.contains("'") else { return "'\(text)'" }

@@ -103,7 +103,7 @@ struct AccessTests {
             ),
             ("GET", "/apis/example.com/v1/namespaces/default/widgets/a", "widgets.example.com"),
             ("GET", "/api/v1/gadgets", "gadgets"), ("GET", "/metrics", "/metrics"),
-            ("POST", "/api/v1/namespaces/default/serviceaccounts/default/token", "serviceaccounts/token"),
+            ("POST", "/api/v1/namespaces/default/pods/web/binding", "pods/binding"),
             ("GET", "/api/v1/namespaces/kube-public/status/x/y", "status"),
         ])
     func unserved(_ method: String, _ path: String, _ name: String) async throws {
