@@ -11,9 +11,9 @@ struct DatabaseForwardTests {
     /// Where Debian has the server's programs.
     private static let programs = "/usr/lib/postgresql/*/bin"
 
-    private func deploy(_ scene: Scene) async throws {
+    static func deploy(_ scene: Scene) async throws {
         let script = """
-            set -e; bin=$(echo \(Self.programs)); $bin/initdb -D /tmp/data -U app -A trust >/dev/null
+            set -e; bin=$(echo \(programs)); $bin/initdb -D /tmp/data -U app -A trust >/dev/null
             echo 'host all all all trust' >> /tmp/data/pg_hba.conf
             exec $bin/postgres -D /tmp/data -c listen_addresses='*' -c unix_socket_directories=/tmp
             """
@@ -37,7 +37,7 @@ struct DatabaseForwardTests {
     @Test("psql and a client library work through a forward, with a result of several megabytes")
     func forward() async throws {
         try await Scene.run { scene in
-            try await deploy(scene)
+            try await Self.deploy(scene)
             try scene.project.configure(scene.configuration(["db": ["workload": "deployment/postgres"]]))
             let loopd = try await scene.loopd("forward", "db", "0:5432")
             let event = try await loopd.event("forwarding", limit: .seconds(60))
@@ -55,7 +55,9 @@ struct DatabaseForwardTests {
                 """
             // Debian's own Python has Debian's library.
             let python = try await Child.succeed(["/usr/bin/python3", "-c", script])
-            let expected = try await Child.succeed(["sh", "-c", "yes loopd | head -n 1000000 | tr -d '\\n' | sha256sum"])
+            let expected = try await Child.succeed([
+                "sh", "-c", "yes loopd | head -n 1000000 | tr -d '\\n' | sha256sum",
+            ])
             #expect(python.text.trimmed == expected.text.split(separator: " ").first.map(String.init))
             try await loopd.stop()
         }

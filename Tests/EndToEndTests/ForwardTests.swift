@@ -10,7 +10,8 @@ import Testing
         Workload(
             container: [
                 "command": [
-                    "sh", "-c", "mkdir -p /tmp/www && hostname > /tmp/www/index.html && exec busybox httpd -f -p 8080 -h /tmp/www",
+                    "sh", "-c",
+                    "mkdir -p /tmp/www && hostname > /tmp/www/index.html && exec busybox httpd -f -p 8080 -h /tmp/www",
                 ],
                 "ports": [["containerPort": 8080]],
                 "readinessProbe": ["tcpSocket": ["port": 8080], "periodSeconds": 1],

@@ -12,7 +12,7 @@ struct DocumentationTests {
         "docs/playground.md",
         "docs/events.md", "docs/troubleshooting.md", "docs/dev-mode.md", "samples/supervisor/README.md", "docs/nix.md",
         "docs/deploy.md", "samples/deploy/README.md", "samples/nix/README.md", "docs/images.md",
-        "samples/image/README.md",
+        "samples/image/README.md", "docs/host.md",
     ]
 
     private static func text(_ page: String) throws -> String {

@@ -77,7 +77,11 @@ struct BodyScan {
         case .trailer(let length):
             try count()
             // Carriage returns are counted with their line: an empty one has nothing else.
-            if byte == 0x0A { phase = length <= 1 ? .done : .trailer(length: 0) } else { phase = .trailer(length: length + 1) }
+            if byte == 0x0A {
+                phase = length <= 1 ? .done : .trailer(length: 0)
+            } else {
+                phase = .trailer(length: length + 1)
+            }
         case .plain, .content, .done: break
         }
     }

@@ -36,7 +36,8 @@ enum ClusterName: Hashable, Sendable {
         case (3, "svc"): return .service(labels[0], namespace: labels[1])
         case (4, "svc"): return .member(labels[0], service: labels[1], namespace: labels[2])
         case (3, "pod"):
-            let address = IPAddress(labels[0].replacing("-", with: ".")) ?? IPAddress(labels[0].replacing("-", with: ":"))
+            let address =
+                IPAddress(labels[0].replacing("-", with: ".")) ?? IPAddress(labels[0].replacing("-", with: ":"))
             return address.map { .pod($0) }
         default: return nil
         }

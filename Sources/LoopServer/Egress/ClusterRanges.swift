@@ -55,7 +55,8 @@ final class ClusterRanges: Sendable {
             known.addresses.formUnion(all.compactMap { $0["ip"]?.string.flatMap { IPAddress($0) } })
         }
         for range in await ranges {
-            known.ranges.formUnion((range.at("spec", "cidrs")?.array ?? []).compactMap { $0.string.flatMap(IPRange.init) })
+            known.ranges.formUnion(
+                (range.at("spec", "cidrs")?.array ?? []).compactMap { $0.string.flatMap(IPRange.init) })
         }
         for node in await nodes {
             let all = node.at("spec", "podCIDRs")?.array ?? [node.at("spec", "podCIDR") ?? .null]

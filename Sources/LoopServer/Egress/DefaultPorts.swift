@@ -1,7 +1,9 @@
 /// Ports that need not be written.
 enum DefaultPorts {
     /// What a URL's scheme means; `nil` where it means none, or not one port.
-    static func ofScheme(_ scheme: String) -> UInt16? { schemes[scheme.split(separator: "+").first.map(String.init) ?? scheme] ?? nil }
+    static func ofScheme(_ scheme: String) -> UInt16? {
+        schemes[scheme.split(separator: "+").first.map(String.init) ?? scheme] ?? nil
+    }
 
     /// Whether programs that read keywords such as `host=` assume this port.
     static func isOfKeywords(_ port: UInt16) -> Bool { [5432, 3306, 6379, 1433, 27017].contains(port) }

@@ -74,7 +74,9 @@ final class Egress: Sendable {
             case .cluster(let target):
                 if let ports = target.ports, !ports.contains(where: { $0.number == dependency.port }) {
                     let list = ports.map { "\($0.number)" }.joined(separator: ", ")
-                    fail(dependency, "\(target.service ?? dependency.name) has no port \(dependency.port), but \(list)", nil)
+                    fail(
+                        dependency, "\(target.service ?? dependency.name) has no port \(dependency.port), but \(list)",
+                        nil)
                 }
                 return target
             case .outside(let name, let hint):

@@ -91,7 +91,8 @@ struct ForwardListener: Sendable {
         let free = "0:\(forward.remote) takes a free one"
         switch error.code {
         case EADDRINUSE:
-            return LoopEvent.Failure("port \(forward.local) is taken by \(PortOwner.find(forward.local))", nextStep: free)
+            return LoopEvent.Failure(
+                "port \(forward.local) is taken by \(PortOwner.find(forward.local))", nextStep: free)
         case EACCES:
             return LoopEvent.Failure(
                 "port \(forward.local) is for root: this user may not listen below 1024", nextStep: free)

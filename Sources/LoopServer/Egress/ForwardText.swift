@@ -12,7 +12,8 @@ extension Forward {
             let kind = text[text.index(after: slash)...]
             guard kind == "tcp" else {
                 throw Unreadable(
-                    message: kind == "udp" ? "\"\(text)\": only TCP can be forwarded, not UDP" : "\"\(text)\" is no port")
+                    message: kind == "udp"
+                        ? "\"\(text)\": only TCP can be forwarded, not UDP" : "\"\(text)\" is no port")
             }
             ports = String(text[..<slash])
         }

@@ -31,7 +31,9 @@ struct KeywordString {
                 end = start
                 while end < text.count, text[end] != quote { end += text[end] == 0x5C ? 2 : 1 }
                 end = min(end, text.count)
-                if isFree, !key.isEmpty { pairs.append(Pair(key: key, value: start..<end, end: min(end + 1, text.count))) }
+                if isFree, !key.isEmpty {
+                    pairs.append(Pair(key: key, value: start..<end, end: min(end + 1, text.count)))
+                }
             } else {
                 while end < text.count, !KeywordString.separates(text[end]) { end += 1 }
                 if isFree, !key.isEmpty { pairs.append(Pair(key: key, value: start..<end, end: end)) }
@@ -62,7 +64,9 @@ struct KeywordString {
         guard candidates.count == 1, let need = candidates.first, pairs.count > 1 else { return [] }
         var changes = [Rewriting.Change(range: host.value, text: need.local.host)]
         if need.local.port != need.dependency.port {
-            let separator = text[..<host.end].contains(0x3B) || text[host.end...].contains(0x3B) ? ";" : text.contains(0x26) ? "&" : " "
+            let separator =
+                text[..<host.end].contains(0x3B) || text[host.end...].contains(0x3B)
+                ? ";" : text.contains(0x26) ? "&" : " "
             changes.append(Rewriting.Change(range: host.end..<host.end, text: "\(separator)port=\(need.local.port)"))
         }
         return changes

@@ -111,7 +111,9 @@ final class PodRoute: ClusterRoute {
                 let (value, hasEnded) = self.state.withLock { (value($0), $0.hasEnded) }
                 if let value { return value }
                 try Task.checkCancellation()
-                guard !hasEnded else { throw LoopFailure(failure: LoopEvent.Failure("\(self.target): loopd is ending")) }
+                guard !hasEnded else {
+                    throw LoopFailure(failure: LoopEvent.Failure("\(self.target): loopd is ending"))
+                }
                 await gate.pass()
             }
         }
@@ -247,7 +249,9 @@ final class PodRoute: ClusterRoute {
             guard !state.hasEnded, state.current == nil, let pods = state.pods else { return nil }
             // What has failed comes after what has not.
             return candidates(pods).enumerated().min { left, right in
-                let (a, b) = (state.failures[left.element.instance.id] ?? 0, state.failures[right.element.instance.id] ?? 0)
+                let (a, b) = (
+                    state.failures[left.element.instance.id] ?? 0, state.failures[right.element.instance.id] ?? 0
+                )
                 return a == b ? left.offset < right.offset : a < b
             }?.element
         }

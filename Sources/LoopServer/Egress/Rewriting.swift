@@ -24,8 +24,8 @@ struct Rewriting: Sendable {
         for change in placeChanges(text) where !changes.contains(where: { $0.range.overlaps(change.range) }) {
             changes.append(change)
         }
-        for change in KeywordString(text).changes(needs) where !changes.contains(where: { $0.range.overlaps(change.range) })
-        {
+        for change in KeywordString(text).changes(needs)
+        where !changes.contains(where: { $0.range.overlaps(change.range) }) {
             changes.append(change)
         }
         var result = text

@@ -31,7 +31,9 @@ enum Completions {
             let words = command.options.flatMap { [$0.long] + ($0.short.map { [$0] } ?? []) } + argumentWords(command)
             return "            \(command.rawValue)) words=\"\(words.joined(separator: " "))\" ;;"
         }
-        let withServices = Command.shown.filter { [.services, .service, .forwards].contains($0.arguments) }.map(\.rawValue).joined(
+        let withServices = Command.shown.filter { [.services, .service, .forwards].contains($0.arguments) }.map(
+            \.rawValue
+        ).joined(
             separator: "|")
         return """
             # bash completion for loopd: source <(loopd completion bash)

@@ -61,7 +61,8 @@ struct ProxyTests {
             fixture.api.service("dead", "127.0.0.3", ports: [closed.port])
             closed.close()
             for _ in 0..<2 {
-                let unknown = try await fixture.curl(socks: false, ["-w", "%{http_code}", "http://postgre.web.svc:5432/"])
+                let unknown = try await fixture.curl(
+                    socks: false, ["-w", "%{http_code}", "http://postgre.web.svc:5432/"])
                 #expect(unknown.text.hasSuffix("502"))
                 #expect(unknown.text.contains("(did you mean \"postgres\"?)"), "\(unknown.text)")
             }
@@ -100,7 +101,9 @@ struct ProxyTests {
                 var head: [UInt8] = []
                 while head.headEnd == nil { head += try await stream.read() }
                 try await stream.write(
-                    Array("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n\u{1}".utf8))
+                    Array(
+                        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n\u{1}"
+                            .utf8))
                 while true {
                     let bytes = try await stream.read()
                     if bytes.isEmpty { break }

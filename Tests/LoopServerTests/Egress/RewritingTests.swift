@@ -5,7 +5,8 @@ import Testing
 @Suite("Variables that lead to ports of this machine", .timeLimit(.minutes(3)))
 struct RewritingTests {
     private static func need(
-        _ name: String, _ port: UInt16, host: String = "127.0.0.1", at local: UInt16? = nil, target: ClusterTarget? = nil
+        _ name: String, _ port: UInt16, host: String = "127.0.0.1", at local: UInt16? = nil,
+        target: ClusterTarget? = nil
     ) -> LocalDependency {
         LocalDependency(
             Dependency(name: name, port: port), at: LocalAddress(host: host, port: local ?? port), namespace: "web",
@@ -72,7 +73,8 @@ struct RewritingTests {
     @Test("a host and its port in two variables move together")
     func pairs() {
         let changed = Rewriting(needs: Self.needs).applied(to: [
-            "PGHOST": "postgres", "PGPORT": "5432", "PGUSER": "postgres", "DB_HOST": "queue.jobs.svc", "DB_PORT": "5672",
+            "PGHOST": "postgres", "PGPORT": "5432", "PGUSER": "postgres", "DB_HOST": "queue.jobs.svc",
+            "DB_PORT": "5672",
             "REDIS_HOSTNAME": "redis", "redis_host": "redis", "redis_port": "6379", "QUEUE_HOST": "queue.jobs",
             "OTHER_HOST": "postgres", "OTHER_PORT": "5433", "HOSTNAME": "redis", "POSTGRES_DB": "postgres",
             "DB_ENGINE": "postgres", "GHOST": "casper",
@@ -111,8 +113,10 @@ struct RewritingTests {
         var generator = SeededGenerator(seed: seed)
         let rewriting = Rewriting(needs: Self.needs)
         let pieces = [
-            "postgres-admin", "mypostgres", "redis2", "api-gateway", "postgres.prod", "queue", "://", "http", "https://",
-            "@", ":", ",", ";", " ", "/", "?", "=", "host", "port", "5432", "6379", "80", "user", "'", "\"", "(", ")", "%",
+            "postgres-admin", "mypostgres", "redis2", "api-gateway", "postgres.prod", "queue", "://", "http",
+            "https://",
+            "@", ":", ",", ";", " ", "/", "?", "=", "host", "port", "5432", "6379", "80", "user", "'", "\"", "(", ")",
+            "%",
             "&", "é", "\n", "[", "]", "\\",
         ]
         for _ in 0..<20_000 {

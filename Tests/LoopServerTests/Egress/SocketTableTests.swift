@@ -65,7 +65,9 @@ struct SocketTableTests {
         #expect(try Forward(parsing: text) == Forward(local: local, remote: remote))
     }
 
-    @Test("what is no forward is refused, and UDP by its name", arguments: ["", "x", "80:", "80:0", "1:2:3", "70000", "-1"])
+    @Test(
+        "what is no forward is refused, and UDP by its name",
+        arguments: ["", "x", "80:", "80:0", "1:2:3", "70000", "-1"])
     func noForwards(text: String) {
         #expect(throws: Forward.Unreadable.self) { try Forward(parsing: text) }
         let error = #expect(throws: Forward.Unreadable.self) { try Forward(parsing: "53/udp") }
