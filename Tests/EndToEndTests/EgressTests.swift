@@ -12,7 +12,7 @@ import Testing
     private func run(
         _ scene: Scene, _ body: (Egress, _ variables: [String: String]) async throws -> Void
     ) async throws {
-        try scene.project.configure(scene.configuration(["host": ["rules": []]]))
+        try scene.project.configure(scene.configuration(["host": ["workload": "deployment/app"]]))
         let (loaded, problems) = Configuration.load(path: "\(scene.project.path)/loop.json")
         let configuration = try #require(loaded, "\(problems)")
         let architecture = try await scene.kubectl(

@@ -303,4 +303,59 @@ struct ProxyTests {
             }
         }
     }
+
+    @Test("a client that does not say what it wants is given up, and one that says too much is refused")
+    func slow() async throws {
+        try await LinkedHelper.run { helper in
+            let names = ClusterNames(.nowhere, namespace: "web")
+            var proxy = try Proxy(
+                Dialer(names: names, route: FixedRoute(helper: helper.link)), notices: Notices { _ in })
+            proxy.patience = .milliseconds(200)
+            let running = Task { [proxy] in await proxy.run() }
+            for bytes in [[], [5], [5, 1, 0, 5, 1], Array("GET http://api/ HTTP/1.1\r\nHost".utf8)] as [[UInt8]] {
+                let client = try await Reactor.Stream.connect(to: .tcp(host: "127.0.0.1", port: proxy.listener.port))
+                try await client.write(bytes)
+                // Its end, or a break, whichever the kernel makes of it.
+                _ = try? await client.all()
+                client.close()
+            }
+            running.cancel()
+            await running.value
+        }
+        try await ProxyFixture.run { fixture in
+            let client = try await fixture.connect()
+            let long = "GET http://api/ HTTP/1.1\r\n" + String(repeating: "X: 1234567890\r\n", count: 8000)
+            try? await client.write(Array(long.utf8))
+            let answer = String(decoding: (try? await client.all()) ?? [], as: UTF8.self)
+            #expect(answer.hasPrefix("HTTP/1.1 400 ") && answer.contains("a head of more than"), "\(answer)")
+            client.close()
+        }
+    }
+
+    @Test("beyond its number of connections a port lets the next ones wait, and says so")
+    func full() async throws {
+        let told = Mutex<[String]>([])
+        let listener = try LoopbackListener(port: 0, most: 2)
+        let notices = Notices { event in
+            if case .notice(let line) = event { told.withLock { $0.append(line) } }
+        }
+        let running = Task {
+            await listener.run(notices: notices) { stream in
+                try? await stream.write([1])
+                _ = try? await stream.all()
+                stream.close()
+            }
+        }
+        var clients: [Reactor.Stream] = []
+        for _ in 0..<3 {
+            clients.append(try await Reactor.Stream.connect(to: .tcp(host: "127.0.0.1", port: listener.port)))
+        }
+        for client in clients.prefix(2) { #expect(try await client.read() == [1]) }
+        #expect(try clients[2].readNow() == nil)
+        clients[0].close()
+        #expect(try await clients[2].read() == [1])
+        #expect(told.withLock { $0 } == ["127.0.0.1:\(listener.port): 2 connections are open: the next ones wait"])
+        running.cancel()
+        await running.value
+    }
 }
