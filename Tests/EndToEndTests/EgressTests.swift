@@ -84,8 +84,9 @@ import Testing
                     while try await page(way).text != "\(new)\n" { try Task.checkCancellation() }
                 }
             }
-            let pod = try await scene.pods().until("one pod") { $0.count { $0.isRunning } == 1 }[0].name
-            let left = try await scene.exec(pod, ["sh", "-c", "ls -a /tmp /dev/shm; ps"]).text
+            let pods = try await scene.pods().until("one pod") { $0.count { $0.isRunning } == 1 }
+            let pod = try #require(pods.first(where: \.isRunning))
+            let left = try await scene.exec(pod.name, ["sh", "-c", "ls -a /tmp /dev/shm; ps"]).text
             #expect(!left.contains("loopd"), "\(left)")
         }
     }

@@ -62,6 +62,36 @@ import Testing
         }
     }
 
+    @Test("in a rollout the port leads to the new revision once that is ready, and to the one before until then")
+    func rollout() async throws {
+        try await Scene.run { scene in
+            var workload = Self.server
+            try await scene.deploy(workload)
+            try configure(scene)
+            let old = try await scene.running()[0].name
+            let loopd = try await scene.loopd("forward", "web", "0:8080")
+            let port = try await port(loopd)
+            #expect(try await page(port).text.trimmed == old)
+            workload.container = workload.container.merged(with: [
+                "readinessProbe": ["tcpSocket": ["port": 9999], "periodSeconds": 1]
+            ])
+            try await scene.deploy(workload, wait: false)
+            try await scene.pods().until("a pod that never gets ready") {
+                $0.contains { $0.name != old && $0.isRunning }
+            }
+            #expect(try await page(port).text.trimmed == old, "\(loopd.transcript)")
+            workload.container = Self.server.container.merged(with: ["env": [["name": "REVISION", "value": "3"]]])
+            try await scene.deploy(workload)
+            let new = try #require(try await scene.running(1).first).name
+            var answer = try await page(port)
+            while answer.text.trimmed != new {
+                try Task.checkCancellation()
+                answer = try await page(port)
+            }
+            try await loopd.stop()
+        }
+    }
+
     @Test("a taken port is told with the program that has it, and the exit code is 1")
     func taken() async throws {
         try await Scene.run { scene in
