@@ -85,7 +85,8 @@ import Testing
                 }
             }
             let pods = try await scene.pods().until("one pod") { $0.count { $0.isRunning } == 1 }
-            let pod = try #require(pods.first(where: \.isRunning))
+            let running = pods.first { $0.isRunning }
+            let pod = try #require(running)
             let left = try await scene.exec(pod.name, ["sh", "-c", "ls -a /tmp /dev/shm; ps"]).text
             #expect(!left.contains("loopd"), "\(left)")
         }
