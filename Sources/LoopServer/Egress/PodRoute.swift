@@ -143,7 +143,9 @@ final class PodRoute: ClusterRoute {
 
     /// Why there is no way.
     private func absence() -> LoopFailure {
-        let (pods, last) = state.withLock { ($0.pods, $0.lastFailure) }
+        let (pods, last) = state.withLock { state in
+            (state.pods, state.lastFailure ?? (state.entering == nil ? nil : "its helper is still on the way"))
+        }
         let seconds = patience.components.seconds
         var reason = "the cluster does not answer"
         if let pods {
