@@ -95,7 +95,7 @@ final class ClusterNames: Sendable {
                 if isExplicit || reading == readings.first { hints.append(reading.absence) }
             } catch let error as KubeError where error.isForbidden {
                 let missing = "no right to get Services in namespace \(reading.namespace ?? namespace)"
-                guard !isExplicit, reading.namespace != namespace else {
+                guard !isExplicit else {
                     throw ClusterNames.failure(
                         "\(name): \(missing)",
                         nextStep: "let yourself be given the right to get services and to list endpointslices there")

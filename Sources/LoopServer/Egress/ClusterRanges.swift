@@ -6,17 +6,20 @@ internal import Synchronization
 ///
 /// What may not be seen is left out: an address that nothing tells of is the outside's.
 final class ClusterRanges: Sendable {
-    /// How long what is known holds: an address comes with a Service or pod, which a program learns of a moment later.
-    private static let lifetime = Duration.seconds(5)
-
     private struct Known {
         var addresses: Set<IPAddress> = []
         var ranges: Set<IPRange> = []
+
+        func contains(_ address: IPAddress) -> Bool {
+            addresses.contains(address) || ranges.contains { $0.contains(address) }
+        }
     }
 
     private let client: KubeClient
     private let namespace: String
-    private let known = Mutex<(task: Task<Known, Never>, end: ContinuousClock.Instant)?>(nil)
+    /// What comes with Services and pods, which a program learns of a moment later; and what hardly ever changes.
+    private let addresses = Kept<Known>(for: .seconds(5))
+    private let ranges = Kept<Known>(for: .seconds(60))
 
     init(_ client: KubeClient, namespace: String) {
         self.client = client
@@ -29,21 +32,13 @@ final class ClusterRanges: Sendable {
         if address.isLoopback || bytes.starts(with: [169, 254]) || bytes[0] == 0xFE && bytes[1] & 0xC0 == 0x80 {
             return false
         }
-        let task = known.withLock { known in
-            if let known, known.end > .now { return known.task }
-            let task = Task { await self.learn() }
-            known = (task, .now + ClusterRanges.lifetime)
-            return task
-        }
-        let known = await task.value
-        return known.addresses.contains(address) || known.ranges.contains { $0.contains(address) }
+        if await addresses.value({ await self.seenAddresses() }).contains(address) { return true }
+        return await ranges.value { await self.seenRanges() }.contains(address)
     }
 
-    private func learn() async -> Known {
+    private func seenAddresses() async -> Known {
         async let services = list(.init(.services, namespace: namespace))
         async let pods = list(.init(.pods, namespace: namespace))
-        async let ranges = list(.init(.serviceRanges))
-        async let nodes = list(.init(.nodes))
         let own = try? await client.get(.services, "kubernetes", namespace: "default")
         var known = Known()
         for service in await services + [own].compactMap(\.self) {
@@ -54,9 +49,15 @@ final class ClusterRanges: Sendable {
             let all = pod.at("status", "podIPs")?.array ?? []
             known.addresses.formUnion(all.compactMap { $0["ip"]?.string.flatMap { IPAddress($0) } })
         }
-        for range in await ranges {
-            known.ranges.formUnion(
-                (range.at("spec", "cidrs")?.array ?? []).compactMap { $0.string.flatMap(IPRange.init) })
+        return known
+    }
+
+    private func seenRanges() async -> Known {
+        async let nodes = list(.init(.nodes))
+        var known = Known()
+        for range in await list(.init(.serviceRanges)) {
+            let all = range.at("spec", "cidrs")?.array ?? []
+            known.ranges.formUnion(all.compactMap { $0.string.flatMap(IPRange.init) })
         }
         for node in await nodes {
             let all = node.at("spec", "podCIDRs")?.array ?? [node.at("spec", "podCIDR") ?? .null]
@@ -66,4 +67,22 @@ final class ClusterRanges: Sendable {
     }
 
     private func list(_ scope: KubeClient.Scope) async -> [JSON] { (try? await client.list(scope).items) ?? [] }
+}
+
+/// A value that is made again when it is older than a while; who asks meanwhile gets the one that is being made.
+private final class Kept<Value: Sendable>: Sendable {
+    private let lifetime: Duration
+    private let kept = Mutex<(task: Task<Value, Never>, end: ContinuousClock.Instant)?>(nil)
+
+    init(for lifetime: Duration) { self.lifetime = lifetime }
+
+    func value(_ make: @escaping @Sendable () async -> Value) async -> Value {
+        let task = kept.withLock { kept in
+            if let kept, kept.end > .now { return kept.task }
+            let task = Task { await make() }
+            kept = (task, .now + lifetime)
+            return task
+        }
+        return await task.value
+    }
 }

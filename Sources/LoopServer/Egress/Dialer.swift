@@ -29,7 +29,11 @@ struct Dialer: Sendable {
             resolved = try await names.resolve(host)
         } catch let error as LoopFailure {
             let hint = error.failure.nextStep.map { " (\($0))" } ?? ""
-            throw DialFailure(kind: .unknownName, text: error.failure.summary + hint)
+            let reason = error.failure.summary
+            let begin = "\(host.lowercased()): "
+            throw DialFailure(
+                kind: .unknownName,
+                text: "\(place): \(reason.hasPrefix(begin) ? String(reason.dropFirst(begin.count)) : reason)\(hint)")
         }
         switch resolved {
         case .cluster(let target): return try await connect(to: target, place, port: port)

@@ -15,7 +15,9 @@ final class Egress: Sendable {
     private let notices: Notices
     private let state = Mutex(State())
 
-    /// The network of a service whose pods know `names` and are reached by `route`. Nothing listens before it is asked to.
+    /// The network of a service whose pods know `names` and are reached by `route`.
+    ///
+    /// Nothing listens before it is asked to.
     init(
         names: ClusterNames, route: any ClusterRoute, emit: @escaping @Sendable (LoopEvent.Kind) -> Void
     ) {
@@ -57,7 +59,9 @@ final class Egress: Sendable {
         Rewriting(needs: state.withLock { $0.needs }).applied(to: variables)
     }
 
-    /// Stops listening and breaks what is connected. The route stays: whoever has made it ends it.
+    /// Stops listening and breaks what is connected.
+    ///
+    /// The route stays: whoever has made it ends it.
     func end() async {
         let tasks = state.withLock { state in
             defer { state = State() }

@@ -21,7 +21,14 @@ struct ForwardListener: Sendable {
             throw LoopFailure(failure: ForwardListener.failure(forward, error))
         }
         // `localhost` is both addresses, and programs try this one first. A machine may be without it.
-        let second = try? LoopbackListener(host: "::1", port: first.port)
+        var second: LoopbackListener?
+        do {
+            second = try LoopbackListener(host: "::1", port: first.port)
+        } catch let error as SystemError where error.code == EADDRINUSE {
+            let owner = PortOwner.find(first.port, besides: getpid())
+            notices.tell(
+                "[::1]:\(first.port) is taken by \(owner): localhost may lead there, 127.0.0.1 leads to the pod")
+        } catch {}
         listeners = [first] + [second].compactMap(\.self)
     }
 

@@ -21,24 +21,22 @@ struct LocalDependency: Sendable {
     }
 
     /// A name with and without what a pod's search path adds.
+    ///
+    /// `db.shop` may be a pod of this namespace's Service "shop", or the Service of another one: both can be written longer.
     private static func spellings(_ name: String, namespace: String, domain: String) -> Set<String> {
         let name = name.lowercased()
         var spellings: Set<String> = [name]
-        guard IPAddress(name) == nil,
-            let reading = ClusterName.readings(of: name, namespace: namespace, domain: domain).names.first(where: {
-                if case .service = $0 { true } else { name.contains(".") }
-            })
-        else { return spellings }
-        let short: String
-        switch reading {
-        case .service(let service, let other): short = other == namespace ? service : "\(service).\(other)"
-        // `db.shop`: a pod of this namespace's Service "shop", or the Service of that namespace.
-        case .member, .pod: return spellings
-        }
-        spellings.insert(short)
-        if case .service(let service, let other) = reading {
-            for end in [other, "\(other).svc", "\(other).svc.\(domain)", "\(other).svc.\(domain)."] {
-                spellings.insert("\(service).\(end)")
+        guard IPAddress(name) == nil else { return spellings }
+        for reading in ClusterName.readings(of: name, namespace: namespace, domain: domain).names {
+            let (short, home): (String, String)
+            switch reading {
+            case .service(let service, let other): (short, home) = (service, other)
+            case .member(let host, let service, let other): (short, home) = ("\(host).\(service)", other)
+            case .pod: continue
+            }
+            if home == namespace { spellings.insert(short) }
+            for end in [home, "\(home).svc", "\(home).svc.\(domain)", "\(home).svc.\(domain)."] {
+                spellings.insert("\(short).\(end)")
             }
         }
         return spellings

@@ -4,22 +4,27 @@ internal import Synchronization
 
 /// A port on this machine's loopback that only this user's programs, and root's, may use.
 final class LoopbackListener: Sendable {
-    /// How many connections of one port are served at once; further ones wait in the kernel's queue. The helper has room
-    /// for 512 in all.
+    /// How many connections of one port are served at once.
+    ///
+    /// Further ones wait in the kernel's queue. The helper has room for 512 in all.
     static let most = 400
 
     let host: String
     let port: UInt16
     private let listener: Listener
     private let slots: Slots
+    private let most: Int
 
-    /// Listens at an address of loopback; port 0 lets the kernel choose. Throws `SystemError`.
+    /// Listens at an address of loopback; port 0 lets the kernel choose.
+    ///
+    /// Throws `SystemError`.
     init(host: String = "127.0.0.1", port: UInt16, most: Int = LoopbackListener.most) throws {
         listener = try Listener(.tcp(host: host, port: port))
         self.host = host
         guard case .tcp(_, let bound) = listener.endpoint else { throw SystemError(code: EINVAL, attempt: "listen") }
         self.port = bound
         slots = Slots(most)
+        self.most = most
     }
 
     /// The address with the port, as people write it.
@@ -32,7 +37,7 @@ final class LoopbackListener: Sendable {
         await withDiscardingTaskGroup { group in
             while !Task.isCancelled {
                 if slots.isFull {
-                    notices.tell("\(address): \(LoopbackListener.most) connections are open: the next ones wait")
+                    notices.tell("\(address): \(most) connections are open: the next ones wait")
                 }
                 await slots.take()
                 guard !Task.isCancelled else { break }
@@ -81,7 +86,7 @@ private final class Slots: Sendable {
 
     var isFull: Bool { free.withLock { $0 == 0 } }
 
-    /// Waits for a slot; one task at a time. Returns without one when the task is cancelled.
+    /// Waits for a slot, one task at a time; returns without one when the task is cancelled.
     func take() async {
         while !Task.isCancelled {
             let isTaken = free.withLock { free in

@@ -74,6 +74,16 @@ final class PodRoute: ClusterRoute {
     /// What the target is now: throws a `LoopFailure` where the cluster has not told within the time.
     func firstState() async throws -> WorkloadState { try await waiting(otherwise: self.absence) { $0.pods } }
 
+    /// That the target is not there, with what is nearly called so.
+    func missing() async -> LoopFailure {
+        let names = (try? await client.workloadNames(namespace: namespace)) ?? []
+        let near = NearestName.of("\(target)", among: names).map { "did you mean \($0)?" }
+        return LoopFailure(
+            failure: LoopEvent.Failure(
+                "\(target) is not in namespace \(namespace)",
+                nextStep: near ?? "deploy it first: `loopd watch` and `loopd deploy` apply its manifests"))
+    }
+
     /// Removes the helper that was brought, and stops.
     func end() async {
         let (running, waiting) = state.withLock { state in
@@ -133,7 +143,9 @@ final class PodRoute: ClusterRoute {
 
     /// Why there is no way.
     private func absence() -> LoopFailure {
-        let (pods, last) = state.withLock { ($0.pods, $0.lastFailure) }
+        let (pods, last) = state.withLock { state in
+            (state.pods, state.lastFailure ?? (state.entering == nil ? nil : "its helper is still on the way"))
+        }
         let seconds = patience.components.seconds
         var reason = "the cluster does not answer"
         if let pods {
@@ -167,8 +179,9 @@ final class PodRoute: ClusterRoute {
                 return nil
             }
             state.pods = pods
-            let present = Set(candidates(pods).map(\.instance.id))
-            if let current = state.current, !present.contains(current.instance.id) {
+            let candidates = candidates(pods)
+            let present = Set(candidates.map(\.instance.id))
+            if let current = state.current, isOutdone(current, candidates, pods) {
                 state.retired.removeAll { !$0.access.isOpen }
                 state.retired.append(current)
                 state.current = nil
@@ -181,14 +194,28 @@ final class PodRoute: ClusterRoute {
         wake()
     }
 
-    /// The containers that can be entered, those of ready pods first.
+    /// The containers that can be entered, the best one first: ready ones, of these the workload's present revision.
+    ///
+    /// In a rollout the pods before it serve until new ones are ready.
     private func candidates(_ pods: WorkloadState) -> [(pod: PodState, instance: ContainerInstance)] {
-        let all = pods.pods.compactMap { pod -> (pod: PodState, instance: ContainerInstance)? in
+        let all = (pods.pods + pods.outdated).compactMap { pod -> (pod: PodState, instance: ContainerInstance)? in
             // Every container of a pod has the same network.
             let names = [container ?? pod.usualContainer].compactMap(\.self) + pod.lastingContainers.map(\.name)
             return names.lazy.compactMap { pod.instance(of: $0) }.first.map { (pod, $0) }
         }
         return all.filter(\.pod.isReady) + all.filter { !$0.pod.isReady }
+    }
+
+    /// Whether a pod is to be left: it is gone or going, or is of a revision whose successor is ready.
+    private func isOutdone(
+        _ entered: Entered, _ candidates: [(pod: PodState, instance: ContainerInstance)], _ pods: WorkloadState
+    )
+        -> Bool
+    {
+        guard candidates.contains(where: { $0.instance.id == entered.instance.id }) else { return true }
+        let current = Set(pods.pods.map(\.uid))
+        guard !current.contains(entered.pod.uid), let best = candidates.first else { return false }
+        return best.pod.isReady && current.contains(best.pod.uid)
     }
 
     private func connect() async {

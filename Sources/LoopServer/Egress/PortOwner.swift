@@ -8,8 +8,8 @@ enum PortOwner: Equatable, Sendable, CustomStringConvertible {
     /// One of another container, or none any more.
     case unknown
 
-    /// Looks for it.
-    static func find(_ port: UInt16) -> PortOwner {
+    /// Looks for it, among others than `own`.
+    static func find(_ port: UInt16, besides own: Int32? = nil) -> PortOwner {
         var inodes: Set<UInt64> = []
         var uid: uid_t?
         for file in ["tcp", "tcp6"] {
@@ -20,7 +20,7 @@ enum PortOwner: Equatable, Sendable, CustomStringConvertible {
         }
         guard let uid else { return .unknown }
         let links = Set(inodes.map { "socket:[\($0)]" })
-        for id in names(in: "/proc").compactMap({ Int32($0) }) where holds(id, links) {
+        for id in names(in: "/proc").compactMap({ Int32($0) }) where id != own && holds(id, links) {
             let name = (try? SmallFile.read("/proc/\(id)/comm", limit: 64)) ?? []
             return .process(name: String(decoding: name.filter { $0 != 0x0A }, as: UTF8.self), id: id)
         }

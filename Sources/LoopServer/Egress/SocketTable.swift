@@ -19,6 +19,8 @@ enum SocketTable {
         var uid: uid_t
         var inode: UInt64
 
+        /// From its text.
+        ///
         /// `  0: 0100007F:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000  1000 0 12345 …`
         init?(_ line: Substring) {
             let fields = line.split(separator: " ", maxSplits: 10)

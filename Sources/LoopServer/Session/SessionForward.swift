@@ -111,11 +111,7 @@ struct ServiceForwards: Sendable {
         if checksTarget {
             do {
                 let state = try await route.firstState()
-                if state.isMissing {
-                    throw LoopFailure(
-                        failure: LoopEvent.Failure(
-                            "\(route.target) is not in the namespace", nextStep: "`loopd status` shows what is there"))
-                }
+                if state.isMissing { throw await route.missing() }
             } catch {
                 await route.end()
                 return error

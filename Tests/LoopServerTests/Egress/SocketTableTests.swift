@@ -1,0 +1,91 @@
+import Glibc
+import Reactor
+import Testing
+
+@testable import LoopServer
+
+@Suite("Who is at a port of this machine", .timeLimit(.minutes(3)))
+struct SocketTableTests {
+    private static let table = """
+          sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
+           0: 0100007F:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000  1000        0 4711 1 0 100 0 0 10 0
+           1: 0100007F:C350 0100007F:1F90 01 00000000:00000000 00:00000000 00000000  1001        0 4712 1 0 20 4 30 10 -1
+           2: 0100007F:C351 0100007F:1F90 04 00000000:00000000 00:00000000 00000000     0        0 0 1 0 20 4 30 10 -1
+        """
+
+    @Test("the peer's line tells its user; a socket without a process is nobody's, not root's")
+    func owners() {
+        let entries = Self.table.split(separator: "\n").dropFirst().compactMap { SocketTable.Entry($0) }
+        #expect(entries.count == 3)
+        #expect(SocketTable.owner(local: "0100007F:C350", remote: "0100007F:1F90", in: entries) == .user(1001))
+        #expect(SocketTable.owner(local: "0100007F:C351", remote: "0100007F:1F90", in: entries) == .nobody)
+        #expect(SocketTable.owner(local: "0100007F:C352", remote: "0100007F:1F90", in: entries) == .nobody)
+        #expect(entries[0].isListening && entries[0].localPort == 8080)
+    }
+
+    @Test("a real connection's peer is this user, over IPv4 and IPv6", arguments: ["127.0.0.1", "::1"])
+    func real(host: String) async throws {
+        guard let listener = try? Reactor.Listener(.tcp(host: host, port: 0)) else {
+            // A machine without IPv6.
+            #expect(host == "::1")
+            return
+        }
+        let client = try await Reactor.Stream.connect(to: listener.endpoint)
+        let stream = try await listener.accept()
+        #expect(SocketTable.owner(of: stream) == .user(getuid()))
+        #expect(PortOwner.find(listener.port) == .process(name: PortOwnerName.own, id: getpid()))
+        client.close()
+        listener.close()
+    }
+
+    @Test("a taken port is told with who has it, and a dependency's gets another address of loopback")
+    func taken() async throws {
+        let listener = try Reactor.Listener(.tcp(host: "127.0.0.1", port: 0))
+        let near = try LoopbackListener.near(listener.port)
+        #expect(near.port == listener.port && near.host == "127.0.0.2")
+        let route = PodRoute(
+            .selector("app=web"), client: .nowhere, namespace: "web", connector: NoConnector())
+        let error = #expect(throws: LoopFailure.self) {
+            try ForwardListener(Forward(local: listener.port, remote: 80), route: route, notices: Notices { _ in })
+        }
+        #expect(
+            error?.failure.summary
+                == "port \(listener.port) is taken by \(PortOwnerName.own) (process \(getpid()))")
+        #expect(error?.failure.nextStep == "0:80 takes a free one")
+        near.close()
+        listener.close()
+    }
+
+    @Test(
+        "forwards as they are written",
+        arguments: [
+            ("8080:80", 8080, 80), ("80", 80, 80), ("0:80", 0, 80), (":80", 0, 80), ("5432/tcp", 5432, 5432),
+        ])
+    func forwards(text: String, local: UInt16, remote: UInt16) throws {
+        #expect(try Forward(parsing: text) == Forward(local: local, remote: remote))
+    }
+
+    @Test(
+        "what is no forward is refused, and UDP by its name",
+        arguments: ["", "x", "80:", "80:0", "1:2:3", "70000", "-1"])
+    func noForwards(text: String) {
+        #expect(throws: Forward.Unreadable.self) { try Forward(parsing: text) }
+        let error = #expect(throws: Forward.Unreadable.self) { try Forward(parsing: "53/udp") }
+        #expect(error?.message.contains("UDP") == true)
+    }
+}
+
+/// This process's name as the kernel has it.
+enum PortOwnerName {
+    static var own: String {
+        let bytes = (try? SmallFile.read("/proc/self/comm", limit: 64)) ?? []
+        return String(decoding: bytes.filter { $0 != 0x0A }, as: UTF8.self)
+    }
+}
+
+/// A double that never finds a way in.
+struct NoConnector: ContainerConnector {
+    func connect(to instance: ContainerInstance) async throws -> any ContainerAccess {
+        throw LinkError.disconnected("no way")
+    }
+}
