@@ -1,4 +1,5 @@
 internal import JSON
+internal import Reactor
 internal import Synchronization
 
 /// Resolves names as a pod of one namespace would, by asking the API instead of the cluster's name service.
@@ -55,16 +56,26 @@ final class ClusterNames: Sendable {
             }
             return (task, state.next)
         }
-        let result = await task.result
-        if let number {
-            let lifetime =
-                if case .success(.cluster) = result { ClusterNames.lifetime } else { ClusterNames.shortLifetime }
-            state.withLock { state in
-                guard state.answers[key]?.number == number else { return }
-                state.answers[key]?.end = .now + lifetime
-            }
+        if let number { Task { await self.expire(key, number, after: task) } }
+        // Others may wait for the answer, too: who is cancelled leaves it to them.
+        let answered = Gate()
+        Task {
+            _ = await task.result
+            answered.close()
         }
-        return try result.get()
+        await answered.pass()
+        try Task.checkCancellation()
+        return try await task.value
+    }
+
+    /// Lets an answer go when it has been there for its time.
+    private func expire(_ key: String, _ number: UInt64, after task: Task<Resolved, any Error>) async {
+        let lifetime =
+            if case .success(.cluster) = await task.result { ClusterNames.lifetime } else { ClusterNames.shortLifetime }
+        state.withLock { state in
+            guard state.answers[key]?.number == number else { return }
+            state.answers[key]?.end = .now + lifetime
+        }
     }
 
     /// What nearly is a name's Service, for who has mistyped it.

@@ -1,5 +1,6 @@
 internal import Glibc
 internal import Reactor
+internal import Synchronization
 internal import Wire
 
 /// Why a connection could not be made.
@@ -114,27 +115,37 @@ struct Dialer: Sendable {
     /// What this machine knows a name as; none where it does not know it.
     static func addresses(of name: String) async -> [String] {
         if let address = IPAddress(name) { return ["\(address)"] }
-        let found = try? await offPool {
-            var hints = addrinfo()
-            hints.ai_socktype = Int32(SOCK_STREAM.rawValue)
-            var list: UnsafeMutablePointer<addrinfo>?
-            guard getaddrinfo(name, nil, &hints, &list) == 0 else { return [String]() }
-            defer { freeaddrinfo(list) }
-            var addresses: [String] = []
-            var next = list
-            while let entry = next?.pointee {
-                next = entry.ai_next
-                guard let address = entry.ai_addr else { continue }
-                let raw = UnsafeRawPointer(address)
-                let bytes =
-                    entry.ai_family == AF_INET
-                    ? UnsafeRawBufferPointer(start: raw + 4, count: 4)
-                    : UnsafeRawBufferPointer(start: raw + 8, count: 16)
-                addresses.append("\(IPAddress(bytes: Array(bytes)))")
-            }
-            return addresses
+        let found = Mutex<[String]>([])
+        let answered = Gate()
+        // Nothing ends the system's resolver, which may take half a minute: who is cancelled does not wait for it.
+        Task {
+            let addresses = (try? await offPool { Dialer.systemAddresses(of: name) }) ?? []
+            found.withLock { $0 = addresses }
+            answered.close()
         }
-        return found ?? []
+        await answered.pass()
+        return found.withLock { $0 }
+    }
+
+    private static func systemAddresses(of name: String) -> [String] {
+        var hints = addrinfo()
+        hints.ai_socktype = Int32(SOCK_STREAM.rawValue)
+        var list: UnsafeMutablePointer<addrinfo>?
+        guard getaddrinfo(name, nil, &hints, &list) == 0 else { return [] }
+        defer { freeaddrinfo(list) }
+        var addresses: [String] = []
+        var next = list
+        while let entry = next?.pointee {
+            next = entry.ai_next
+            guard let address = entry.ai_addr else { continue }
+            let raw = UnsafeRawPointer(address)
+            let bytes =
+                entry.ai_family == AF_INET
+                ? UnsafeRawBufferPointer(start: raw + 4, count: 4)
+                : UnsafeRawBufferPointer(start: raw + 8, count: 16)
+            addresses.append("\(IPAddress(bytes: Array(bytes)))")
+        }
+        return addresses
     }
 }
 

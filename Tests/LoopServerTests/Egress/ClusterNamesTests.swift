@@ -1,4 +1,6 @@
+import HTTP
 import JSON
+import Reactor
 import Testing
 
 @testable import LoopServer
@@ -158,6 +160,24 @@ struct ClusterNamesTests {
                 try await Task.sleep(for: .milliseconds(50))
             }
             #expect(api.requests.count { $0.hasSuffix("/services/postgres") } > count)
+        }
+    }
+
+    @Test("who is cancelled does not wait for an API that does not answer")
+    func cancelled() async throws {
+        let answers = Gate()
+        try await withAPI({ exchange in
+            await answers.pass()
+            try await exchange.fail(404, "NotFound", "not found")
+        }) { client, _ in
+            let names = ClusterNames(client, namespace: "web")
+            let asking = Task { try await names.resolve("postgres") }
+            asking.cancel()
+            await #expect(throws: CancellationError.self) { try await asking.value }
+            answers.close()
+            // The answer is there for the next one.
+            let outside = try await names.resolve("postgres")
+            #expect(outside == .outside("postgres", hint: "no Service \"postgres\" in namespace web"))
         }
     }
 }
