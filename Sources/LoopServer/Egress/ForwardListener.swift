@@ -25,7 +25,7 @@ struct ForwardListener: Sendable {
         do {
             second = try LoopbackListener(host: "::1", port: first.port)
         } catch let error as SystemError where error.code == EADDRINUSE {
-            let owner = PortOwner.find(first.port, besides: getpid())
+            let owner = ListeningPorts.holder(of: first.port, at: ["::1", "::"])
             notices.tell(
                 "[::1]:\(first.port) is taken by \(owner): localhost may lead there, 127.0.0.1 leads to the pod")
         } catch {}
@@ -99,7 +99,7 @@ struct ForwardListener: Sendable {
         switch error.code {
         case EADDRINUSE:
             return LoopEvent.Failure(
-                "port \(forward.local) is taken by \(PortOwner.find(forward.local))", nextStep: free)
+                "port \(forward.local) is taken by \(ListeningPorts.holder(of: forward.local))", nextStep: free)
         case EACCES:
             return LoopEvent.Failure(
                 "port \(forward.local) is for root: this user may not listen below 1024", nextStep: free)

@@ -1,8 +1,7 @@
 internal import Glibc
 internal import Reactor
 
-/// The kernel's table of TCP sockets of this network: who is at the other end of a loopback connection, and who listens at a
-/// port.
+/// The kernel's table of TCP sockets of this network: who is at the other end of a loopback connection.
 enum SocketTable {
     /// Whose a socket is.
     enum Owner: Equatable {
@@ -15,7 +14,6 @@ enum SocketTable {
     struct Entry: Equatable {
         var local: Substring
         var remote: Substring
-        var isListening: Bool
         var uid: uid_t
         var inode: UInt64
 
@@ -26,12 +24,9 @@ enum SocketTable {
             let fields = line.split(separator: " ", maxSplits: 10)
             guard fields.count > 9, let uid = uid_t(fields[7]), let inode = UInt64(fields[9]) else { return nil }
             (local, remote) = (fields[1], fields[2])
-            isListening = fields[3] == "0A"
             self.uid = uid
             self.inode = inode
         }
-
-        var localPort: UInt16? { local.split(separator: ":").last.flatMap { UInt16($0, radix: 16) } }
     }
 
     /// Whose the other end of a connection over loopback is.

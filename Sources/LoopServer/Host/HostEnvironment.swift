@@ -14,7 +14,7 @@ final class HostEnvironment: Sendable {
         let client: KubeClient
         let context: KubeContext
         let namespace: String
-        /// A running pod.
+        /// A running pod, or the template of one.
         var pod: JSON
         let container: String
         let identity: Host.Identity
@@ -126,8 +126,8 @@ final class HostEnvironment: Sendable {
 
     private static func read(_ request: Request) async throws -> PodReferences {
         try await PodReferences.read(
-            pod: request.pod, container: request.container, namespace: request.namespace, files: true,
-            client: request.client)
+            pod: request.pod, container: request.container, namespace: request.namespace,
+            isTemplate: request.pod.at("metadata", "uid") == nil, files: true, client: request.client)
     }
 
     private static func find(

@@ -18,6 +18,8 @@ final class HostProcess: LocalProgram {
         case up([UInt16])
         /// It has ended by itself.
         case ended(ExitStatus)
+        /// It could not be started.
+        case failed
     }
 
     private enum Order {
@@ -36,6 +38,8 @@ final class HostProcess: LocalProgram {
         var hasStarted = false
         /// Where the next program is to listen.
         var ports: [UInt16]
+        /// Whether nobody knows where that would be.
+        var areUndeclared = false
         var followers: [Int: AsyncStream<State>.Continuation] = [:]
         var followerCount = 0
 
@@ -84,7 +88,11 @@ final class HostProcess: LocalProgram {
     // MARK: What is asked of it
 
     /// Says where the program is to listen; the next start looks for it there.
-    func setPorts(_ ports: [UInt16]) { room.withLock { $0.ports = ports } }
+    ///
+    /// With `areUndeclared`, its pods have ports that nobody has named: where it listens is told then.
+    func setPorts(_ ports: [UInt16], areUndeclared: Bool = false) {
+        room.withLock { ($0.ports, $0.areUndeclared) = (ports, areUndeclared) }
+    }
 
     /// Does what is asked for until the task is cancelled; returns once nothing of the program is left.
     @concurrent
@@ -107,7 +115,7 @@ final class HostProcess: LocalProgram {
         let isDue = room.withLock { room in
             switch room.state {
             case .starting, .up: false
-            case .down, .ended: true
+            case .down, .ended, .failed: true
             }
         }
         if isDue { restart(firstEvent: firstEvent) }
@@ -212,13 +220,14 @@ final class HostProcess: LocalProgram {
             emit(.hostEnded(status: status.description, isSuccess: status.isSuccess, milliseconds: ran))
             if isStartedByChanges { emit(.notice("the next change starts the program again")) }
         } catch {
-            guard change(to: .down) else { return }
-            let failure = (error as? LoopFailure)?.failure
-            emit(
-                .failed(
-                    failure
-                        ?? LoopEvent.Failure(
-                            "the program cannot be started: \(error)", nextStep: "the next change tries again")))
+            guard change(to: .failed) else { return }
+            var failure =
+                (error as? LoopFailure)?.failure ?? LoopEvent.Failure("the program cannot be started: \(error)")
+            if isStartedByChanges {
+                failure.nextStep = [failure.nextStep, "the next change tries again"].compactMap(\.self).joined(
+                    separator: "; ")
+            }
+            emit(.failed(failure))
         }
     }
 
@@ -246,7 +255,7 @@ final class HostProcess: LocalProgram {
                     "port \(port) is taken by \(holder)",
                     nextStep:
                         "\(end), or let the program listen elsewhere and say so in \"ports\" in the \"host\" section "
-                        + "of loop.json; the next change tries again"))
+                        + "of loop.json"))
         }
         return Set(listening.sockets)
     }
@@ -296,7 +305,10 @@ final class HostProcess: LocalProgram {
     private func watch(
         _ program: HostProgram, _ debug: HostDebug, _ ports: [UInt16], before: Set<ListeningSocket>, since: UInt64
     ) async {
-        guard !ports.isEmpty else { return _ = change(to: .up([])) }
+        guard !ports.isEmpty else {
+            if change(to: .up([])), room.withLock({ $0.areUndeclared }) { await tellUndeclared(program) }
+            return
+        }
         let readiness = HostReadiness(
             ports: ports, named: host.ports ?? [], debugPort: debug.port, root: program.leash.pid, patience: patience)
         do {
@@ -308,5 +320,18 @@ final class HostProcess: LocalProgram {
             // Whether it listens cannot be known: who connects will see.
             if change(to: .up(ports)) { emit(.detail("the program counts as up: \(error)")) }
         }
+    }
+
+    /// Says where a program listens of whose ports nobody knows which ones they are.
+    private func tellUndeclared(_ program: HostProgram) async {
+        // Once, and late enough for most programs: the kernel tells nobody when one begins to listen.
+        guard (try? await Task.sleep(for: patience.elsewhere)) != nil,
+            let found = try? ListeningPorts.now().ports(ofTree: program.leash.pid).sorted(), !found.isEmpty
+        else { return }
+        let list = found.map { "\($0)" }.joined(separator: ", ")
+        emit(
+            .notice(
+                "the program listens at \(list), and its container declares no port: no connection comes here without"
+                    + " \"ports\": [\(list)] in the \"host\" section of loop.json"))
     }
 }

@@ -80,13 +80,13 @@ enum HostStartFailure {
         case ENOENT where name.contains("/") && access(path, F_OK) == 0:
             return LoopEvent.Failure(
                 "\(name) is there, but not what runs it: \(interpreter(of: path) ?? "its loader")",
-                nextStep: "install that; the next change tries again")
+                nextStep: "install that")
         case ENOENT:
             return LoopEvent.Failure(
                 "there is no program \"\(name)\"", nextStep: "install it, or \(corrected("command"))")
         case EACCES where name.contains("/") && !isFolder(path):
             return LoopEvent.Failure(
-                "\(name) is not executable", nextStep: "chmod +x \(path); the next change tries again")
+                "\(name) is not executable", nextStep: "chmod +x \(path)")
         default:
             return LoopEvent.Failure(
                 "\(name) cannot be started: \(String(cString: strerror(code)))", nextStep: corrected("command"))
@@ -94,7 +94,7 @@ enum HostStartFailure {
     }
 
     private static func corrected(_ key: String) -> String {
-        "correct \"\(key)\" in the \"host\" section of loop.json; the next change tries again"
+        "correct \"\(key)\" in the \"host\" section of loop.json"
     }
 
     private static func isFolder(_ path: String) -> Bool {

@@ -43,7 +43,7 @@ actor HostRun {
             for notice in found.notices where told.insert(notice).inserted { emit(.notice(notice)) }
             for failure in found.failures where told.insert(failure.summary).inserted { emit(.failed(failure)) }
             ports = found.ports
-            process.setPorts(ports.map(\.host))
+            process.setPorts(ports.map(\.host), areUndeclared: found.areUndeclared)
             await surroundings.know(.init(pod: pod, container: container, isRunning: !instances.isEmpty))
         }
         await intercept?.setInstances(instances, ports: ports)
@@ -78,12 +78,31 @@ actor HostRun {
         await route?.end()
     }
 
+    /// How long a program that starts anew may be down before the pod's own service is to answer: as long as a save takes.
+    private static let restartPatience = Duration.seconds(3)
+
     private func follow() async -> ExitStatus? {
+        var handingBack: Task<Void, Never>?
+        defer { handingBack?.cancel() }
         for await state in process.states {
-            let isUp = if case .up = state { true } else { false }
-            hasBeenUp = hasBeenUp || isUp
-            intercept?.setWanted(host.fallback == .wait ? hasBeenUp : isUp)
-            if case .ended(let status) = state, !plan.isStartedByChanges { return status }
+            handingBack?.cancel()
+            switch state {
+            case .up:
+                hasBeenUp = true
+                intercept?.setWanted(true)
+            case .starting:
+                guard host.fallback == .pod else { break }
+                handingBack = Task { [intercept] in
+                    guard (try? await Task.sleep(for: HostRun.restartPatience)) != nil else { return }
+                    intercept?.setWanted(false)
+                }
+            case .down, .ended, .failed:
+                if host.fallback == .pod { intercept?.setWanted(false) }
+            }
+            guard !plan.isStartedByChanges else { continue }
+            if case .ended(let status) = state { return status }
+            // As a shell says that a program cannot be started.
+            if case .failed = state { return .exited(127) }
         }
         return nil
     }

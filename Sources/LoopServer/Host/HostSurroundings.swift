@@ -63,6 +63,12 @@ actor HostSurroundings {
         }
     }
 
+    /// Stands for the pod of a service that is in none.
+    private static let nowhere: JSON = [
+        "spec": ["enableServiceLinks": false, "containers": [["name": .string(program)]]]
+    ]
+    private static let program = "program"
+
     /// How long a start waits for a pod whose variables it has: one that cannot run is no reason to wait for ever.
     private static let patience = Duration.seconds(20)
 
@@ -78,7 +84,8 @@ actor HostSurroundings {
         } else {
             let request = HostEnvironment.Request(
                 client: connection.client, context: connection.context, namespace: namespace,
-                pod: example?.pod ?? .object(JSONObject()), container: example?.container ?? "",
+                pod: example?.pod ?? HostSurroundings.nowhere,
+                container: example?.container ?? HostSurroundings.program,
                 identity: host.identity, own: ways, environment: try await imaged())
             let environment = try await HostEnvironment.gather(request)
             gathered = environment
@@ -87,7 +94,10 @@ actor HostSurroundings {
         uid = example?.uid
         guard let environment = gathered else { throw CancellationError() }
         for notice in environment.notices where told.insert(notice).inserted { emit(.notice(notice)) }
-        return HostSurroundings.joined(egress.rewritten(environment.variables))
+        var variables = egress.rewritten(environment.variables)
+        // What is in no pod finds the API by its kubeconfig.
+        if example == nil { variables = variables.filter { !$0.key.hasPrefix("KUBERNETES_") } }
+        return HostSurroundings.joined(variables)
     }
 
     /// Stops leading into the cluster, and removes what the program found.
@@ -112,21 +122,16 @@ actor HostSurroundings {
 
     private func awaitExample() async throws -> Example? {
         guard service.target != nil else { return nil }
-        let deadline = ContinuousClock.now + HostSurroundings.patience
+        var deadline: ContinuousClock.Instant?
         while true {
             if let newest, newest.isRunning { return newest }
             let seen = example.value
-            let isNews: Void? = await atMost(max(.zero, deadline - .now)) { [example] in
-                await example.untilChanged(from: seen)
-            }
+            // That the workload is not there is told by who follows it; it may come at any time.
+            if newest != nil, deadline == nil { deadline = .now + HostSurroundings.patience }
+            let limit = deadline.map { max(.zero, $0 - .now) } ?? .seconds(3600)
+            let isNews: Void? = await atMost(limit) { [example] in await example.untilChanged(from: seen) }
             try Task.checkCancellation()
-            guard isNews == nil else { continue }
-            guard let newest else {
-                throw LoopFailure(
-                    failure: LoopEvent.Failure(
-                        "nobody knows the variables of \(service.name): its workload is not there",
-                        nextStep: "the next change tries again"))
-            }
+            guard isNews == nil, let newest else { continue }
             emit(
                 .notice("no pod runs: the variables are those that one would have, as far as they are known without it")
             )
@@ -144,8 +149,7 @@ actor HostSurroundings {
                 let names = replaced.missing.sorted().joined(separator: ", ")
                 throw LoopFailure(
                     failure: LoopEvent.Failure(
-                        "\"\(name)\" names the image \(names), which has not been built yet",
-                        nextStep: "the next change tries again"))
+                        "\"\(name)\" names the image \(names), which has not been built yet"))
             }
             result[name] = replaced.value
         }

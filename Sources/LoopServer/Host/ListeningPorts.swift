@@ -18,10 +18,19 @@ struct ListeningPorts: Sendable {
         return addresses.first
     }
 
-    /// Whoever keeps a port of loopback from being listened at.
-    func holder(of port: UInt16) -> Holder? {
-        let taking: Set = ["127.0.0.1", "0.0.0.0", "::1", "::"]
-        guard let socket = sockets.first(where: { $0.port == port && taking.contains($0.address) }) else { return nil }
+    /// Who keeps a port of loopback from being listened at, in words, now.
+    static func holder(of port: UInt16, at addresses: Set<String> = loopback) -> String {
+        (try? now())?.holder(of: port, at: addresses).map { "\($0)" } ?? "another program"
+    }
+
+    /// The addresses of which one that is listened at keeps others from doing so on loopback.
+    static let loopback: Set = ["127.0.0.1", "0.0.0.0", "::1", "::"]
+
+    /// Whoever keeps a port of these addresses from being listened at.
+    func holder(of port: UInt16, at addresses: Set<String> = loopback) -> Holder? {
+        guard let socket = sockets.first(where: { $0.port == port && addresses.contains($0.address) }) else {
+            return nil
+        }
         let pid = RunningProcess.all().first { $0.sockets.contains(socket.inode) }?.pid
         return Holder(pid: pid, name: pid.flatMap { RunningProcess(pid: $0).name }, owner: socket.owner)
     }

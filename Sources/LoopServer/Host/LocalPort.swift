@@ -32,6 +32,8 @@ struct LocalPort: Sendable {
         for host in ["127.0.0.1", "::1"] {
             if let stream = try? await Stream.connect(to: .tcp(host: host, port: port)) { return stream }
         }
-        return nil
+        // Or at another address only.
+        guard let host = try? ListeningPorts.now().address(of: port) else { return nil }
+        return try? await Stream.connect(to: .tcp(host: host, port: port))
     }
 }

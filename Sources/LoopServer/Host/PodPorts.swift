@@ -5,6 +5,8 @@ internal import JSON
 struct PodPorts: Equatable, Sendable {
     /// What is carried.
     private(set) var ports: [HostPort] = []
+    /// Whether nobody has named a port.
+    private(set) var areUndeclared = false
     /// What is not as one might expect, a line each.
     private(set) var notices: [String] = []
     /// What cannot work.
@@ -31,6 +33,7 @@ struct PodPorts: Equatable, Sendable {
             ports = wanted
             checkDeclared(declared, name)
         } else {
+            areUndeclared = declared.isEmpty
             ports = declared.map { HostPort(container: $0, host: usable($0, besides: declared, lowest)) }
         }
         checkAllowed(lowest)

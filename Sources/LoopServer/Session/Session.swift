@@ -44,6 +44,11 @@ public struct Session: Sendable {
         }
     }
 
+    /// How long its programs on this machine may take to end; zero without any.
+    public var programGrace: Duration {
+        configuration.services.compactMap { $0.isOnHost ? $0.host?.grace : nil }.max() ?? .zero
+    }
+
     /// Watches and syncs until the task is cancelled (`interrupted`), or something makes it impossible to start.
     ///
     /// `report` is called in order, never twice at once. Whatever ends the loop was reported as `failed` before.

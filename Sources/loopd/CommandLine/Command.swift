@@ -68,7 +68,7 @@ enum Command: String, CaseIterable {
         case .none: ""
         case .services: "[SERVICE…]"
         case .service: "SERVICE"
-        case .program: "SERVICE [-- PROGRAM ARGUMENT…]"
+        case .program: "SERVICE [-- PROGRAM…]"
         case .forwards: "SERVICE PORT…"
         case .optionalService: "[SERVICE]"
         case .socket: "SOCKET"

@@ -69,7 +69,7 @@ struct HostProcessTests {
             }
             #expect(failure.summary == summary)
             #expect(failure.nextStep?.hasPrefix(step) == true, "\(failure)")
-            try await host.until { $0 == .down }
+            try await host.until { $0 == .failed }
             #expect(host.log.all.count == 1, "\(host.log.all)")
             await host.end()
         }
@@ -158,7 +158,7 @@ struct HostProcessTests {
         }
         #expect(failure.summary == "port \(port) is taken by Probe (process \(other.pid))")
         #expect(failure.nextStep?.hasPrefix("end it (kill \(other.pid))") == true)
-        try await host.until { $0 == .down }
+        try await host.until { $0 == .failed }
         #expect(host.pids.isEmpty)
         await other.terminate(grace: .seconds(60))
         host.process.restart()
