@@ -28,7 +28,7 @@ public struct HostChoice: Equatable, Sendable {
 }
 
 extension Configuration {
-    /// The configuration with the chosen services on this machine: their rules rest, and their workloads are in dev mode.
+    /// The configuration with the chosen services on this machine: nothing is brought into their containers, and their workloads are in dev mode.
     ///
     /// - Parameter running: the names of the services that the run is about; empty is all of them.
     public func hosting(_ choice: HostChoice, running: [String] = []) throws(HostChoice.Refusal) -> Configuration {
@@ -82,6 +82,8 @@ extension Service {
         host.fallback = choice.fallback ?? host.fallback
         self.host = host
         isOnHost = true
-        rules = []
+        // What brings it to the cluster stays; its image is built at the start only, and its files are for the program here.
+        rules = rules.filter { $0.deployment != nil || $0.image != nil }
+        for index in rules.indices where rules[index].image != nil { rules[index].watch = [] }
     }
 }

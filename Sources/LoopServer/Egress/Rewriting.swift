@@ -180,15 +180,17 @@ struct Rewriting: Sendable {
     ) {
         guard let sibling = Rewriting.portKey(of: key) else { return }
         let host = value.lowercased()
-        if let text = variables[sibling] {
-            guard let port = Rewriting.number(Array(text.utf8)[...]), let need = need(host, port) else { return }
+        let text = variables[sibling]
+        // That of a Service of the variables' stem (`DB_PORT=tcp://…`) is no port.
+        if let port = text.flatMap({ Rewriting.number(Array($0.utf8)[...]) }) {
+            guard let need = need(host, port) else { return }
             (result[key], result[sibling]) = (need.local.host, "\(need.local.port)")
         } else {
             let candidates = needs.filter { $0.hosts.contains(host) }
             guard candidates.count == 1, let need = candidates.first else { return }
             result[key] = need.local.host
             // The program knows the port by heart, which is another one here.
-            if need.local.port != need.dependency.port { result[sibling] = "\(need.local.port)" }
+            if text == nil, need.local.port != need.dependency.port { result[sibling] = "\(need.local.port)" }
         }
     }
 

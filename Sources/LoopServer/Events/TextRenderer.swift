@@ -140,6 +140,9 @@ public struct TextRenderer: Sendable {
             return line(event, isSuccess ? text : "✗ \(text)", isSuccess ? .plain : .failure)
         case .intercepting(let pods, let ports):
             guard !pods.isEmpty else { return line(event, "connections go to the pods' own service again") }
+            guard !ports.isEmpty else {
+                return line(event, "the service of \(self.list(pods)) is stopped while it runs here")
+            }
             let list = ports.map { $0.container == $0.host ? "\($0.host)" : "\($0.container) → \($0.host)" }
             return line(event, "connections to \(list.joined(separator: ", ")) of \(self.list(pods)) come here")
         case .forwarding(let local, let target): return line(event, "\(local) leads to \(target)")

@@ -68,7 +68,7 @@ struct HostDebug: Equatable, Sendable {
         }
         let commands = (found.isEmpty ? ["gdb", "lldb"] : found).map { "\($0) -p \(pid)" }
         return
-            "--debug: attach with \(commands.joined(separator: " or ")); \"debugCommand\" in the \"host\" section of "
+            "--debug: attach with \(commands.joined(separator: " or ")); \"debug\" in the \"host\" section of "
             + "loop.json names a command that waits for a debugger"
     }
 

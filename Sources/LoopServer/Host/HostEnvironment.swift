@@ -18,6 +18,8 @@ final class HostEnvironment: Sendable {
         var pod: JSON
         let container: String
         let identity: Host.Identity
+        /// Variables of Services that are reached by ports of this machine.
+        var services: [String: String] = [:]
         /// Variables of loopd's own: proxies and the like.
         var own: [String: String] = [:]
         /// `host.env`, where `$(NAME)` is a variable of the pod or of loopd.
@@ -79,12 +81,12 @@ final class HostEnvironment: Sendable {
         findings = Mutex(found)
     }
 
-    /// Finds everything again in the present state of the cluster, perhaps for another pod or with other variables of
-    /// loopd's own; files change in place.
-    func refresh(pod: JSON? = nil, own: [String: String]? = nil) async throws {
+    /// Finds everything again in the present state of the cluster, perhaps for another pod or with another `host.env`;
+    /// files change in place.
+    func refresh(pod: JSON? = nil, environment: [String: String]? = nil) async throws {
         try await request.withLock { request in
             if let pod { request.pod = pod }
-            if let own { request.own = own }
+            if let environment { request.environment = environment }
             let references = try await HostEnvironment.read(request)
             let found = try await HostEnvironment.find(request, references, identity, folder.path, interval)
             findings.withLock { $0 = found }
@@ -94,7 +96,7 @@ final class HostEnvironment: Sendable {
     /// Removes the folder with all files; nothing may refresh it any more.
     func remove() { folder.remove() }
 
-    /// Keeps tokens good, and files as the cluster has them, until the task is cancelled.
+    /// Keeps tokens good until the task is cancelled, or as long as there are any.
     ///
     /// What prevents it is told once, and tried again.
     func keepFresh(report: @Sendable (LoopEvent.Failure) -> Void) async {
@@ -134,7 +136,7 @@ final class HostEnvironment: Sendable {
         _ request: Request, _ references: PodReferences, _ identity: PodIdentity, _ folder: String,
         _ interval: Duration?
     ) async throws -> Findings {
-        var environment = try PodEnvironment(references)
+        var environment = try PodEnvironment(references, services: request.services)
         let asked = ContinuousClock.now
         let (tokens, refusals) = try await tokens(request, references)
         let texts = tokens.mapValues(\.text)

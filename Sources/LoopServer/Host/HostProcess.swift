@@ -40,6 +40,7 @@ final class HostProcess: LocalProgram {
         var ports: [UInt16]
         /// Whether nobody knows where that would be.
         var areUndeclared = false
+        var hasToldUndeclared = false
         var followers: [Int: AsyncStream<State>.Continuation] = [:]
         var followerCount = 0
 
@@ -325,9 +326,10 @@ final class HostProcess: LocalProgram {
     /// Says where a program listens of whose ports nobody knows which ones they are.
     private func tellUndeclared(_ program: HostProgram) async {
         // Once, and late enough for most programs: the kernel tells nobody when one begins to listen.
-        guard (try? await Task.sleep(for: patience.elsewhere)) != nil,
+        guard !room.withLock({ $0.hasToldUndeclared }), (try? await Task.sleep(for: patience.elsewhere)) != nil,
             let found = try? ListeningPorts.now().ports(ofTree: program.leash.pid).sorted(), !found.isEmpty
         else { return }
+        room.withLock { $0.hasToldUndeclared = true }
         let list = found.map { "\($0)" }.joined(separator: ", ")
         emit(
             .notice(

@@ -68,7 +68,7 @@ enum HostStartFailure {
     static func folder(_ directory: String, for command: [String]) -> LoopEvent.Failure? {
         if isFolder(directory) { return nil }
         return LoopEvent.Failure(
-            "there is no folder \(directory) to run \(command.first ?? "") in", nextStep: corrected("directory"))
+            "there is no folder \(directory) to run \(command.first ?? "") in", nextStep: corrected("dir"))
     }
 
     /// `code` is what the kernel answered.

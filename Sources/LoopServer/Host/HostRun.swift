@@ -16,11 +16,13 @@ actor HostRun {
     private var hasBeenUp = false
     private var ports: [HostPort]
     private var told: Set<String> = []
+    private let claims: HostPortClaims
 
     /// - Parameter intercept: what takes the pods' connections over; `nil` for a service that is in no pod.
     init(
         _ plan: HostPlan, _ service: Service, _ host: Host, process: HostProcess, surroundings: HostSurroundings,
-        intercept: Intercept?, route: EndpointRoutes?, emit: @escaping @Sendable (LoopEvent.Kind) -> Void
+        intercept: Intercept?, route: EndpointRoutes?, claims: HostPortClaims,
+        emit: @escaping @Sendable (LoopEvent.Kind) -> Void
     ) {
         self.plan = plan
         self.service = service
@@ -29,6 +31,7 @@ actor HostRun {
         self.surroundings = surroundings
         self.intercept = intercept
         self.route = route
+        self.claims = claims
         self.emit = emit
         ports = host.ports ?? []
     }
@@ -42,7 +45,11 @@ actor HostRun {
             let found = PodPorts(host.ports, pod: pod, container: container)
             for notice in found.notices where told.insert(notice).inserted { emit(.notice(notice)) }
             for failure in found.failures where told.insert(failure.summary).inserted { emit(.failed(failure)) }
-            ports = found.ports
+            ports = found.ports.filter { port in
+                guard let other = claims.claim(port.host, for: service.name) else { return true }
+                if told.insert("\(port.host) \(other)").inserted { emit(.failed(HostRun.shared(port, with: other))) }
+                return false
+            }
             process.setPorts(ports.map(\.host), areUndeclared: found.areUndeclared)
             await surroundings.know(.init(pod: pod, container: container, isRunning: !instances.isEmpty))
         }
@@ -92,19 +99,40 @@ actor HostRun {
                 intercept?.setWanted(true)
             case .starting:
                 guard host.fallback == .pod else { break }
-                handingBack = Task { [intercept] in
+                handingBack = Task {
                     guard (try? await Task.sleep(for: HostRun.restartPatience)) != nil else { return }
-                    intercept?.setWanted(false)
+                    self.handBack()
                 }
             case .down, .ended, .failed:
                 if host.fallback == .pod { intercept?.setWanted(false) }
             }
             guard !plan.isStartedByChanges else { continue }
-            if case .ended(let status) = state { return status }
+            switch state {
+            case .ended(let status): return status
             // As a shell says that a program cannot be started.
-            if case .failed = state { return .exited(127) }
+            case .failed: return .exited(127)
+            case .down, .starting, .up: break
+            }
         }
         return nil
+    }
+
+    private func handBack() {
+        if case .starting = process.state { intercept?.setWanted(false) }
+    }
+
+    /// Leaves the pods to their own service for as long as the session goes on, because nothing starts the program again.
+    func giveUp() {
+        intercept?.setWanted(false)
+        hasBeenUp = false
+        emit(.notice("nothing starts the program again before loopd is started anew"))
+    }
+
+    private static func shared(_ port: HostPort, with other: String) -> LoopEvent.Failure {
+        LoopEvent.Failure(
+            "port \(port.host) is the one of \(other) here: connections to its pods' port \(port.container) do not come here",
+            nextStep: "let one of them listen elsewhere, and set \"ports\" in its \"host\" section: "
+                + "{\"container\": \(port.container), \"host\": \(port.host == .max ? port.host - 1 : port.host + 1)}")
     }
 
     /// A pod to take the environment from, and its container's name: one that runs, else one that may, else the template.
@@ -114,9 +142,12 @@ actor HostRun {
         if let instance = instances.first, let pod = state.pods.first(where: { $0.uid == instance.id.podUID }) {
             return (pod.object, instance.container)
         }
-        let pod = state.pods.first { !$0.isOver }?.object ?? state.workload?.at("spec", "template")
-        guard let pod else { return nil }
-        let names = (pod.at("spec", "containers")?.array ?? []).compactMap { $0["name"]?.string }
-        return (container ?? (names.count == 1 ? names[0] : nil)).map { (pod, $0) }
+        if let pod = state.pods.first(where: { !$0.isOver }), let name = container ?? pod.usualContainer {
+            return (pod.object, name)
+        }
+        guard let template = state.workload?.at("spec", "template"),
+            let name = DevTemplate.target(of: template, container)?["name"]?.string
+        else { return nil }
+        return (template, name)
     }
 }

@@ -25,12 +25,17 @@ actor HostSurroundings {
     private let example = Wish<String?>(nil)
     private var newest: Example?
     /// What leads the program into the cluster, once that listens.
-    private var ways: [String: String]?
+    private var ways: (proxy: [String: String], needs: [String: String])?
+    private var opening: Task<Void, Never>?
+    private var openingFailure: (any Error)?
+    private let openings = Wish(0)
     private var gathered: HostEnvironment?
     /// The pod that it was taken from.
     private var uid: String?
     private var renewing: Task<Void, Never>?
     private var refreshing: Task<Void, Never>?
+    /// The example whose pod was waited for in vain.
+    private var unheard: String?
     private var told: Set<String> = []
     private let emit: @Sendable (LoopEvent.Kind) -> Void
 
@@ -51,16 +56,26 @@ actor HostSurroundings {
     func know(_ example: Example) {
         newest = example
         self.example.value = "\(example.uid ?? "") \(example.isRunning)"
-        guard let gathered, example.isRunning, uid != example.uid else { return }
-        uid = example.uid
+        guard gathered != nil, example.isRunning, uid != example.uid, refreshing == nil else { return }
         // Tokens end with their pod: the program that runs goes on with those of the next one.
-        refreshing = Task { [emit] in
+        refreshing = Task { await self.followPod() }
+    }
+
+    private func followPod() async {
+        var backoff = Backoff(first: .milliseconds(200), limit: .seconds(30))
+        var isTold = false
+        while !Task.isCancelled, let gathered, let newest, newest.isRunning, newest.uid != uid {
             do {
-                try await gathered.refresh(pod: example.pod)
+                try await gathered.refresh(pod: newest.pod)
+                uid = newest.uid
+                renew()
             } catch {
-                emit(.detail("the environment is still that of an earlier pod: \(error)"))
+                if !isTold, !Task.isCancelled { emit(.failed(HostSurroundings.failure(error))) }
+                isTold = true
+                try? await Task.sleep(for: backoff.next())
             }
         }
+        refreshing = nil
     }
 
     /// Stands for the pod of a service that is in none.
@@ -72,37 +87,44 @@ actor HostSurroundings {
     /// How long a start waits for a pod whose variables it has: one that cannot run is no reason to wait for ever.
     private static let patience = Duration.seconds(20)
 
-    /// The whole environment of the next program.
+    /// The whole environment of the next program, as the cluster has it now.
     ///
-    /// Waits until there is a pod to take it from, and reads it anew where that is another one than before. Throws
-    /// `LoopFailure`, and `CancellationError`.
+    /// Waits for a pod to take it from at first. Throws `LoopFailure`, and `CancellationError`.
     func environment() async throws -> [String: String] {
-        let ways = try await self.ways()
+        let ways = try await self.open()
         let example = try await awaitExample()
         if let environment = gathered {
-            if uid != example?.uid { try await environment.refresh(pod: example?.pod) }
+            do {
+                try await environment.refresh(pod: example?.pod, environment: try await imaged())
+                uid = example?.uid
+                renew()
+            } catch {
+                try Task.checkCancellation()
+                let failure = HostSurroundings.failure(error)
+                emit(.notice("the variables are those of the start before: \(failure.summary)"))
+            }
         } else {
             let request = HostEnvironment.Request(
                 client: connection.client, context: connection.context, namespace: namespace,
                 pod: example?.pod ?? HostSurroundings.nowhere,
                 container: example?.container ?? HostSurroundings.program,
-                identity: host.identity, own: ways, environment: try await imaged())
-            let environment = try await HostEnvironment.gather(request)
-            gathered = environment
-            renewing = Task { [emit] in await environment.keepFresh { emit(.failed($0)) } }
+                identity: host.identity, services: ways.needs, own: HostSurroundings.kept.merging(ways.proxy) { $1 },
+                environment: try await imaged())
+            gathered = try await HostEnvironment.gather(request)
+            uid = example?.uid
+            renew()
         }
-        uid = example?.uid
         guard let environment = gathered else { throw CancellationError() }
         for notice in environment.notices where told.insert(notice).inserted { emit(.notice(notice)) }
         var variables = egress.rewritten(environment.variables)
         // What is in no pod finds the API by its kubeconfig.
         if example == nil { variables = variables.filter { !$0.key.hasPrefix("KUBERNETES_") } }
-        return HostSurroundings.joined(variables)
+        return ProcessEnvironment.inherited.merging(variables) { $1 }
     }
 
     /// Stops leading into the cluster, and removes what the program found.
     func end() async {
-        for task in [renewing, refreshing] {
+        for task in [opening, renewing, refreshing] {
             task?.cancel()
             await task?.value
         }
@@ -111,17 +133,33 @@ actor HostSurroundings {
         gathered = nil
     }
 
-    private func ways() async throws -> [String: String] {
+    /// The ways into the cluster, which stay for all starts; a start that is cancelled leaves their opening alone.
+    private func open() async throws -> (proxy: [String: String], needs: [String: String]) {
         if let ways { return ways }
-        let proxy = try await egress.start()
-        let needs = try await egress.needs(host.needs)
-        let ways = proxy.merging(needs) { _, need in need }
-        self.ways = ways
-        return ways
+        if opening == nil {
+            openingFailure = nil
+            opening = Task {
+                do {
+                    let proxy = try await egress.start()
+                    ways = (proxy, try await egress.needs(host.needs))
+                } catch {
+                    openingFailure = error
+                    await egress.end()
+                }
+                opening = nil
+                openings.value += 1
+            }
+        }
+        await openings.untilChanged(from: openings.value)
+        try Task.checkCancellation()
+        if let ways { return ways }
+        throw openingFailure ?? CancellationError()
     }
 
     private func awaitExample() async throws -> Example? {
         guard service.target != nil else { return nil }
+        // What is known already does for a start that cannot wait for a pod.
+        if gathered != nil || example.value != nil && example.value == unheard { return newest }
         var deadline: ContinuousClock.Instant?
         while true {
             if let newest, newest.isRunning { return newest }
@@ -132,6 +170,7 @@ actor HostSurroundings {
             let isNews: Void? = await atMost(limit) { [example] in await example.untilChanged(from: seen) }
             try Task.checkCancellation()
             guard isNews == nil, let newest else { continue }
+            unheard = seen
             emit(
                 .notice("no pod runs: the variables are those that one would have, as far as they are known without it")
             )
@@ -156,15 +195,20 @@ actor HostSurroundings {
         return result
     }
 
-    /// The variables of the pod on top of this machine's own.
-    ///
-    /// Those that say where things lie on this machine stay: the container has its own disk.
-    private static func joined(_ pod: [String: String]) -> [String: String] {
-        let own = ProcessEnvironment.inherited
-        let result = own.merging(pod) { _, theirs in theirs }
-        let kept = own.filter { name, _ in
+    private func renew() {
+        renewing?.cancel()
+        guard let gathered else { return }
+        renewing = Task { [emit] in await gathered.keepFresh { emit(.failed($0)) } }
+    }
+
+    private static func failure(_ error: any Error) -> LoopEvent.Failure {
+        (error as? LoopFailure)?.failure ?? LoopEvent.Failure("the environment of the pod could not be read: \(error)")
+    }
+
+    /// Variables of this machine that say where things lie: the container has its own disk.
+    private static var kept: [String: String] {
+        ProcessEnvironment.inherited.filter { name, _ in
             ["PATH", "HOME", "TMPDIR", "SHELL", "USER", "PWD"].contains(name) || name.hasPrefix("LD_")
         }
-        return result.merging(kept) { _, ours in ours }
     }
 }

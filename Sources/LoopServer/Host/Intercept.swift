@@ -8,6 +8,8 @@ internal import Wire
 actor Intercept {
     private struct Pod {
         let instance: ContainerInstance
+        /// Told apart from an earlier one of the same container.
+        let number: Int
         let task: Task<Void, Never>
     }
 
@@ -23,6 +25,11 @@ actor Intercept {
     /// The pods whose connections come here.
     private var taken: Set<String> = []
     private var told: Set<String> = []
+    private var lastNumber = 0
+    /// Those that are being left: they still may have ports of their pods.
+    private var leaving: [Int: Task<Void, Never>] = [:]
+    private var telling: Task<Void, Never>?
+    private var hasToldUnusable = false
 
     init(
         _ host: Host, by connector: any ContainerConnector, to program: any LocalProgram, links: PodLinks,
@@ -48,15 +55,33 @@ actor Intercept {
         let isSame = ports == self.ports
         self.ports = ports
         let ids = Set(chosen.map(\.id))
-        for (id, pod) in pods where !ids.contains(id) || !isSame {
-            pod.task.cancel()
-            pods[id] = nil
-            taken.remove(pod.instance.pod)
+        for (id, pod) in pods where !ids.contains(id) || !isSame { leave(pod, id) }
+        for instance in chosen where pods[instance.id] == nil { begin(instance) }
+        if usable.isEmpty, !instances.isEmpty, !hasToldUnusable {
+            emit(.notice("no connection comes here: its pods are not in dev mode"))
         }
-        for instance in chosen where pods[instance.id] == nil {
-            pods[instance.id] = Pod(instance: instance, task: Task { await drive(instance) })
-        }
+        hasToldUnusable = usable.isEmpty && !instances.isEmpty
         tell()
+    }
+
+    private func begin(_ instance: ContainerInstance) {
+        lastNumber += 1
+        let (number, before) = (lastNumber, Array(leaving.values))
+        let task = Task {
+            for task in before { await task.value }
+            await drive(instance, number)
+        }
+        pods[instance.id] = Pod(instance: instance, number: number, task: task)
+    }
+
+    private func leave(_ pod: Pod, _ id: ContainerInstance.ID) {
+        pod.task.cancel()
+        pods[id] = nil
+        taken.remove(pod.instance.pod)
+        leaving[pod.number] = Task {
+            await pod.task.value
+            leaving[pod.number] = nil
+        }
     }
 
     /// Says whether the connections are wanted here now.
@@ -64,22 +89,20 @@ actor Intercept {
 
     /// Leaves every pod to its own service.
     func end() async {
-        let tasks = pods.values.map(\.task)
-        pods = [:]
-        taken = []
-        for task in tasks { task.cancel() }
-        for task in tasks { await task.value }
+        for (id, pod) in pods { leave(pod, id) }
+        telling?.cancel()
+        for task in leaving.values { await task.value }
     }
 
-    private func drive(_ instance: ContainerInstance) async {
+    private func drive(_ instance: ContainerInstance, _ number: Int) async {
         var backoff = Backoff()
         // What is refused is refused again, until something changes in the cluster.
-        var patience = Backoff(first: .seconds(1), limit: .seconds(30))
+        var patience = Backoff(first: .seconds(1), limit: .seconds(120))
         var lastFailure = ""
         while !Task.isCancelled {
             let began = ContinuousClock.now
             do {
-                try await serve(instance)
+                try await serve(instance, number)
             } catch {
                 guard !Task.isCancelled else { return }
                 // Whoever follows the pods tells of a container that has ended; a lost way is found again.
@@ -91,7 +114,7 @@ actor Intercept {
                     emit(.failed(failure))
                     lastFailure = failure.summary
                 }
-                if ContinuousClock.now - began > .seconds(10) {
+                if isLost, ContinuousClock.now - began > .seconds(10) {
                     backoff.reset()
                     patience.reset()
                 }
@@ -100,7 +123,7 @@ actor Intercept {
         }
     }
 
-    private func serve(_ instance: ContainerInstance) async throws {
+    private func serve(_ instance: ContainerInstance, _ number: Int) async throws {
         let access = try await connector.connect(to: instance)
         guard let way = access as? LinkAccess, way.link.welcome.capabilities.isSuperset(of: [.service, .network]) else {
             access.drop()
@@ -115,7 +138,8 @@ actor Intercept {
             local: { [program, patience = host.patience] port in
                 LocalPort(program: program, port: port, patience: patience)
             },
-            onChange: { await self.note(instance, isTaken: $0) })
+            onWaiting: { [emit] in emit(.notice("\(instance.pod): waits for its own service to end")) },
+            onChange: { await self.note(instance, number, isTaken: $0) })
         let result: Result<Void, any Error>
         do {
             try await pod.run()
@@ -127,21 +151,29 @@ actor Intercept {
         try result.get()
     }
 
-    private func note(_ instance: ContainerInstance, isTaken: Bool) {
-        guard pods[instance.id] != nil else { return }
+    private func note(_ instance: ContainerInstance, _ number: Int, isTaken: Bool) {
+        guard pods[instance.id]?.number == number else { return }
         if isTaken { taken.insert(instance.pod) } else { taken.remove(instance.pod) }
         tell()
     }
 
-    /// Says where connections go, once it is the same for every pod.
+    /// Says where connections go: at once where it is the same for every pod, else when it has not become so.
     private func tell() {
-        let all = Set(pods.values.map(\.instance.pod))
-        guard taken != told, taken == all || taken.isEmpty, !(taken.isEmpty && !all.isEmpty && isWanted.value) else {
-            return
+        telling?.cancel()
+        telling = nil
+        let isWhole = taken == Set(pods.values.map(\.instance.pod)) || taken.isEmpty && !isWanted.value
+        guard taken != told, !isWhole else { return tellNow() }
+        telling = Task {
+            guard (try? await Task.sleep(for: .seconds(1))) != nil else { return }
+            tellNow()
         }
-        let hadAny = !told.isEmpty
-        told = taken
+    }
+
+    private func tellNow() {
+        guard taken != told else { return }
         // Pods that have gone took nothing back.
-        if !taken.isEmpty || hadAny && !all.isEmpty { emit(.intercepting(pods: taken.sorted(), ports: ports)) }
+        let isNews = !taken.isEmpty || !pods.isEmpty
+        told = taken
+        if isNews { emit(.intercepting(pods: taken.sorted(), ports: ports)) }
     }
 }

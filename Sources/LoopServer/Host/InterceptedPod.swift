@@ -1,4 +1,5 @@
 internal import Reactor
+internal import Synchronization
 internal import Wire
 
 /// One pod in dev mode whose connections come to this machine, by one link.
@@ -12,6 +13,8 @@ struct InterceptedPod: Sendable {
     let isWanted: Wish<Bool>
     /// The program's end of a connection to one of its ports.
     let local: @Sendable (UInt16) -> LocalPort
+    /// Called when the pod's own service takes its time to end.
+    let onWaiting: @Sendable () -> Void
     /// Called with whether the pod's connections come here, at each change.
     let onChange: @Sendable (Bool) async -> Void
 
@@ -20,6 +23,7 @@ struct InterceptedPod: Sendable {
     /// The pod's own service runs at all other times, also after the end: the helper starts it when nobody follows it any
     /// more.
     func run() async throws {
+        let failure = Mutex<(any Error)?>(nil)
         // One task at a time waits for it.
         let lost = Gate()
         link.whenEnded { lost.close() }
@@ -29,6 +33,7 @@ struct InterceptedPod: Sendable {
                 try await link.follow(heartbeat: heartbeat) { _ in isFollowed.signal() }
             } catch {
                 // Without it the service could not be held.
+                failure.withLock { $0 = error }
                 if !Task.isCancelled { link.drop("\(error)") }
             }
             isFollowed.close()
@@ -37,15 +42,26 @@ struct InterceptedPod: Sendable {
         defer { following.cancel() }
         await isFollowed.pass()
         while !Task.isCancelled {
-            guard link.isOpen else { throw LinkError.disconnected("the pod or the way to it is gone") }
+            guard link.isOpen else {
+                throw failure.withLock { $0 } ?? LinkError.disconnected("the pod or the way to it is gone")
+            }
             if isWanted.value {
-                try await link.hold(grace: instance.gracePeriod)
+                try await hold()
                 try await takeOver(lost)
                 if link.isOpen, !Task.isCancelled { try await link.release() }
             } else {
                 await until(isWanted: true, or: lost)
             }
         }
+    }
+
+    private func hold() async throws {
+        let notice = Task {
+            guard (try? await Task.sleep(for: .seconds(2))) != nil else { return }
+            onWaiting()
+        }
+        defer { notice.cancel() }
+        try await link.hold(grace: instance.gracePeriod)
     }
 
     /// Returns once the wish has changed, or the link has ended.

@@ -31,9 +31,12 @@ struct PodEnvironment: Equatable, Sendable {
     }
 
     /// The environment by what was read for it.
-    init(_ references: PodReferences) throws {
+    ///
+    /// `services` are variables of Services that lead elsewhere here: everything that the container says wins over them.
+    init(_ references: PodReferences, services: [String: String] = [:]) throws {
         notices = references.notices
         for (name, value) in ServiceVariables.of(references.services) { set(name, value) }
+        set(services)
         for source in references.container["envFrom"]?.array ?? [] { try take(source, references) }
         for entry in references.container["env"]?.array ?? [] { try add(entry, references) }
         let unusable = variables.filter { $0.value.utf8.contains(0) }.map(\.name)

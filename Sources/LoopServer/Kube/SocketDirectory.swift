@@ -60,7 +60,9 @@ final class SocketDirectory: Sendable {
     private static func remove(_ path: [CChar]) {
         // Programs put files there, too: into folders that are read-only, with names that are no text.
         chmod(path, 0o700)
-        for name in entries(of: path) {
+        let lock = Array("lock".utf8CString)
+        // The lock last: without it nobody would know that the folder may go.
+        for name in entries(of: path).sorted(by: { $0 != lock && $1 == lock }) {
             let inner = path.dropLast() + [CChar(UInt8(ascii: "/"))] + name
             if unlink(inner) != 0, errno == EISDIR || errno == EPERM { remove(inner) }
         }

@@ -22,7 +22,13 @@ extension SessionRun {
             }
             let references = try await references(service, target, connection, &report)
             var environment = try PodEnvironment(references)
-            environment.merge(service.host?.environment ?? [:])
+            // What names a folder or an image has a value only while it runs.
+            let own = service.host?.environment ?? [:]
+            let later = own.filter { $0.value.contains("$(LOOPD_") || $0.value.contains("${image:") }
+            environment.merge(own.filter { later[$0.key] == nil })
+            if !later.isEmpty {
+                report.notices.append("only while it runs here: \(later.keys.sorted().joined(separator: ", "))")
+            }
             report.variables = environment.variables.map { ($0.name, $0.value) }
             report.notices += environment.notices
             return .done

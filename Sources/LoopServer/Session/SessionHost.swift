@@ -4,9 +4,9 @@ internal import Reactor
 /// The services of a session that run on this machine.
 extension SessionRun {
     /// The run of a service on this machine; `nil` for one that does not run here.
-    func hostRun(_ service: Service, images: ImageSet, _ connection: ClusterConnection, scratch: String) throws
-        -> HostRun?
-    {
+    func hostRun(
+        _ service: Service, images: ImageSet, claims: HostPortClaims, _ connection: ClusterConnection, scratch: String
+    ) throws -> HostRun? {
         guard let plan = HostPlan(service, project: configuration.directory), let host = service.host else {
             return nil
         }
@@ -31,7 +31,7 @@ extension SessionRun {
         let intercept = ladder.map { Intercept(host, by: $0, to: process, links: links, emit: tell) }
         return HostRun(
             plan, service, host, process: process, surroundings: surroundings, intercept: intercept,
-            route: service.target == nil ? route as? EndpointRoutes : nil, emit: tell)
+            route: service.target == nil ? route as? EndpointRoutes : nil, claims: claims, emit: tell)
     }
 
     /// Keeps the programs of services on this machine until the task is cancelled.
@@ -42,7 +42,8 @@ extension SessionRun {
             for host in hosts {
                 group.addTask {
                     let status = await host.run()
-                    guard let status, options.host.endsWithProgram else { return }
+                    guard let status else { return }
+                    guard options.host.endsWithProgram else { return await host.giveUp() }
                     over.value = status.isSuccess ? .done : .failed
                 }
             }

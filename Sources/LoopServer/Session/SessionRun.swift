@@ -59,9 +59,10 @@ struct SessionRun: Sendable {
                 })
             var runs: [ServiceRun] = []
             var hosts: [HostRun] = []
+            let claims = HostPortClaims()
             for service in services {
                 let lanes = runs.filter { service.dependsOn.contains($0.service.name) }.flatMap(\.lanes)
-                let host = try hostRun(service, images: images.set, connection, scratch: scratch.path)
+                let host = try hostRun(service, images: images.set, claims: claims, connection, scratch: scratch.path)
                 if let host { hosts.append(host) }
                 let run = try serviceRun(
                     service, after: lanes, devModes, images, host: host, connection, scratch: scratch.path)

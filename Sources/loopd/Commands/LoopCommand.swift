@@ -65,7 +65,7 @@ enum LoopCommand {
             let session = target.session(invocation)
             // A workload that stays in dev mode is worse than a slow end, on a cluster that is slow to answer.
             if session.changesWorkloads { patience.limit = .seconds(12) }
-            patience.limit = max(patience.limit, session.programGrace + .seconds(2))
+            patience.limit += session.programGrace
             if invocation.flags.contains(.cleanup) { patience.limit = .seconds(60) }
             switch invocation.command {
             case .watch, .run: return await session.watch(report: report)
