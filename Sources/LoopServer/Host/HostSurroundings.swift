@@ -71,8 +71,9 @@ actor HostSurroundings {
     /// Waits until there is a pod to take it from, and reads it anew where that is another one than before. Throws
     /// `LoopFailure`, and `CancellationError`.
     func environment() async throws -> [String: String] {
-        let ways = try await self.ways()
+        // First the pod: what its namespace is to hold besides has been applied by then, too.
         let example = try await awaitExample()
+        let ways = try await self.ways()
         if let environment = gathered {
             if uid != example?.uid { try await environment.refresh(pod: example?.pod) }
         } else {
