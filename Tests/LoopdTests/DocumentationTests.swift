@@ -130,7 +130,7 @@ struct DocumentationTests {
             [schema]
             + [
                 "cluster", "watch", "service", "dev", "rule", "build", "sideload", "sync", "nix", "deploy", "kluctl",
-                "step", "registry", "image", "secret", "files", "config", "helm",
+                "step", "registry", "image", "secret", "files", "config", "helm", "host",
             ].compactMap {
                 schema.at("$defs", $0)
             }

@@ -88,7 +88,8 @@ actor HostSurroundings {
         uid = example?.uid
         guard let environment = gathered else { throw CancellationError() }
         for notice in environment.notices where told.insert(notice).inserted { emit(.notice(notice)) }
-        return HostSurroundings.joined(egress.rewritten(environment.variables))
+        return HostSurroundings.joined(
+            egress.rewritten(environment.variables), to: ProcessEnvironment.inherited, set: host.environment)
     }
 
     /// Stops leading into the cluster, and removes what the program found.
@@ -155,13 +156,15 @@ actor HostSurroundings {
 
     /// The variables of the pod on top of this machine's own.
     ///
-    /// Those that say where things lie on this machine stay: the container has its own disk.
-    private static func joined(_ pod: [String: String]) -> [String: String] {
-        let own = ProcessEnvironment.inherited
-        let result = own.merging(pod) { _, theirs in theirs }
+    /// Those that say where things lie on this machine stay, as the container has its own disk, unless `loop.json` has
+    /// `set` them.
+    static func joined(
+        _ pod: [String: String], to own: [String: String], set: [String: String]
+    ) -> [String: String] {
         let kept = own.filter { name, _ in
-            ["PATH", "HOME", "TMPDIR", "SHELL", "USER", "PWD"].contains(name) || name.hasPrefix("LD_")
+            let isPlace = ["PATH", "HOME", "TMPDIR", "SHELL", "USER", "PWD"].contains(name) || name.hasPrefix("LD_")
+            return isPlace && set[name] == nil
         }
-        return result.merging(kept) { _, ours in ours }
+        return own.merging(pod) { _, theirs in theirs }.merging(kept) { _, ours in ours }
     }
 }

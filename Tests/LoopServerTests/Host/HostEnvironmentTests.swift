@@ -299,4 +299,16 @@ struct HostEnvironmentTests {
             #expect(!event.json.text.contains(EnvironmentFixture.marker))
         }
     }
+
+    @Test("a pod's variables win over this machine's, but for where things lie here, unless host.env says it")
+    func places() {
+        let own = ["PATH": "/mine", "HOME": "/me", "LD_LIBRARY_PATH": "/lib", "LANG": "C", "EDITOR": "vi"]
+        let pod = ["PATH": "/theirs", "HOME": "/app", "LANG": "de", "LD_PRELOAD": "x.so", "PORT": "80"]
+        let all = HostSurroundings.joined(pod, to: own, set: ["HOME": "/app"])
+        #expect(
+            all == [
+                "PATH": "/mine", "HOME": "/app", "LD_LIBRARY_PATH": "/lib", "LANG": "de", "EDITOR": "vi",
+                "LD_PRELOAD": "x.so", "PORT": "80",
+            ])
+    }
 }
