@@ -92,7 +92,7 @@ struct SampleTests {
             let here = try #require(page.split(separator: "\n").last)
             #expect(page.contains("tea 2.50\ncake 4.20\n"))
 
-            // A save of either kind is in the next answer.
+            // A save of either kind is in the next answer, and concerns nobody else.
             let place = loopd.log.count
             try sample.edit("menu/menu.txt", "cake", "cake\ncoffee")
             try sample.edit("gateway.py", "Welcome", "Good morning")
@@ -100,6 +100,12 @@ struct SampleTests {
             _ = try await loopd.event("landed", from: place)
             page = try await sample.page("Good morning")
             #expect(page.contains("coffee 3.00\n"))
+
+            let events = loopd.log.events()
+            #expect(!events.contains { $0["event"] == "unmatched" }, "\(loopd.transcript)")
+            #expect(
+                !events.contains { $0["event"] == "connected" && $0["service"] == "store" }, "nothing is synced there")
+            #expect(!events.contains { $0["summary"]?.string?.hasPrefix("needs") == true }, "\(loopd.transcript)")
 
             // Others in the cluster get it by the Service.
             let ask = #"from urllib.request import urlopen; print(urlopen("http://gateway/").read().decode())"#
