@@ -80,6 +80,67 @@ struct SampleTests {
             #expect(try await loopd.stop().status == .exited(130))
         }
     }
+
+    @Test("samples/gateway: the gateway runs here and in place of its pod, beside a service that is synced")
+    func gateway() async throws {
+        let taken = try ListeningSocket.all().filter { [18080, 18081, 16000].contains($0.port) }
+        try #require(taken.isEmpty, "the sample's ports are in use on this machine")
+        try await Sample.run("gateway", namespace: "cafe") { sample in
+            let loopd = try await sample.loopd("watch", "--host", "gateway")
+            _ = try await loopd.event("intercepting", limit: .seconds(90))
+            var page = try await sample.page("visitor 1!")
+            let here = try #require(page.split(separator: "\n").last)
+            #expect(page.contains("tea 2.50\ncake 4.20\n"))
+
+            // A save of either kind is in the next answer, and concerns nobody else.
+            let place = loopd.log.count
+            try sample.edit("menu/menu.txt", "cake", "cake\ncoffee")
+            try sample.edit("gateway.py", "Welcome", "Good morning")
+            _ = try await loopd.event("hostReady", from: place)
+            _ = try await loopd.event("landed", from: place)
+            page = try await sample.page("Good morning")
+            #expect(page.contains("coffee 3.00\n"))
+
+            let events = loopd.log.events()
+            #expect(!events.contains { $0["event"] == "unmatched" }, "\(loopd.transcript)")
+            #expect(
+                !events.contains { $0["event"] == "connected" && $0["service"] == "store" }, "nothing is synced there")
+            #expect(!events.contains { $0["summary"]?.string?.hasPrefix("needs") == true }, "\(loopd.transcript)")
+
+            // Others in the cluster get it by the Service.
+            let ask = #"from urllib.request import urlopen; print(urlopen("http://gateway/").read().decode())"#
+            let answer = try await sample.kubectl(["exec", "deployment/menu", "--", "python3", "-c", ask]).text
+            #expect(answer.contains(here) && answer.contains("Good morning"), "\(answer)")
+
+            let variables = try await sample.succeed([Built.loopd, "env", "gateway"]).text
+            #expect(variables.contains("export STORE=store:6000\n"), "\(variables)")
+            let store = try await sample.loopd("forward", "store", "16000:6000")
+            _ = try await store.event("forwarding")
+            let visits = try await sample.succeed(["python3", "store.py", "127.0.0.1:16000", "get", "visits"]).text
+            #expect(Int(visits.filter(\.isNumber)).map { $0 >= 3 } == true, "\(visits)")
+            #expect(try await store.stop().status == .exited(130))
+            #expect(try await loopd.stop().status == .exited(130))
+
+            // The pod answers for itself again, with what was deployed.
+            let forward = try await sample.loopd("forward", "gateway", "18081:18080")
+            _ = try await forward.event("forwarding")
+            page = try await sample.page("Welcome")
+            #expect(page.contains("served by gateway-"), "\(page)")
+            #expect(try await forward.stop().status == .exited(130))
+
+            // One that waits for an editor answers nobody; where there is no debugpy it runs.
+            let debugged = try await sample.loopd("run", "gateway", "--debug")
+            let words = try await debugged.event("notice", limit: .seconds(60)) {
+                $0["text"]?.string?.hasPrefix("--debug: ") == true
+            }
+            _ = try await debugged.event("hostStarted")
+            if words["text"]?.string?.contains("has no debugpy") == true {
+                _ = try await debugged.event("intercepting", limit: .seconds(60))
+                #expect(try await sample.page("Good morning").contains(here))
+            }
+            #expect(try await debugged.stop().status == .exited(130))
+        }
+    }
 }
 
 /// A copy of a sample, on a playground of its own.
@@ -135,6 +196,18 @@ final class Sample: Sendable {
         let text = String(decoding: try Disk.read("\(project.path)/\(file)"), as: UTF8.self)
         guard text.contains(old) else { throw Trouble("\(file) has no \(old)") }
         try project.replace(file, text.replacing(old, with: new))
+    }
+
+    /// The gateway's page as the cluster answers it, once it has some words.
+    func page(_ words: String) async throws -> String {
+        try await within(.seconds(90), "\(words) in the page") {
+            while true {
+                let curl = Launch(["curl", "-sS", "-m", "20", "http://127.0.0.1:18081/"])
+                let page = try await Child.run(curl).text
+                if page.contains(words) { return page }
+                try Task.checkCancellation()
+            }
+        }
     }
 
     /// The first line of a deployment's log with some words, once it is there, without its count.

@@ -12,7 +12,7 @@ struct DocumentationTests {
         "docs/playground.md",
         "docs/events.md", "docs/troubleshooting.md", "docs/dev-mode.md", "samples/supervisor/README.md", "docs/nix.md",
         "docs/deploy.md", "samples/deploy/README.md", "samples/nix/README.md", "docs/images.md", "docs/host.md",
-        "samples/image/README.md",
+        "samples/image/README.md", "samples/gateway/README.md",
     ]
 
     private static func text(_ page: String) throws -> String {
@@ -55,6 +55,9 @@ struct DocumentationTests {
         "buildah push --tls-verify=false $LOOPD_REGISTRY/supervisor:distroless",
         "sysctl fs.inotify.max_user_watches=524288", "swift build --target LoopServer", "swift build --build-tests",
         "swift test --skip-build --filter ConfigurationTests",
+        "curl http://127.0.0.1:18081/", "python3 store.py 127.0.0.1:16000 get visits",
+        "kubectl exec deployment/menu -n cafe -- python3 -c "
+            + "'from urllib.request import urlopen; print(urlopen(\"http://gateway/\").read().decode())'",
         "sed -i s/morning/evening/ samples/deploy/k8s/greeting.txt",
     ]
 
@@ -127,7 +130,7 @@ struct DocumentationTests {
             [schema]
             + [
                 "cluster", "watch", "service", "dev", "rule", "build", "sideload", "sync", "nix", "deploy", "kluctl",
-                "step", "registry", "image", "secret", "files", "config", "helm",
+                "step", "registry", "image", "secret", "files", "config", "helm", "host",
             ].compactMap {
                 schema.at("$defs", $0)
             }

@@ -16,7 +16,7 @@ struct HostDebug: Equatable, Sendable {
 
     /// What `--debug` makes of a program.
     ///
-    /// `override` is the configuration's `debugCommand`, which wins. `hasDebugpy` is asked whether a Python can debug.
+    /// `override` is the configuration's `debug`, which wins. `hasDebugpy` is asked whether a Python can debug.
     static func apply(
         _ command: [String], _ environment: [String: String], override: [String]? = nil,
         hasDebugpy: (_ python: String) async -> Bool

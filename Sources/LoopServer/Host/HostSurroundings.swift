@@ -91,8 +91,9 @@ actor HostSurroundings {
     ///
     /// Waits for a pod to take it from at first. Throws `LoopFailure`, and `CancellationError`.
     func environment() async throws -> [String: String] {
-        let ways = try await self.open()
+        // First the pod: what its namespace is to hold besides has been applied by then, too.
         let example = try await awaitExample()
+        let ways = try await self.open()
         if let environment = gathered {
             do {
                 try await environment.refresh(pod: example?.pod, environment: try await imaged())
@@ -108,7 +109,8 @@ actor HostSurroundings {
                 client: connection.client, context: connection.context, namespace: namespace,
                 pod: example?.pod ?? HostSurroundings.nowhere,
                 container: example?.container ?? HostSurroundings.program,
-                identity: host.identity, services: ways.needs, own: HostSurroundings.kept.merging(ways.proxy) { $1 },
+                identity: host.identity, services: ways.needs,
+                own: HostSurroundings.kept(of: ProcessEnvironment.inherited).merging(ways.proxy) { $1 },
                 environment: try await imaged())
             gathered = try await HostEnvironment.gather(request)
             uid = example?.uid
@@ -205,9 +207,9 @@ actor HostSurroundings {
         (error as? LoopFailure)?.failure ?? LoopEvent.Failure("the environment of the pod could not be read: \(error)")
     }
 
-    /// Variables of this machine that say where things lie: the container has its own disk.
-    private static var kept: [String: String] {
-        ProcessEnvironment.inherited.filter { name, _ in
+    /// Variables of this machine that say where things lie: they stay, because the container has its own disk.
+    static func kept(of own: [String: String]) -> [String: String] {
+        own.filter { name, _ in
             ["PATH", "HOME", "TMPDIR", "SHELL", "USER", "PWD"].contains(name) || name.hasPrefix("LD_")
         }
     }

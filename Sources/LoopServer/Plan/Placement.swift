@@ -83,7 +83,7 @@ struct ServicePlan: Sendable {
     static func parts(of service: Service, project: String) -> [ServicePlan] {
         let isOnNodes = service.rules.contains(where: \.isOnNodes)
         let isInContainers =
-            service.rules.isEmpty || service.dev != nil && !isOnNodes
+            service.dev != nil && !isOnNodes
             || service.rules.contains { $0.entersContainers && !$0.isOnNodes }
         return (isInContainers ? [ServicePlan(service, project: project)] : [])
             + (isOnNodes

@@ -48,7 +48,9 @@ extension SessionRun {
         let parts = service.isOnHost ? [] : ServicePlan.parts(of: service, project: configuration.directory)
         let dev = devModes[service.name]
         let running = images.plan.entries.filter { $0.isRun(by: service) }
-        guard let target = service.target, !parts.isEmpty || !running.isEmpty || host != nil else { return nil }
+        // One without rules is followed, too: what becomes of its pods is told, and nothing is brought into them.
+        let isFollowed = !parts.isEmpty || !running.isEmpty || host != nil || service.rules.isEmpty
+        guard let target = service.target, isFollowed else { return nil }
         let pods = pods(connection)
         var containers: ServiceLane?
         var nodes: NodeRun?

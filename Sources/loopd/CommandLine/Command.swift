@@ -142,9 +142,10 @@ enum Command: String, CaseIterable {
             """
         case .run:
             """
-            Starts the program that loop.json names under "host", or the one after --, with the variables and files of the pod.
-            Connections to the service's pods come to it, and it reaches the cluster's services by their names through a
-            proxy. A change on disk builds and starts it anew. Its own service runs in the pods again as soon as this ends.
+            Starts the program that loop.json names under "host", or the one after --, with the variables and files of the
+            pod. Connections to the service's pods come to it, and it reaches the cluster's services by their names through
+            a proxy. A change on disk builds and starts it anew. Its own service runs in the pods again as soon as this
+            ends.
             """
         case .sync: "Does what \"watch\" does at its start, then exits. With names, only these services."
         case .forward:

@@ -212,7 +212,7 @@ struct HostEnvironmentTests {
             var other = EnvironmentFixture.pod(container)
             other["status"] = ["podIP": "10.0.0.8"]
             #expect(environment.variables["IP"] == "10.0.0.7")
-            try await environment.refresh(pod: other, own: ["PORT": "1"])
+            try await environment.refresh(pod: other, environment: ["PORT": "1"])
             #expect(environment.variables["IP"] == "10.0.0.8" && environment.variables["PORT"] == "1")
             #expect(environment.variables["LOOPD_ROOT"] == environment.root && Self.folders(scratch).count == 1)
             // The next one is for the same pod.
@@ -298,5 +298,33 @@ struct HostEnvironmentTests {
             let event = try #require(failure.map { LoopEvent(.failed($0.failure)) })
             #expect(!event.json.text.contains(EnvironmentFixture.marker))
         }
+    }
+
+    @Test("what says where things lie is this machine's, unless host.env says it, which may refer to it")
+    func places() async throws {
+        let own = ["PATH": "/mine", "HOME": "/me", "LD_LIBRARY_PATH": "/lib", "LANG": "C", "EDITOR": "vi"]
+        let kept = HostSurroundings.kept(of: own)
+        #expect(kept == ["PATH": "/mine", "HOME": "/me", "LD_LIBRARY_PATH": "/lib"])
+        var environment = try PodEnvironment(
+            PodReferences(
+                pod: [
+                    "spec": [
+                        "containers": [
+                            [
+                                "name": "web",
+                                "env": [
+                                    ["name": "PATH", "value": "/theirs"], ["name": "DB_PORT", "value": "5432"],
+                                ],
+                            ]
+                        ]
+                    ]
+                ], container: "web", namespace: "web"),
+            // As the kubelet has it: what a container says wins over variables of Services.
+            services: ["DB_PORT": "tcp://127.0.0.1:5432", "DB_SERVICE_HOST": "127.0.0.1"])
+        environment.set(kept)
+        environment.merge(["HOME": "/app", "PATH": "/tools:$(PATH)"])
+        let all = environment.dictionary
+        #expect(all["PATH"] == "/tools:/mine" && all["HOME"] == "/app" && all["LD_LIBRARY_PATH"] == "/lib")
+        #expect(all["DB_PORT"] == "5432" && all["DB_SERVICE_HOST"] == "127.0.0.1")
     }
 }

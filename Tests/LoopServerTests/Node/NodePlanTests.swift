@@ -60,6 +60,13 @@ import Watcher
         }
     }
 
+    @Test("a service without rules has no plan: nothing is brought into its pods, and it names no file as overlooked")
+    func noRules() {
+        let service = #"{"services": {"store": {"workload": "deployment/store", "forward": [6000]}}}"#
+        let (configuration, _) = Configuration.parse(Array(service.utf8), file: "loop.json", directory: "/p")
+        #expect(configuration?.services.map { ServicePlan.parts(of: $0, project: "/p").count } == [0])
+    }
+
     @Test("a shared build runs once, and each lane gets what is its own")
     func builds() throws {
         let rules = [NodePlanTests.sync, NodePlanTests.inContainer, NodePlanTests.onNode]
