@@ -13,6 +13,10 @@ actor HostSurroundings {
         let isRunning: Bool
 
         fileprivate var uid: String? { pod.at("metadata", "uid")?.string }
+
+        /// What stands for the pod of a service that has none: a container that is told nothing but the Services.
+        fileprivate static let none = Example(
+            pod: ["spec": ["containers": [["name": "host"]]]], container: "host", isRunning: false)
     }
 
     private let service: Service
@@ -76,9 +80,10 @@ actor HostSurroundings {
         if let environment = gathered {
             if uid != example?.uid { try await environment.refresh(pod: example?.pod) }
         } else {
+            let source = example ?? .none
             let request = HostEnvironment.Request(
                 client: connection.client, context: connection.context, namespace: namespace,
-                pod: example?.pod ?? .object(JSONObject()), container: example?.container ?? "",
+                pod: source.pod, container: source.container,
                 identity: host.identity, own: ways, environment: try await imaged())
             let environment = try await HostEnvironment.gather(request)
             gathered = environment
