@@ -14,6 +14,8 @@ actor HostRun {
     private let emit: @Sendable (LoopEvent.Kind) -> Void
     /// Whether the program has been up once: then its pods' connections are wanted here while it is down, too.
     private var hasBeenUp = false
+    /// Whether the service is left to somebody else: no change starts the program again.
+    private var isOver = false
     private var ports: [HostPort]
     private var told: Set<String> = []
 
@@ -34,7 +36,9 @@ actor HostRun {
     }
 
     /// Starts the program, or starts it anew; `firstEvent` is when the change began that led to it.
-    func start(firstEvent: UInt64?) { process.restart(firstEvent: firstEvent) }
+    func start(firstEvent: UInt64?) {
+        if !isOver { process.restart(firstEvent: firstEvent) }
+    }
 
     /// Takes the newest state of the service's pods.
     func update(_ state: WorkloadState, _ instances: [ContainerInstance]) async {
@@ -70,6 +74,13 @@ actor HostRun {
 
     /// Leaves the pods to their own service.
     func leavePods() async { await intercept?.end() }
+
+    /// Leaves the pods, and ends the program, which has no connections any more.
+    func giveUp() async {
+        isOver = true
+        await intercept?.end()
+        await process.stop()
+    }
 
     /// Removes what the program found around it.
     func end() async {
