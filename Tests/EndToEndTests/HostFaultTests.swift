@@ -12,6 +12,8 @@ import Testing
             let loopd = try await hosts.running()
             let program = try #require(try await loopd.event("hostStarted")["pid"]?.integer)
             let entry = try #require(ProcessTable.entry(Int32(program)))
+            let root = try await hosts.ask("/env?LOOPD_ROOT")
+            #expect(access(root, F_OK) == 0, "\(root)")
             let traffic = try await Traffic(hosts)
             try await traffic.first("host", loopd)
             let place = traffic.place
@@ -28,6 +30,7 @@ import Testing
             let next = try await hosts.running()
             try await traffic.first("host", from: later, next)
             #expect(next.log.events().contains { $0["change"] == "takenUp" }, "\(next.transcript)")
+            #expect(access(root, F_OK) != 0, "\(root)")
             #expect(try await next.stop().status == .exited(130))
             try await hosts.expectUntouched()
         }

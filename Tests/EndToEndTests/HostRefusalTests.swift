@@ -55,6 +55,38 @@ import Testing
         }
     }
 
+    @Test("whoever loses one of two services ends its program, and goes on with the other one")
+    func leaseOfOne() async throws {
+        try await HostScene.run { hosts in
+            let scene = hosts.scene
+            try hosts.configure(
+                ["watch": ["src/**"]],
+                services: [
+                    "client": [
+                        "workload": "deployment/client", "rules": [["watch": ["app/**"], "sync": ["to": "/srv/app"]]],
+                    ]
+                ])
+            try scene.project.write("app/a", "1")
+            let first = try await scene.loopd("watch", "--host", "web")
+            try await hosts.intercepted(first)
+            _ = try await first.event("connected")
+            let program = try #require(try await first.event("hostStarted")["pid"]?.integer)
+            let entry = try #require(ProcessTable.entry(Int32(program)))
+            let place = first.log.count
+            let second = try await scene.loopd("run", "web", "--take-over", "--", "sleep", "1000")
+            let lost = try await first.event("failed", from: place) { $0["service"] == "web" }
+            #expect(lost["summary"]?.string?.contains("(pid \(second.child.pid))") == true, "\(lost.text)")
+            try await within(.seconds(20), "the program ends", state: { first.transcript }) { try await entry.ended() }
+            // Neither a change of its files starts it again, nor is the other service left alone.
+            try scene.project.write("src/a", "2")
+            try scene.project.write("app/a", "2")
+            _ = try await first.event("landed", from: place) { $0["paths"]?.array == ["a"] }
+            #expect(!first.log.events(from: place).contains { $0["event"] == "hostStarted" }, "\(first.transcript)")
+            #expect(try await first.stop().status == .exited(130))
+            try await second.stop()
+        }
+    }
+
     @Test("a taken port is told with its holder, and a command that is not there with its name")
     func program() async throws {
         try await HostScene.run { hosts in
@@ -96,7 +128,8 @@ import Testing
                     "ports": [["container": 9090, "host": .integer(Int64(hosts.port))]],
                     "needs": ["postgers:5432", "web:81"],
                 ], service: ["container": "web"])
-            let loopd = try await hosts.running()
+            let loopd = try await hosts.scene.loopd("run", "web")
+            try await hosts.intercepted(loopd)
             let said = loopd.log.events().compactMap { $0["text"]?.string ?? $0["summary"]?.string }
             for words in [
                 "UDP port 5353", "declares 8080, not 9090", "a sidecar of Istio", "postgers", "has no port 81",
@@ -125,19 +158,6 @@ import Testing
                 $0["text"]?.string?.contains("in the network of their nodes") == true
             }
             #expect(notice["text"] != nil)
-            try await loopd.stop()
-        }
-    }
-
-    @Test("where nobody says which ports, and the container declares none, what the program listens at is said")
-    func undeclared() async throws {
-        try await HostScene.run(container: ["ports": []]) { hosts in
-            try hosts.configure(["ports": nil])
-            let loopd = try await hosts.scene.loopd("run", "web")
-            let notice = try await loopd.event("notice", limit: .seconds(60)) {
-                $0["text"]?.string?.contains("\(hosts.port)") == true
-            }
-            #expect(notice["text"]?.string?.contains("ports") == true, "\(notice.text)")
             try await loopd.stop()
         }
     }
