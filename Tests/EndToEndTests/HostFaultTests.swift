@@ -36,35 +36,27 @@ import Testing
         }
     }
 
-    @Test("a link that falls silent gives the pod back to its own service, and the next one takes its connections again")
-    func silence() async throws {
+    @Test(
+        "a silent link gives the pod back to its own service, and the next one takes its connections again",
+        arguments: SilentLink.Way.allCases)
+    func silence(way: SilentLink.Way) async throws {
         try await HostScene.run { hosts in
             try hosts.configure()
             let loopd = try await hosts.running()
             let traffic = try await Traffic(hosts)
             try await traffic.first("host", loopd)
-            // The exec stream is one of kubectl's connections to the API server.
-            let proxies = ProcessTable.now().descendants(of: loopd.child.pid).filter {
-                $0.command.contains("kubectl") && $0.command.contains(" proxy ")
-            }
-            let proxy = try #require(
-                proxies.first { entry in !proxies.contains { $0.parent == entry.pid } }, "\(loopd.transcript)")
             let place = traffic.place
-            let link = try await SilentLink.begin(proxy.pid)
+            let link = try await SilentLink.begin(way, of: loopd)
             let silent = Traffic.now()
             do {
                 let back = try await traffic.first("pod", from: place, limit: .seconds(20), loopd)
-                tell("the pod's own service after silence by \(link.means)", back - silent)
-            } catch {
-                await link.end()
-                throw error
-            }
-            let later = traffic.place
-            // With new connections the next link may be there while the first is still silent.
-            if link.means == "SIGSTOP" { await link.end() }
-            do {
+                tell("the pod's own service after silence (\(way))", back - silent)
+                let later = traffic.place
+                // New connections get through where only those from before are silent.
+                if way != .drop { await link.end() }
+                let ended = Traffic.now()
                 let again = try await traffic.first("host", from: later, loopd)
-                tell("connections come here again after the silence began", again - silent)
+                tell("connections come here again (\(way))", again - (way == .drop ? silent : ended))
             } catch {
                 await link.end()
                 throw error
@@ -103,7 +95,9 @@ import Testing
             let wrong = all.filter { !$0.hasPrefix("!") && !$0.hasPrefix("pod ") && $0 != "host \(program)" }
             #expect(wrong.isEmpty, "\(wrong)")
             let (refused, byPod) = (all.count { $0.hasPrefix("!") }, all.count { $0.hasPrefix("pod ") })
-            print("while the pod was replaced: \(all.count) connections, \(refused) refused or reset, \(byPod) by the pod")
+            print(
+                "while the pod was replaced: \(all.count) connections, \(refused) refused or reset, \(byPod) by the pod"
+            )
             let recovered = try #require(traffic.recovery(of: "host", from: place))
             tell("answers by the program here after the new pod was ready", recovered - isReady)
             #expect(try await loopd.stop().status == .exited(130))

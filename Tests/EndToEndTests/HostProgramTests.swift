@@ -18,15 +18,24 @@ import Testing
         }
     }
 
-    @Test("--debug says which process a debugger attaches to")
+    @Test(
+        "--debug says which process a debugger attaches to; while it stands still, connections wait and no pod restarts"
+    )
     func debug() async throws {
-        try await HostScene.run { hosts in
+        try await HostScene.run(container: HostScene.liveness) { hosts in
             try hosts.configure()
             let loopd = try await hosts.running("--debug")
             let pid = try #require(try await loopd.event("hostStarted")["pid"]?.integer)
             let notice = try await loopd.event("notice") { $0["text"]?.string?.contains("\(pid)") == true }
             #expect(notice["text"]?.string?.contains("attach") == true, "\(notice.text)")
             #expect(try await hosts.ask() == "host \(pid)")
+            kill(Int32(pid), SIGSTOP)
+            async let waiting = hosts.ask()
+            // Time for several probes to fail; nothing is to happen meanwhile.
+            try await Task.sleep(for: .seconds(4))
+            kill(Int32(pid), SIGCONT)
+            #expect(try await waiting == "host \(pid)", "\(loopd.transcript)")
+            try await hosts.expectNoRestart()
             try await loopd.stop()
         }
     }

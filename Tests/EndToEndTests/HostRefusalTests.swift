@@ -117,7 +117,9 @@ import Testing
 
     @Test("what is special about the pods, and what is not found, is one line each")
     func lines() async throws {
-        let mesh: JSON = ["name": "istio-proxy", "image": .string(try await sidecarImage()), "command": ["/probe", "run"]]
+        let mesh: JSON = [
+            "name": "istio-proxy", "image": .string(try await sidecarImage()), "command": ["/probe", "run"],
+        ]
         let ports: JSON = [["containerPort": 8080], ["containerPort": 5353, "protocol": "UDP"]]
         try await HostScene.run(container: ["ports": ports]) { hosts in
             let patch: JSON = ["spec": ["template": ["spec": ["containers": [mesh]]]]]
@@ -148,7 +150,8 @@ import Testing
     func hostNetwork() async throws {
         let port = try HostScene.freePort()
         let container: JSON = [
-            "command": ["/probe", "page", .string("\(port)"), "pod"], "ports": [["containerPort": .integer(Int64(port))]],
+            "command": ["/probe", "page", .string("\(port)"), "pod"],
+            "ports": [["containerPort": .integer(Int64(port))]],
             "readinessProbe": ["tcpSocket": ["port": .integer(Int64(port))]],
         ]
         try await HostScene.run(container: container, pod: ["hostNetwork": true]) { hosts in

@@ -21,6 +21,11 @@ struct HostScene: Sendable {
         "readinessProbe": ["tcpSocket": ["port": 8080], "periodSeconds": 1],
     ]
 
+    /// A probe that a service which is down for a second would not survive.
+    static let liveness: JSON = [
+        "livenessProbe": ["httpGet": ["port": 8080, "path": "/"], "periodSeconds": 1, "failureThreshold": 1]
+    ]
+
     /// Runs `body` when the pods are ready.
     static func run(
         replicas: Int = 1, container: JSON = [:], pod: JSON = [:], _ body: (HostScene) async throws -> Void
@@ -126,6 +131,12 @@ struct HostScene: Sendable {
                 try Task.checkCancellation()
             }
         }
+    }
+
+    /// The one pod's container is still its first.
+    func expectNoRestart() async throws {
+        let pods = try await scene.running(2)
+        #expect(pods.allSatisfy { $0.restarts == 0 }, "\(pods.map { $0.json["status"]?.text ?? "" })")
     }
 
     /// Nothing of dev mode is left in the workload.

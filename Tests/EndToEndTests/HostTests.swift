@@ -38,7 +38,9 @@ import Testing
         }
     }
 
-    @Test("a save builds and starts the program anew; a failed build leaves the one before; a crash is told and waited out")
+    @Test(
+        "a save builds and starts the program anew; a failed build leaves the one before; a crash is told and waited out"
+    )
     func saves() async throws {
         try await HostScene.run { hosts in
             let build: JSON = ["sh", "-c", "! grep -q broken src/word && cp src/word word"]
@@ -100,7 +102,7 @@ import Testing
 
     @Test("without it a connection waits for the program as long as wait says, and is broken then")
     func fallbackWait() async throws {
-        try await HostScene.run { hosts in
+        try await HostScene.run(container: HostScene.liveness) { hosts in
             try hosts.configure([
                 "command": hosts.wordProgram(seconds: "$(cat src/seconds)"), "watch": ["src/*"], "wait": "6s",
             ])
@@ -117,6 +119,7 @@ import Testing
             #expect(try await hosts.ask("/exit?0").hasPrefix("!"))
             #expect(try await loopd.event("hostEnded", from: place)["success"] == true)
             #expect(try await hosts.ask().hasPrefix("!"))
+            try await hosts.expectNoRestart()
             try await loopd.stop()
         }
     }

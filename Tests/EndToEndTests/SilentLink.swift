@@ -2,39 +2,58 @@ import Glibc
 import Reactor
 import TestCluster
 
-/// The connections of one process, made silent without an end: what it sends and what is sent to it is dropped.
-///
-/// Where iptables may not be used, the process is stopped instead, which nobody hears anything from either.
+/// The way from a loopd to its cluster, made silent without an end.
 struct SilentLink {
-    private let pid: Int32
-    private let ports: [String]
-    let means: String
+    /// How.
+    enum Way: CaseIterable {
+        /// What its kubectl sends by its present connections, and what is sent to them, is lost.
+        case drop
+        /// Its kubectl is stopped.
+        case stopKubectl
+        /// It is stopped itself, as by Ctrl-Z.
+        case stopLoopd
 
-    /// Makes the present TCP connections of a process silent.
-    static func begin(_ pid: Int32) async throws -> SilentLink {
-        let ports = try localPorts(of: pid)
-        if !ports.isEmpty, let program = Installed.program("iptables"), geteuid() == 0 {
-            let link = SilentLink(pid: pid, ports: ports, means: program)
-            do {
-                try await link.change("-I")
-                return link
-            } catch {
-                try? await link.change("-D")
-            }
-        }
-        kill(pid, SIGSTOP)
-        return SilentLink(pid: pid, ports: [], means: "SIGSTOP")
+        /// What can be done here.
+        static var allCases: [Way] { canDrop ? [.drop, .stopKubectl, .stopLoopd] : [.stopKubectl, .stopLoopd] }
+
+        private static let canDrop = geteuid() == 0 && Installed.program("iptables") != nil
     }
 
-    /// Lets the connections speak again, or what is left of them.
+    private let pid: Int32
+    private let ports: [String]
+
+    /// Makes it silent.
+    static func begin(_ way: Way, of loopd: Loopd) async throws -> SilentLink {
+        let children = ProcessTable.now().descendants(of: loopd.child.pid)
+        let kubectls = children.filter { $0.command.contains("kubectl") && $0.command.contains(" proxy ") }
+        // Its leash names it, too.
+        let kubectl = kubectls.first { entry in !kubectls.contains { $0.parent == entry.pid } }
+        guard let kubectl else { throw Trouble("no kubectl proxy among \(children)") }
+        let pid = way == .stopLoopd ? loopd.child.pid : kubectl.pid
+        guard way == .drop else {
+            kill(pid, SIGSTOP)
+            return SilentLink(pid: pid, ports: [])
+        }
+        let link = SilentLink(pid: pid, ports: try localPorts(of: pid))
+        do {
+            try await link.change("-I")
+        } catch {
+            await link.end()
+            throw error
+        }
+        return link
+    }
+
+    /// Lets it speak again, or what is left of it.
     func end() async {
         if ports.isEmpty { kill(pid, SIGCONT) } else { try? await change("-D") }
     }
 
     private func change(_ way: String) async throws {
+        let iptables = Installed.program("iptables") ?? "iptables"
         for port in ports {
             for rule in [["OUTPUT", "-p", "tcp", "--sport", port], ["INPUT", "-p", "tcp", "--dport", port]] {
-                let output = try await Child.run(Launch([means, "-w", way] + rule + ["-j", "DROP"]))
+                let output = try await Child.run(Launch([iptables, "-w", way] + rule + ["-j", "DROP"]))
                 guard output.status.isSuccess || way == "-D" else { throw Trouble("iptables: \(output.errorText)") }
             }
         }
