@@ -54,7 +54,9 @@ actor HostRun {
     }
 
     /// Whether the program's state is what decides whether the pods are ready.
-    var explainsReadiness: Bool { hasBeenUp && !process.isUp }
+    ///
+    /// Before it is up for the first time their own service is about to be put down again.
+    var explainsReadiness: Bool { !process.isUp }
 
     /// Keeps the program and its connections until the task is cancelled; then the program is ended.
     ///
