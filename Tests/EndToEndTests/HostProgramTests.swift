@@ -46,7 +46,8 @@ import Testing
             try hosts.configure()
             // A pseudo terminal, as a terminal emulator has one; what comes from it is copied out.
             let script = """
-                import os, pty, sys, select
+                import os, pty, sys, signal
+                signal.alarm(60)
                 pid, terminal = pty.fork()
                 if pid == 0: os.execv(sys.argv[1], sys.argv[1:])
                 seen, typed = b'', False
@@ -55,7 +56,7 @@ import Testing
                     except OSError: break
                     if not data: break
                     seen += data
-                    if not typed and b'ready' in seen:
+                    if not typed and b'come here' in seen:
                         typed = True
                         os.write(terminal, b'good morning\\n')
                     if b'typed: good morning' in seen: os.write(terminal, b'\\x03'); seen = b''
