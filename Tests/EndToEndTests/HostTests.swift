@@ -33,6 +33,7 @@ import Testing
             #expect(!entry.isAlive)
             #expect(access(root, F_OK) != 0, "\(root)")
             #expect(loopd.log.events().contains { $0["change"] == "restored" }, "\(loopd.transcript)")
+            #expect(!loopd.log.events().contains { $0["event"] == "failed" }, "\(loopd.transcript)")
             try await hosts.untilAnswered("pod", loopd)
             try await hosts.expectUntouched()
         }
