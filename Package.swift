@@ -79,7 +79,7 @@ let package = Package(
         .testTarget(
             name: "LoopdTests", dependencies: ["loopd", "LoopServer", "JSON", "Reactor"], swiftSettings: strict),
         // The end-to-end tests and the benchmark: a cluster, projects and images for both, and what runs in containers.
-        .target(name: "CProbe", path: "Tests/CProbe", cSettings: cStrict),
+        .target(name: "CProbe", path: "Tests/CProbe", cSettings: cStrict + [.unsafeFlags(["-O2"])]),
         .executableTarget(
             name: "Probe", dependencies: ["CProbe", "CAgent"], path: "Tests/Probe", swiftSettings: embedded,
             linkerSettings: embeddedLink),

@@ -16,6 +16,7 @@
 //   probe service FILE          a service that adds "PID WORD" to FILE when it starts, where WORD is what follows the last
 //                               "\nword=" in its own program's file, and "PID HUP" at SIGHUP; it ends at SIGTERM. With the
 //                               word "stubborn" it adds "PID TERM" instead; with "exit-N" it prints "going down" and ends
+//   probe page|ask|again|bulk|raw|sink|load …  connections: see page.c, clients.c and load.c
 //   probe serve PORT [MS]       after MS milliseconds listens at 127.0.0.1:PORT and answers each connection with its pid
 #define _GNU_SOURCE
 #include "cprobe.h"
@@ -247,6 +248,8 @@ int cprobe_main(int count, char **words) {
         if (!strcmp(verb, "copy")) return copy(first, words[3]);
         if (!strcmp(verb, "fill")) return fill(first, atoll(words[3]));
     }
+    int result = count > 1 ? cprobe_traffic(count, words) : -1;
+    if (result >= 0) return result;
     fprintf(stderr, "probe: what?\n");
     return 2;
 }

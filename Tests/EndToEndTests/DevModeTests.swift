@@ -327,7 +327,7 @@ extension Scene {
         try project.folder("app")
     }
 
-    fileprivate func object(_ reference: String) async throws -> JSON {
+    func object(_ reference: String) async throws -> JSON {
         try JSON(parsing: try await kubectl(["get", reference, "-o", "json", "--show-managed-fields"]).standardOutput)
     }
 
@@ -338,7 +338,7 @@ extension Scene {
     }
 
     /// Nothing of dev mode is left in a workload, and in the namespace.
-    fileprivate func expectUntouched(_ reference: String, _ before: JSON) async throws {
+    func expectUntouched(_ reference: String, _ before: JSON) async throws {
         #expect(try await object(reference)["spec"] == before["spec"])
         // What was sent last may arrive when loopd is gone already.
         let last = Mutex<[String]>([])

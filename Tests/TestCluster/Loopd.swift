@@ -20,7 +20,9 @@ package final class Loopd: Sendable {
     package static func start(
         _ arguments: [String], in directory: String, stateDirectory: String, environment changes: [String: String] = [:]
     ) async throws -> Loopd {
-        var launch = Launch([Built.loopd] + arguments + ["--output", "json"])
+        // What follows `--` is another program's.
+        let end = arguments.firstIndex(of: "--") ?? arguments.count
+        var launch = Launch([Built.loopd] + arguments[..<end] + ["--output", "json"] + arguments[end...])
         launch.directory = directory
         launch.environment = environment(
             with: ["LOOPD_STATE_DIR": stateDirectory].merging(changes) { $1 })

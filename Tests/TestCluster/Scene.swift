@@ -155,6 +155,11 @@ package final class Scene: Sendable {
 
     /// Starts loopd in the project's folder.
     package func loopd(_ arguments: String..., environment: [String: String] = [:]) async throws -> Loopd {
+        try await loopd(arguments, environment: environment)
+    }
+
+    /// Starts loopd in the project's folder.
+    package func loopd(_ arguments: [String], environment: [String: String] = [:]) async throws -> Loopd {
         let loopd = try await Loopd.start(
             arguments, in: project.path, stateDirectory: stateDirectory, environment: environment)
         started.withLock { $0.append(loopd) }

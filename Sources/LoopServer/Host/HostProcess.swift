@@ -333,7 +333,7 @@ final class HostProcess: LocalProgram {
         let list = found.map { "\($0)" }.joined(separator: ", ")
         emit(
             .notice(
-                "the program listens at \(list), and its container declares no port: no connection comes here without"
-                    + " \"ports\": [\(list)] in the \"host\" section of loop.json"))
+                "the program listens at \(list): \"ports\": [\(list)] in the \"host\" section of loop.json brings the pods'"
+                    + " connections here"))
     }
 }

@@ -14,7 +14,11 @@ actor HostRun {
     private let emit: @Sendable (LoopEvent.Kind) -> Void
     /// Whether the program has been up once: then its pods' connections are wanted here while it is down, too.
     private var hasBeenUp = false
+    /// Whether the service is left to somebody else: no change starts the program again.
+    private var isOver = false
     private var ports: [HostPort]
+    /// Whether nobody has named a port: then the pods' own service goes on.
+    private var areUndeclared = false
     private var told: Set<String> = []
     private let claims: HostPortClaims
 
@@ -37,7 +41,9 @@ actor HostRun {
     }
 
     /// Starts the program, or starts it anew; `firstEvent` is when the change began that led to it.
-    func start(firstEvent: UInt64?) { process.restart(firstEvent: firstEvent) }
+    func start(firstEvent: UInt64?) {
+        if !isOver { process.restart(firstEvent: firstEvent) }
+    }
 
     /// Takes the newest state of the service's pods.
     func update(_ state: WorkloadState, _ instances: [ContainerInstance]) async {
@@ -50,14 +56,18 @@ actor HostRun {
                 if told.insert("\(port.host) \(other)").inserted { emit(.failed(HostRun.shared(port, with: other))) }
                 return false
             }
+            areUndeclared = found.areUndeclared
             process.setPorts(ports.map(\.host), areUndeclared: found.areUndeclared)
             await surroundings.know(.init(pod: pod, container: container, isRunning: !instances.isEmpty))
         }
+        if areUndeclared { intercept?.setWanted(false) } else if process.isUp { intercept?.setWanted(true) }
         await intercept?.setInstances(instances, ports: ports)
     }
 
     /// Whether the program's state is what decides whether the pods are ready.
-    var explainsReadiness: Bool { hasBeenUp && !process.isUp }
+    ///
+    /// Before it is up for the first time their own service is about to be put down again.
+    var explainsReadiness: Bool { !process.isUp }
 
     /// Keeps the program and its connections until the task is cancelled; then the program is ended.
     ///
@@ -78,6 +88,13 @@ actor HostRun {
     /// Leaves the pods to their own service.
     func leavePods() async { await intercept?.end() }
 
+    /// Leaves the pods, and ends the program, which has no connections any more.
+    func giveUp() async {
+        isOver = true
+        await intercept?.end()
+        await process.stop()
+    }
+
     /// Removes what the program found around it.
     func end() async {
         await intercept?.end()
@@ -96,7 +113,7 @@ actor HostRun {
             switch state {
             case .up:
                 hasBeenUp = true
-                intercept?.setWanted(true)
+                intercept?.setWanted(!areUndeclared)
             case .starting:
                 guard host.fallback == .pod else { break }
                 handingBack = Task {
@@ -122,7 +139,7 @@ actor HostRun {
     }
 
     /// Leaves the pods to their own service for as long as the session goes on, because nothing starts the program again.
-    func giveUp() {
+    func tellOver() {
         intercept?.setWanted(false)
         hasBeenUp = false
         emit(.notice("nothing starts the program again before loopd is started anew"))

@@ -13,6 +13,10 @@ actor HostSurroundings {
         let isRunning: Bool
 
         fileprivate var uid: String? { pod.at("metadata", "uid")?.string }
+
+        /// What stands for the pod of a service that has none: a container that is told nothing but the Services.
+        fileprivate static let none = Example(
+            pod: ["spec": ["containers": [["name": "host"]]]], container: "host", isRunning: false)
     }
 
     private let service: Service
@@ -78,12 +82,6 @@ actor HostSurroundings {
         refreshing = nil
     }
 
-    /// Stands for the pod of a service that is in none.
-    private static let nowhere: JSON = [
-        "spec": ["enableServiceLinks": false, "containers": [["name": .string(program)]]]
-    ]
-    private static let program = "program"
-
     /// How long a start waits for a pod whose variables it has: one that cannot run is no reason to wait for ever.
     private static let patience = Duration.seconds(20)
 
@@ -107,8 +105,7 @@ actor HostSurroundings {
         } else {
             let request = HostEnvironment.Request(
                 client: connection.client, context: connection.context, namespace: namespace,
-                pod: example?.pod ?? HostSurroundings.nowhere,
-                container: example?.container ?? HostSurroundings.program,
+                pod: (example ?? Example.none).pod, container: (example ?? Example.none).container,
                 identity: host.identity, services: ways.needs,
                 own: HostSurroundings.kept(of: ProcessEnvironment.inherited).merging(ways.proxy) { $1 },
                 environment: try await imaged())

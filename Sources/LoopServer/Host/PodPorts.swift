@@ -34,6 +34,11 @@ struct PodPorts: Equatable, Sendable {
             checkDeclared(declared, name)
         } else {
             areUndeclared = declared.isEmpty
+            if areUndeclared {
+                notices.append(
+                    "container \(name) declares no port: its own service goes on beside the program here; in the \"host\""
+                        + " section, \"ports\": [8080] brings connections here, and \"ports\": [] only stops it")
+            }
             ports = declared.map { HostPort(container: $0, host: usable($0, besides: declared, lowest)) }
         }
         checkAllowed(lowest)

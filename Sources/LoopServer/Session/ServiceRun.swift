@@ -293,11 +293,11 @@ final class ServiceRun: Sendable {
         return await images.untilRolledOut()
     }
 
-    /// Leaves the places that files were brought to.
+    /// Leaves the places that files were brought to; what runs on this machine is ended.
     func leave() async {
         await withDiscardingTaskGroup { group in
             group.addTask { await self.containers?.end() }
-            group.addTask { await self.host?.leavePods() }
+            group.addTask { await self.host?.giveUp() }
             group.addTask { await self.nodes?.end(keepingPods: self.hasLostLease.withLock { $0 }) }
         }
     }

@@ -43,7 +43,7 @@ extension SessionRun {
                 group.addTask {
                     let status = await host.run()
                     guard let status else { return }
-                    guard options.host.endsWithProgram else { return await host.giveUp() }
+                    guard options.host.endsWithProgram else { return await host.tellOver() }
                     over.value = status.isSuccess ? .done : .failed
                 }
             }

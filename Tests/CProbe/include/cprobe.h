@@ -4,4 +4,6 @@
 int cprobe_main(int count, char **words);
 /// Becomes `program` under a seccomp filter that answers each system call of `list` (`name=errno,…`) with its error.
 int cprobe_refuse(const char *list, char **program);
+/// Serves or makes connections; see clients.c. Returns the exit code, or -1 where the command line is about something else.
+int cprobe_traffic(int count, char **words);
 #endif
