@@ -17,6 +17,14 @@
 //                               "\nword=" in its own program's file, and "PID HUP" at SIGHUP; it ends at SIGTERM. With the
 //                               word "stubborn" it adds "PID TERM" instead; with "exit-N" it prints "going down" and ends
 //   probe serve PORT [MS]       after MS milliseconds listens at 127.0.0.1:PORT and answers each connection with its pid
+//   probe echo PORT [WORD [MS]] after MS milliseconds serves what follows, at every address; its word is by default the
+//                               host's name, with "pid" its process; see traffic.c
+//   probe ask HOST PORT N [kept]  N connections with one round trip each, or N round trips on one: microseconds of each
+//   probe push|pull HOST PORT N   N bytes there or from there: nanoseconds
+//   probe words HOST PORT       asks for the server's word again and again, and prints it at each change, "none" without an answer
+//   probe drain N, flood N      N bytes from standard input, and then "done"; N bytes to standard output
+//   probe load HOST PORT N SECONDS SEED  N connections at once, opened and closed, each byte compared: how many were done,
+//                               lost, and had others' bytes; bytes; nanoseconds
 #define _GNU_SOURCE
 #include "cprobe.h"
 
@@ -239,6 +247,8 @@ int cprobe_main(int count, char **words) {
     if (!strcmp(verb, "service") && first) return service(first);
     if (!strcmp(verb, "show") && first) return show(first);
     if (!strcmp(verb, "serve") && first) return serve(first, count > 3 ? words[3] : NULL);
+    int traffic = cprobe_traffic(verb, count, words);
+    if (traffic >= 0) return traffic;
     if (count > 3) {
         if (!strcmp(verb, "refuse")) return cprobe_refuse(first, words + 3);
         if (!strcmp(verb, "equal")) return equal(first, words[3]);

@@ -26,7 +26,8 @@ struct HostEnvironmentTests {
     ]
 
     private static func request(
-        _ fixture: EnvironmentFixture, _ scratch: ScratchTree, identity: Host.Identity = .user, pod: JSON = EnvironmentFixture.pod(),
+        _ fixture: EnvironmentFixture, _ scratch: ScratchTree, identity: Host.Identity = .user,
+        pod: JSON = EnvironmentFixture.pod(),
         context: String = "kind-a"
     ) throws -> HostEnvironment.Request {
         try scratch.write("config", kubeconfig.text)
@@ -268,7 +269,11 @@ struct HostEnvironmentTests {
         try await EnvironmentFixture.with { fixture in
             let scratch = try ScratchTree()
             fixture.secret(
-                "s", ["pw": EnvironmentFixture.marker, "zero": "\0\(EnvironmentFixture.marker)", "bad name=": EnvironmentFixture.marker])
+                "s",
+                [
+                    "pw": EnvironmentFixture.marker, "zero": "\0\(EnvironmentFixture.marker)",
+                    "bad name=": EnvironmentFixture.marker,
+                ])
             let volumes: JSON = [
                 ["name": "v", "secret": ["secretName": "s", "items": [["key": "pw", "path": "pw"]]]],
                 ["name": "pvc", "persistentVolumeClaim": ["claimName": "c"]],

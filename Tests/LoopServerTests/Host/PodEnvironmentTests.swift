@@ -294,7 +294,8 @@ struct PodEnvironmentTests {
             environment.merge(["A": "$(A)+", "B": "$(A) $(PW)", "C": "$$(A) $(no)"])
             #expect(
                 environment.dictionary == [
-                    "PW": EnvironmentFixture.marker, "A": "pod+", "B": "pod \(EnvironmentFixture.marker)", "C": "$(A) $(no)",
+                    "PW": EnvironmentFixture.marker, "A": "pod+", "B": "pod \(EnvironmentFixture.marker)",
+                    "C": "$(A) $(no)",
                 ])
             #expect(environment.secretNames == ["PW", "B"])
         }

@@ -99,7 +99,8 @@ struct PodFilesTests {
             let account = "root/var/run/secrets/kubernetes.io/serviceaccount"
             #expect(scratch.read("\(account)/token") == "tok" && scratch.read("\(account)/ca.crt") == "certificate")
             #expect(
-                scratch.read("\(account)/namespace") == "d" && scratch.read("\(account)/more/pw") == EnvironmentFixture.marker)
+                scratch.read("\(account)/namespace") == "d"
+                    && scratch.read("\(account)/more/pw") == EnvironmentFixture.marker)
             #expect(Self.mode("\(root)/tmp/work") == 0o700)
             #expect(
                 files.variables == [
