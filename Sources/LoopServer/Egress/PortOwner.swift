@@ -1,4 +1,5 @@
 internal import Glibc
+internal import Reactor
 
 /// Who listens at a port of this machine.
 enum PortOwner: Equatable, Sendable, CustomStringConvertible {
@@ -10,16 +11,9 @@ enum PortOwner: Equatable, Sendable, CustomStringConvertible {
 
     /// Looks for it, among others than `own`.
     static func find(_ port: UInt16, besides own: Int32? = nil) -> PortOwner {
-        var inodes: Set<UInt64> = []
-        var uid: uid_t?
-        for file in ["tcp", "tcp6"] {
-            for entry in SocketTable.entries(of: file) where entry.isListening && entry.localPort == port {
-                inodes.insert(entry.inode)
-                uid = uid ?? entry.uid
-            }
-        }
-        guard let uid else { return .unknown }
-        let links = Set(inodes.map { "socket:[\($0)]" })
+        let sockets = ((try? ListeningSocket.all()) ?? []).filter { $0.port == port }
+        guard let uid = sockets.first?.owner else { return .unknown }
+        let links = Set(sockets.map { "socket:[\($0.inode)]" })
         for id in names(in: "/proc").compactMap({ Int32($0) }) where id != own && holds(id, links) {
             let name = (try? SmallFile.read("/proc/\(id)/comm", limit: 64)) ?? []
             return .process(name: String(decoding: name.filter { $0 != 0x0A }, as: UTF8.self), id: id)
