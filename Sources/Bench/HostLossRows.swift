@@ -80,8 +80,6 @@ extension Reader {
 extension HybridScene {
     /// Waits until the Service's connections come to this machine.
     func untilHere() async throws {
-        let words = try await Reader(scene, pod: client, words: address, "80")
-        try await words.untilLast("here")
-        await words.stop()
+        try await scene.exec(client, ["/probe", "words", address, "80", "here"])
     }
 }

@@ -161,6 +161,7 @@ static int reach(const struct sockaddr_in *target, struct head head, const void 
 static int read_all(int socket, unsigned char *bytes, size_t count) {
     for (size_t done = 0; done < count;) {
         ssize_t got = read(socket, bytes + done, count - done);
+        if (!got) errno = ECONNRESET;
         if (got <= 0) return 0;
         done += (size_t)got;
     }
@@ -214,7 +215,7 @@ static int pull(const char *host, const char *port, uint64_t count) {
     return 0;
 }
 
-static int tell_words(const char *host, const char *port) {
+static int tell_words(const char *host, const char *port, const char *last_one) {
     struct sockaddr_in target = address(host, port);
     char last[256] = "", word[256];
     for (;;) {
@@ -223,14 +224,17 @@ static int tell_words(const char *host, const char *port) {
         if (socket >= 0) setsockopt(socket, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
         ssize_t got = socket >= 0 ? read(socket, word, sizeof word - 1) : 0;
         word[got > 0 ? got : 0] = 0;
+        // The server ends first, so that no port here is left in use.
+        while (got > 0 && read(socket, spare, sizeof spare) > 0) {}
         if (socket >= 0) close(socket);
         if (got <= 0) strcpy(word, "none");
         if (strcmp(word, last)) {
             if (printf("%s\n", word) < 0 || fflush(stdout)) return 1;
             strcpy(last, word);
+            if (last_one && !strcmp(word, last_one)) return 0;
         }
         // Apart, so that it takes no core from what it waits for.
-        usleep(500);
+        usleep(1000);
     }
 }
 
@@ -353,7 +357,7 @@ int cprobe_traffic(const char *verb, int count, char **words) {
     if (first && !strcmp(verb, "echo")) return echo(first, count > 3 ? words[3] : NULL, count > 4 ? words[4] : NULL);
     if (first && !strcmp(verb, "drain")) return drain(strtoull(first, NULL, 10));
     if (first && !strcmp(verb, "flood")) return flood(strtoull(first, NULL, 10));
-    if (count > 3 && !strcmp(verb, "words")) return tell_words(first, words[3]);
+    if (count > 3 && !strcmp(verb, "words")) return tell_words(first, words[3], count > 4 ? words[4] : NULL);
     if (count > 4 && !strcmp(verb, "ask")) return ask(first, words[3], atoi(words[4]), count > 5);
     if (count > 4 && !strcmp(verb, "push")) return push(first, words[3], strtoull(words[4], NULL, 10));
     if (count > 4 && !strcmp(verb, "pull")) return pull(first, words[3], strtoull(words[4], NULL, 10));
