@@ -61,9 +61,10 @@ struct Server {
     }
 
     private mutating func turn(_ signals: Int32) throws(SystemFailure) {
-        let isBusy = !output.isFull && (!listings.isEmpty || !digestings.isEmpty || !blockings.isEmpty)
+        let isDeaf = output.isFull
+        let isBusy = !isDeaf && (!listings.isEmpty || !digestings.isEmpty || !blockings.isEmpty)
         var watched = [
-            pollfd(fd: output.isFull ? -1 : 0, events: Int16(POLLIN), revents: 0),
+            pollfd(fd: isDeaf ? -1 : 0, events: Int16(POLLIN), revents: 0),
             pollfd(fd: output.pending > 0 ? 1 : -1, events: Int16(POLLOUT), revents: 0),
             pollfd(fd: signals, events: Int16(POLLIN), revents: 0),
             relay.watched(isFull: output.isFull),
@@ -87,7 +88,9 @@ struct Server {
         sockets.advance(watched[firstSocket...], &output, &buffer)
         advance()
         for target in targets.values where target.untilRemoval == 0 { target.removeReplaced() }
-        if try output.flush() {
+        // Whoever reads is a sign of the host only while the host cannot be heard: between it and this there are buffers,
+        // which take what new connections cause long after it has gone.
+        if try output.flush(), isDeaf {
             lastLife = cagent_now()
         } else if left <= 0, watched[0].revents == 0 {
             // Only silence counts that was listened to: a write that took long has left the host's words in the pipe.

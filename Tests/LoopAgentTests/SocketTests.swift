@@ -196,6 +196,22 @@ struct SocketTests {
         #expect(error?.code == ECONNRESET)
     }
 
+    @Test("a silent host loses its ports, also where new connections make the helper talk")
+    func silenceUnderTraffic() async throws {
+        let client = try await HelperClient.start()
+        _ = try await client.greet(heartbeat: 2)
+        let (_, port) = try await client.listen()
+        var connections = 0
+        // As a readiness probe does; nobody waits for what it gets.
+        while let peer = try? await Reactor.Stream.local(port) {
+            connections += 1
+            peer.close()
+            try await Task.sleep(for: .milliseconds(100))
+        }
+        #expect(connections > 0)
+        #expect(await client.child.wait() == .exited(0))
+    }
+
     @Test("a held service runs again when its host is gone, and its port is its own")
     func held() async throws {
         try await Supervised.run("echo up; exec sleep 600") { supervised, _ in
