@@ -33,8 +33,12 @@ struct InterceptedPod: Sendable {
             }
             isFollowed.close()
         }
+        let listening = Task { await link.endWhenSilent(heartbeat: heartbeat) }
         // Last, so that the ports are free when the service is started again.
-        defer { following.cancel() }
+        defer {
+            following.cancel()
+            listening.cancel()
+        }
         await isFollowed.pass()
         while !Task.isCancelled {
             guard link.isOpen else { throw LinkError.disconnected("the pod or the way to it is gone") }

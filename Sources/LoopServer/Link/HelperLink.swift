@@ -11,6 +11,8 @@ final class HelperLink: Sendable {
         var nextStream: UInt32 = 1
         var ending: LinkError?
         var heartbeat: Heartbeat
+        /// How often something was heard.
+        var signs: UInt64 = 0
         var tasks: [Task<Void, Never>] = []
         var onEnd: [@Sendable () -> Void] = []
     }
@@ -171,6 +173,9 @@ final class HelperLink: Sendable {
         fail(.disconnected(reason))
     }
 
+    /// A number that changes whenever something is heard.
+    var signs: UInt64 { state.withLock { $0.signs } }
+
     private func untilEnded() async {
         await withCheckedContinuation { continuation in whenEnded { continuation.resume() } }
     }
@@ -197,7 +202,10 @@ final class HelperLink: Sendable {
                 let bytes = try await channel.receive()
                 guard !bytes.isEmpty else { throw LinkError.disconnected("the helper has ended") }
                 // Any sign of life counts: on a slow link a ping waits behind megabytes of content.
-                state.withLock { $0.heartbeat.hear() }
+                state.withLock { state in
+                    state.heartbeat.hear()
+                    state.signs &+= 1
+                }
                 decoder.feed(bytes)
             }
         } catch let error as LinkError {

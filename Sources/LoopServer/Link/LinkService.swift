@@ -22,6 +22,21 @@ extension HelperLink {
         }
     }
 
+    /// Ends the link when nothing was heard for five of the beats that `follow` makes, until the task is cancelled.
+    ///
+    /// The helper gives up earlier. Beats are counted instead of time, so that a busy machine does not take its own pauses
+    /// for the helper's.
+    func endWhenSilent(heartbeat: UInt16) async {
+        var (seen, silent) = (signs, 0)
+        // A silent link tells nothing: only its silence does.
+        while silent < 5, (try? await Task.sleep(for: .seconds(Int(heartbeat)))) != nil {
+            let now = signs
+            silent = now == seen ? silent + 1 : 0
+            seen = now
+        }
+        if silent >= 5 { drop("no answer to five pings") }
+    }
+
     /// Ends the service's processes, which get `grace` to do it themselves, and starts it again.
     ///
     /// Returns when the new program runs, with its process id; refused with the reason when it cannot be executed. A held
