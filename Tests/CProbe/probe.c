@@ -21,11 +21,11 @@
 //                               host's name, with "pid" its process; see traffic.c
 //   probe ask HOST PORT N [kept]  N connections with one round trip each, or N round trips on one: microseconds of each
 //   probe push|pull HOST PORT N   N bytes there or from there: nanoseconds
-//   probe words HOST PORT [LAST]  asks for the server's word again and again, and prints it at each change, "none" without
-//                               an answer; until it is LAST
+//   probe words HOST PORT [LAST]  asks for the server's word again and again, and prints it at each change, "none"
+//                               without an answer; until it is LAST
 //   probe drain N, flood N      N bytes from standard input, and then "done"; N bytes to standard output
-//   probe load HOST PORT N SECONDS SEED  N connections at once, opened and closed, each byte compared: how many were done,
-//                               lost, and had others' bytes; bytes; nanoseconds
+//   probe load HOST PORT N SECONDS SEED  N connections at once, opened and closed, each byte compared: how many were
+//                               done, lost, and had others' bytes; bytes; nanoseconds
 #define _GNU_SOURCE
 #include "cprobe.h"
 

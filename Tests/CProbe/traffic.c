@@ -1,8 +1,8 @@
 // Both ends of the connections that the benchmark measures.
 //
-// A connection begins with 16 bytes: what is wanted, and a count. 'e' is an echo until the end, 'x' one of so many bytes,
-// after which the server ends first; 'd' counts what comes until the end and answers with it; 's' sends so many bytes; 'w'
-// answers with the server's word.
+// A connection begins with 16 bytes: what is wanted, and a count. 'e' is an echo until the end, 'x' one of so many
+// bytes, after which the server ends first; 'd' counts what comes until the end and answers with it; 's' sends so many
+// bytes; 'w' answers with the server's word.
 #define _GNU_SOURCE
 #include "cprobe.h"
 
@@ -316,7 +316,8 @@ static int go_on(struct call *call) {
         if (got < 0) return errno == EAGAIN || errno == ENOTCONN ? 0 : 2;
         if (!got) return call->got == call->size && call->is_finished ? 1 : 2;
         for (ssize_t i = 0; i < got; i++)
-            if (call->got + (uint64_t)i >= call->size || bytes[i] != content(call->in, call->got + (uint64_t)i)) return 3;
+            if (call->got + (uint64_t)i >= call->size || bytes[i] != content(call->in, call->got + (uint64_t)i))
+                return 3;
         call->got += (uint64_t)got;
     }
 }
