@@ -44,7 +44,7 @@ enum HostLoadRows {
                         "\(before.loopd.descriptors) and \(after.loopd.descriptors); \(before.helper.descriptors) and \(after.helper.descriptors)",
                     target: "no growth", beside: "", ratio: ""),
                 Row(
-                    what: "the same: resident before, at most, and after, of loopd; of the helper",
+                    what: "the same: resident (and at most), of loopd; of the helper: before → after",
                     loopd:
                         "\(before.loopd.memory); \(before.helper.memory) → \(after.loopd.memory); \(after.helper.memory)",
                     target: "", beside: "", ratio: ""),
