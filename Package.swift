@@ -87,7 +87,8 @@ let package = Package(
             name: "TestCluster", dependencies: ["JSON", "Reactor", "HTTP", "CHash", "CLinux"],
             path: "Tests/TestCluster",
             swiftSettings: strict),
-        .executableTarget(name: "Bench", dependencies: ["TestCluster", "JSON", "Reactor"], swiftSettings: strict),
+        .executableTarget(
+            name: "Bench", dependencies: ["TestCluster", "JSON", "Reactor", "HTTP"], swiftSettings: strict),
         .testTarget(
             name: "EndToEndTests", dependencies: ["loopd", "LoopServer", "TestCluster", "JSON", "Reactor", "HTTP"],
             swiftSettings: strict),

@@ -28,6 +28,8 @@ enum Figures {
             ? "\(rounded(milliseconds, milliseconds < 100 ? 1 : 0)) ms" : "\(rounded(milliseconds / 1000, 2)) s"
     }
 
+    static func rate(_ bytesPerSecond: Double) -> String { "\(rounded(bytesPerSecond / 1e6, 0)) MB/s" }
+
     static func memory(_ bytes: Int) -> String { "\(rounded(Double(bytes) / 1e6, 1)) MB" }
 
     static func ratio(_ slow: Double, _ fast: Double) -> String {

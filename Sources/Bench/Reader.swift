@@ -22,6 +22,16 @@ final class Reader: Sendable {
         try await self.init(scene, pod, script, file)
     }
 
+    /// Asks a server for its word again and again, from a pod, or without one from this machine.
+    init(_ scene: Scene, pod: String?, words host: String, _ port: String) async throws {
+        let each: @Sendable ([UInt8]) -> JSON? = { ["line": .string(String(decoding: $0, as: UTF8.self))] }
+        if let pod {
+            lines = try await TimedLines(scene, ["exec", pod, "--", "/probe", "words", host, port], each: each)
+        } else {
+            lines = try await TimedLines([Built.probe, "words", host, port], each: each)
+        }
+    }
+
     /// Makes a named pipe and waits for the lines that programs write there, without taking a core from them.
     convenience init(_ scene: Scene, pod: String, pipe: String) async throws {
         let script = """
@@ -41,6 +51,14 @@ final class Reader: Sendable {
     /// When a line was seen, in nanoseconds.
     func seen(_ line: String) async throws -> UInt64 {
         try await self.line(from: 0) { $0 == line }.at
+    }
+
+    /// The newest line, and when it was seen.
+    var last: (text: String, at: UInt64)? {
+        guard let line = lines.log.events(from: max(0, count - 1)).last, let text = line["line"]?.string,
+            let moment = line["at"]?.integer
+        else { return nil }
+        return (text, UInt64(moment))
     }
 
     /// How many lines were seen.

@@ -3,21 +3,28 @@ internal import JSON
 internal import Reactor
 internal import TestCluster
 
-/// What a `kubectl` that goes on prints in a scene's namespace, with the moment of each line.
+/// What a program that goes on prints, with the moment of each line.
 struct TimedLines: Sendable {
     let child: Child
     let log = EventLog()
 
-    /// Starts it; `each` makes of a line what is kept of it, to which the moment is added.
+    /// Starts a `kubectl` in a scene's namespace.
     init(
         _ scene: Scene, _ arguments: [String], standardError: Launch.Stdio = .null,
         each: @escaping @Sendable ([UInt8]) -> JSON?
     ) async throws {
-        var launch = Launch(
+        try await self.init(
             [
                 "kubectl", "--kubeconfig", scene.cluster.kubeconfig, "--context", scene.cluster.context, "-n",
                 scene.namespace,
-            ] + arguments)
+            ] + arguments, standardError: standardError, each: each)
+    }
+
+    /// Starts a program; `each` makes of a line what is kept of it, to which the moment is added.
+    init(
+        _ command: [String], standardError: Launch.Stdio = .null, each: @escaping @Sendable ([UInt8]) -> JSON?
+    ) async throws {
+        var launch = Launch(command)
         launch.standardError = standardError
         child = try await Child.spawn(launch)
         let (output, log) = (child.standardOutput, log)

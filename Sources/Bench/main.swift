@@ -7,7 +7,9 @@ let measurements: [(name: String, measure: () async throws -> [Row])] = [
     ("save", SaveRows.save), ("many", SaveRows.many), ("big", SaveRows.big), ("replicas", SaveRows.replicas),
     ("sideload", SideloadRows.program), ("bigsideload", SideloadRows.bigProgram),
     ("image", ImageRows.push), ("diagnosis", DiagnosisRows.told), ("idle", RestRows.idle),
-    ("startup", RestRows.startup),
+    ("startup", RestRows.startup), ("host", HostRows.latency), ("hostbulk", HostRows.throughput),
+    ("hostload", HostLoadRows.many), ("hostsave", HostLoadRows.save), ("kill", HostLossRows.lost),
+    ("forward", ForwardRows.all),
 ]
 let names = CommandLine.arguments.dropFirst()
 let unknown = names.filter { name in !measurements.contains { $0.name == name } }

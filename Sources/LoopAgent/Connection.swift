@@ -4,8 +4,8 @@ import CAgent
 ///
 /// Every call that throws has ended it: the connection is to be dropped.
 final class Connection {
-    /// How many bytes are read before others get their turn.
-    private static let turn = 32 << 10
+    /// How many bytes are read before others get their turn: with its frame's head it fits into an empty pipe.
+    private static let turn = 60 << 10
 
     let stream: UInt32
     private var socket: Int32

@@ -18,6 +18,15 @@
 //                               word "stubborn" it adds "PID TERM" instead; with "exit-N" it prints "going down" and ends
 //   probe page|ask|again|bulk|raw|sink|load …  connections: see page.c, clients.c and load.c
 //   probe serve PORT [MS]       after MS milliseconds listens at 127.0.0.1:PORT and answers each connection with its pid
+//   probe echo PORT [WORD [MS]] after MS milliseconds serves what follows, at every address; its word is by default the
+//                               host's name, with "pid" its process; see ends.c
+//   probe trips HOST PORT N [kept]  N connections with one round trip each, or N round trips on one: microseconds of each
+//   probe push|pull HOST PORT N   N bytes there or from there: nanoseconds
+//   probe words HOST PORT [LAST]  asks for the server's word again and again, and prints it at each change, "none"
+//                               without an answer; until it is LAST
+//   probe drain N, flood N      N bytes from standard input, and then "done"; N bytes to standard output
+//   probe burst HOST PORT N SECONDS SEED  N connections at once, opened and closed, each byte compared: how many were
+//                               done, lost, and had others' bytes; bytes; nanoseconds
 #define _GNU_SOURCE
 #include "cprobe.h"
 
@@ -240,6 +249,8 @@ int cprobe_main(int count, char **words) {
     if (!strcmp(verb, "service") && first) return service(first);
     if (!strcmp(verb, "show") && first) return show(first);
     if (!strcmp(verb, "serve") && first) return serve(first, count > 3 ? words[3] : NULL);
+    int end = cprobe_ends(verb, count, words);
+    if (end >= 0) return end;
     if (count > 3) {
         if (!strcmp(verb, "refuse")) return cprobe_refuse(first, words + 3);
         if (!strcmp(verb, "equal")) return equal(first, words[3]);

@@ -72,6 +72,9 @@ struct clinux_listener {
 /// The TCP sockets that listen in the calling thread's network namespace (sock_diag(7)): how many there are, of which
 /// the first `capacity` are stored.
 int clinux_listeners(struct clinux_listener *listeners, int capacity);
+/// The user whose process has the other end of a TCP connection within the same network namespace; -1 with ENOENT where
+/// no process has it any more.
+int clinux_peer_owner(int connection, uint32_t *owner);
 
 /// Installs a handler for `signal` that writes its number as one byte into `fd`.
 int clinux_signal_to(int signal, int fd);

@@ -66,14 +66,11 @@ final class LoopbackListener: Sendable {
     private func admit(
         _ stream: Stream, _ notices: Notices, _ serve: @escaping @Sendable (Stream) async -> Void
     ) async {
-        switch SocketTable.owner(of: stream) {
-        case .user(let uid) where uid == getuid() || uid == 0: await serve(stream)
-        case .user(let uid):
-            notices.tell("\(address): a connection of another user (uid \(uid)) was refused")
-            stream.reset()
         // It has gone already, or nobody can say whose it is.
-        case .nobody: stream.reset()
-        }
+        guard let uid = stream.localPeerOwner else { return stream.reset() }
+        if uid == getuid() || uid == 0 { return await serve(stream) }
+        notices.tell("\(address): a connection of another user (uid \(uid)) was refused")
+        stream.reset()
     }
 }
 

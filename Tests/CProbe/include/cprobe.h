@@ -6,4 +6,6 @@ int cprobe_main(int count, char **words);
 int cprobe_refuse(const char *list, char **program);
 /// Serves or makes connections; see clients.c. Returns the exit code, or -1 where the command line is about something else.
 int cprobe_traffic(int count, char **words);
+/// Does what the command line asks for, where that is an end of connections; see ends.c. -1 where it is something else.
+int cprobe_ends(const char *verb, int count, char **words);
 #endif

@@ -1,0 +1,63 @@
+internal import Glibc
+internal import HTTP
+internal import Reactor
+internal import TestCluster
+
+/// What an exec stream carries by itself: a WebSocket through a `kubectl proxy` as loopd's, with nothing else on it.
+struct RawStream {
+    private let proxy: Child
+    private let client: HTTPClient
+    private let path: String
+
+    /// Starts the proxy; programs run in `pod`.
+    init(_ scene: Scene, pod: String) async throws {
+        let socket = "\(try temporaryFolder("raw"))/proxy"
+        var launch = Launch([
+            "kubectl", "--kubeconfig", scene.cluster.kubeconfig, "--context", scene.cluster.context, "proxy",
+            "--unix-socket=\(socket)", "--reject-paths=^$", "--append-server-path",
+        ])
+        launch.standardError = .null
+        proxy = try await Child.spawn(launch)
+        let output = proxy.standardOutput
+        _ = try await within(.seconds(30), "kubectl proxy") { try await output?.read() }
+        client = HTTPClient(endpoint: .unix(path: socket))
+        path = "/api/v1/namespaces/\(scene.namespace)/pods/\(pod)/exec?stdin=true&stdout=true&stderr=true"
+    }
+
+    func stop() async {
+        proxy.signal(SIGKILL)
+        _ = await proxy.wait()
+    }
+
+    /// Bytes in a second to a program that reads them.
+    func push(_ count: Int) async throws -> Double {
+        let socket = try await open("drain", count)
+        let piece = [UInt8](repeating: 0, count: 256 << 10)
+        let began = now()
+        for _ in 0..<count / piece.count { try await socket.send(channel: 0, piece) }
+        while let bytes = try await socket.receive()?.bytes {
+            if bytes.first == 1, bytes.count > 1 { break }
+        }
+        defer { socket.abort() }
+        return Double(count) / (milliseconds(since: began) / 1000)
+    }
+
+    /// Bytes in a second from a program that writes them.
+    func pull(_ count: Int) async throws -> Double {
+        let began = now()
+        let socket = try await open("flood", count)
+        defer { socket.abort() }
+        var left = count
+        while left > 0, let bytes = try await socket.receive()?.bytes {
+            if bytes.first == 1 { left -= bytes.count - 1 }
+        }
+        guard left == 0 else { throw Trouble("the stream ended before all had come") }
+        return Double(count) / (milliseconds(since: began) / 1000)
+    }
+
+    private func open(_ verb: String, _ count: Int) async throws -> WebSocket {
+        try await client.webSocket(
+            "\(path)&command=/probe&command=\(verb)&command=\(count)",
+            protocols: ["v5.channel.k8s.io", "v4.channel.k8s.io"])
+    }
+}
