@@ -82,7 +82,9 @@ final class ClusterNames: Sendable {
     func nearest(to name: String) async -> String? {
         let readings = ClusterName.readings(of: name, namespace: namespace, domain: domain).names
         for case .service(let service, let namespace) in readings {
-            let list = try? await client.list(.init(.services, namespace: namespace), metadataOnly: true)
+            let list = try? await ClusterNames.soon { [client] in
+                try await client.list(.init(.services, namespace: namespace), metadataOnly: true)
+            }
             let known = (list?.items ?? []).compactMap { $0.at("metadata", "name")?.string }
             if let near = NearestName.of(service, among: known) {
                 return namespace == self.namespace ? near : "\(near).\(namespace)"
@@ -98,10 +100,16 @@ final class ClusterNames: Sendable {
             return .cluster(ClusterTarget(addresses: ["\(address)"], service: nil, namespace: namespace))
         }
         let (readings, isExplicit) = ClusterName.readings(of: name, namespace: namespace, domain: domain)
+        // `example.com` is hardly one of the cluster: when that does not answer, the name is the outside's.
+        let isOutsideInDoubt = !isExplicit && name.contains(".")
         var hints: [String] = []
         for reading in readings {
             do {
-                if let found = try await look(at: reading, aliases: aliases) { return found }
+                let found =
+                    try await isOutsideInDoubt
+                    ? ClusterNames.soon { try await self.look(at: reading, aliases: aliases) }
+                    : look(at: reading, aliases: aliases)
+                if let found { return found }
                 // `example.com` could be a Service of a namespace "com": not worth a word.
                 if isExplicit || reading == readings.first { hints.append(reading.absence) }
             } catch let error as KubeError where error.isForbidden {
@@ -112,14 +120,29 @@ final class ClusterNames: Sendable {
                         nextStep: "let yourself be given the right to get services and to list endpointslices there")
                 }
                 hints.append(missing)
-            } catch let error as KubeError {
-                throw ClusterNames.failure("\(name) cannot be looked up: \(error)", nextStep: nil)
+            } catch  where !(error is LoopFailure || error is CancellationError) {
+                guard isOutsideInDoubt else {
+                    throw ClusterNames.failure("\(name): the cluster cannot be asked for it: \(error)", nextStep: nil)
+                }
+                hints.append("the cluster cannot be asked for it: \(error)")
+                break
             }
         }
         guard isExplicit else { return .outside(name, hint: hints.first.map { _ in hints.joined(separator: ", ") }) }
         let near = await nearest(to: name).map { "did you mean \"\($0)\"?" }
         throw ClusterNames.failure(
             "\(name): \(hints.isEmpty ? "no such name in the cluster" : hints.joined(separator: ", "))", nextStep: near)
+    }
+
+    /// How long something waits for the API that does not need it.
+    static let patience = Duration.seconds(2)
+
+    private static func soon<Value: Sendable>(
+        _ body: @escaping @Sendable () async throws -> Value
+    ) async throws -> Value {
+        try await atMost(
+            patience,
+            otherwise: KubeError(code: 0, reason: "Timeout", message: "no answer within \(patience)"), body)
     }
 
     /// What a reading of a name is; `nil` where there is nothing of the kind.
@@ -137,9 +160,9 @@ final class ClusterNames: Sendable {
                 }
                 // An absolute name, whatever the search path would make of it.
                 let absolute = alias.hasSuffix(".") ? alias : "\(alias)."
-                if IPAddress(alias) != nil { return try await lookUp(alias, aliases: aliases + 1) }
-                guard case .outside(let name, let hint) = try await lookUp(absolute.lowercased(), aliases: aliases + 1)
-                else { return try await lookUp(absolute.lowercased(), aliases: aliases + 1) }
+                let next = IPAddress(alias) == nil ? absolute.lowercased() : alias
+                let found = try await lookUp(next, aliases: aliases + 1)
+                guard case .outside(let name, let hint) = found else { return found }
                 return .outside(name.hasSuffix(".") ? String(name.dropLast()) : name, hint: hint)
             }
             if !service.isHeadless { return .cluster(service.target) }

@@ -1,4 +1,5 @@
 internal import JSON
+internal import Reactor
 internal import Synchronization
 
 /// Which addresses are the cluster's, as far as the API tells: those of Services and pods that can be seen, and the ranges
@@ -6,24 +7,37 @@ internal import Synchronization
 ///
 /// What may not be seen is left out: an address that nothing tells of is the outside's.
 final class ClusterRanges: Sendable {
-    private struct Known {
-        var addresses: Set<IPAddress> = []
-        var ranges: Set<IPRange> = []
-
-        func contains(_ address: IPAddress) -> Bool {
-            addresses.contains(address) || ranges.contains { $0.contains(address) }
-        }
-    }
-
-    private let client: KubeClient
-    private let namespace: String
-    /// What comes with Services and pods, which a program learns of a moment later; and what hardly ever changes.
-    private let addresses = Kept<Known>(for: .seconds(5))
-    private let ranges = Kept<Known>(for: .seconds(60))
+    /// What hardly ever changes.
+    private let ranges: [Source]
+    /// What comes with Services and pods, which a program learns of a moment later.
+    private let addresses: [Source]
 
     init(_ client: KubeClient, namespace: String) {
-        self.client = client
-        self.namespace = namespace
+        ranges = [
+            Source(every: .seconds(60)) {
+                try await client.list(.init(.serviceRanges)).items.flatMap { $0.list("spec", "cidrs") }
+            },
+            Source(every: .seconds(60)) {
+                try await client.list(.init(.nodes)).items.flatMap { node in
+                    let all = node.list("spec", "podCIDRs")
+                    return all.isEmpty ? [node.at("spec", "podCIDR")?.string].compactMap(\.self) : all
+                }
+            },
+        ]
+        addresses = [
+            Source(every: .seconds(5)) {
+                try await client.list(.init(.services, namespace: namespace)).items.flatMap { $0.clusterAddresses }
+            },
+            // The API's own, which pods of every namespace have in their variables.
+            Source(every: .seconds(60)) {
+                try await client.get(.services, "kubernetes", namespace: "default").clusterAddresses
+            },
+            Source(every: .seconds(5)) {
+                try await client.list(.init(.pods, namespace: namespace)).items
+                    .filter { $0.at("spec", "hostNetwork")?.bool != true }
+                    .flatMap { ($0.at("status", "podIPs")?.array ?? []).compactMap { $0["ip"]?.string } }
+            },
+        ]
     }
 
     func contains(_ address: IPAddress) async -> Bool {
@@ -32,57 +46,97 @@ final class ClusterRanges: Sendable {
         if address.isLoopback || bytes.starts(with: [169, 254]) || bytes[0] == 0xFE && bytes[1] & 0xC0 == 0x80 {
             return false
         }
-        if await addresses.value({ await self.seenAddresses() }).contains(address) { return true }
-        return await ranges.value { await self.seenRanges() }.contains(address)
+        if await ClusterRanges.contain(ranges, address) { return true }
+        // The larger lists are asked for only where nothing else tells of an address.
+        if addresses.contains(where: { $0.known.contains(address) }) { return true }
+        return await ClusterRanges.contain(addresses, address)
     }
 
-    private func seenAddresses() async -> Known {
-        async let services = list(.init(.services, namespace: namespace))
-        async let pods = list(.init(.pods, namespace: namespace))
-        let own = try? await client.get(.services, "kubernetes", namespace: "default")
-        var known = Known()
-        for service in await services + [own].compactMap(\.self) {
-            let all = service.at("spec", "clusterIPs")?.array ?? [service.at("spec", "clusterIP") ?? .null]
-            known.addresses.formUnion(all.compactMap { $0.string.flatMap { IPAddress($0) } })
+    private static func contain(_ sources: [Source], _ address: IPAddress) async -> Bool {
+        await withTaskGroup(of: Bool.self) { group in
+            for source in sources { group.addTask { await source.present().contains(address) } }
+            return await group.contains(true)
         }
-        for pod in await pods where pod.at("spec", "hostNetwork")?.bool != true {
-            let all = pod.at("status", "podIPs")?.array ?? []
-            known.addresses.formUnion(all.compactMap { $0["ip"]?.string.flatMap { IPAddress($0) } })
-        }
-        return known
     }
-
-    private func seenRanges() async -> Known {
-        async let nodes = list(.init(.nodes))
-        var known = Known()
-        for range in await list(.init(.serviceRanges)) {
-            let all = range.at("spec", "cidrs")?.array ?? []
-            known.ranges.formUnion(all.compactMap { $0.string.flatMap(IPRange.init) })
-        }
-        for node in await nodes {
-            let all = node.at("spec", "podCIDRs")?.array ?? [node.at("spec", "podCIDR") ?? .null]
-            known.ranges.formUnion(all.compactMap { $0.string.flatMap(IPRange.init) })
-        }
-        return known
-    }
-
-    private func list(_ scope: KubeClient.Scope) async -> [JSON] { (try? await client.list(scope).items) ?? [] }
 }
 
-/// A value that is made again when it is older than a while; who asks meanwhile gets the one that is being made.
-private final class Kept<Value: Sendable>: Sendable {
-    private let lifetime: Duration
-    private let kept = Mutex<(task: Task<Value, Never>, end: ContinuousClock.Instant)?>(nil)
+extension JSON {
+    fileprivate func list(_ path: String...) -> [String] {
+        path.reduce(self) { $0[$1] ?? .null }.array?.compactMap(\.string) ?? []
+    }
 
-    init(for lifetime: Duration) { self.lifetime = lifetime }
+    /// Those of a Service.
+    fileprivate var clusterAddresses: [String] {
+        let all = list("spec", "clusterIPs")
+        return all.isEmpty ? [at("spec", "clusterIP")?.string].compactMap(\.self) : all
+    }
+}
 
-    func value(_ make: @escaping @Sendable () async -> Value) async -> Value {
-        let task = kept.withLock { kept in
-            if let kept, kept.end > .now { return kept.task }
-            let task = Task { await make() }
-            kept = (task, .now + lifetime)
-            return task
+/// Addresses and ranges that one kind of objects tells of, which is asked for again when they are older than a while.
+private final class Source: Sendable {
+    struct Known {
+        var addresses: Set<IPAddress> = []
+        var ranges: Set<IPRange> = []
+
+        func contains(_ address: IPAddress) -> Bool {
+            addresses.contains(address) || ranges.contains { $0.contains(address) }
         }
-        return await task.value
+    }
+    private struct State {
+        var known = Known()
+        var end = ContinuousClock.now
+        /// The question that is under way, and how long an answer waits for it: further ones do without it then.
+        var asking: (task: Task<Void, Never>, limit: ContinuousClock.Instant)?
+    }
+
+    /// How soon what has failed is tried again.
+    private static let pause = Duration.seconds(1)
+
+    private let lifetime: Duration
+    private let ask: @Sendable () async throws -> [String]
+    private let state = Mutex(State())
+
+    init(every lifetime: Duration, _ ask: @escaping @Sendable () async throws -> [String]) {
+        self.lifetime = lifetime
+        self.ask = ask
+    }
+
+    /// As it was known last.
+    var known: Known { state.withLock { $0.known } }
+
+    /// As it is now; as it was where the cluster does not answer soon.
+    func present() async -> Known {
+        let asking = state.withLock { state in
+            if state.asking == nil, state.end <= .now {
+                state.asking = (Task { await self.renew() }, .now + ClusterNames.patience)
+            }
+            return state.asking
+        }
+        if let (task, limit) = asking, limit > .now {
+            let answered = Gate()
+            Task {
+                await task.value
+                answered.close()
+            }
+            await atMost(limit - .now) { await answered.pass() }
+        }
+        return known
+    }
+
+    private func renew() async {
+        var known: Known?
+        do {
+            let texts = try await ask()
+            known = Known(
+                addresses: Set(texts.compactMap { IPAddress($0) }), ranges: Set(texts.compactMap(IPRange.init)))
+        } catch let error as KubeError where error.isForbidden || error.isNotFound {
+            // What may not be seen will not be there in a moment either.
+            known = Known()
+        } catch {}
+        state.withLock { state in
+            if let known { state.known = known }
+            state.end = .now + (known == nil ? Source.pause : lifetime)
+            state.asking = nil
+        }
     }
 }

@@ -22,12 +22,26 @@ struct Dialer: Sendable {
     let names: ClusterNames
     let route: any ClusterRoute
 
-    /// A connection; throws `DialFailure`, or `CancellationError`.
+    /// A connection; throws `DialFailure`, or `CancellationError` where the task is cancelled.
     func connect(to host: String, port: UInt16) async throws -> any RelayEnd {
         let place = host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)"
-        let resolved: Resolved
         do {
-            resolved = try await names.resolve(host)
+            switch try await resolve(host, place) {
+            case .cluster(let target): return try await connect(to: target, place, port: port)
+            case .outside(let name, let hint):
+                return try await connectDirectly(to: name, place, port: port, hint: hint)
+            }
+        } catch let failure as DialFailure {
+            throw failure
+        } catch {
+            try Task.checkCancellation()
+            throw DialFailure(kind: .other, text: "\(place): \(error)")
+        }
+    }
+
+    private func resolve(_ host: String, _ place: String) async throws -> Resolved {
+        do {
+            return try await names.resolve(host)
         } catch let error as LoopFailure {
             let hint = error.failure.nextStep.map { " (\($0))" } ?? ""
             let reason = error.failure.summary
@@ -36,19 +50,11 @@ struct Dialer: Sendable {
                 kind: .unknownName,
                 text: "\(place): \(reason.hasPrefix(begin) ? String(reason.dropFirst(begin.count)) : reason)\(hint)")
         }
-        switch resolved {
-        case .cluster(let target): return try await connect(to: target, place, port: port)
-        case .outside(let name, let hint): return try await connectDirectly(to: name, place, port: port, hint: hint)
-        }
     }
 
     private func connect(to target: ClusterTarget, _ place: String, port: UInt16) async throws -> LinkSocket {
-        if let ports = target.ports, !ports.contains(where: { $0.number == port }) {
-            let list = ports.map { "\($0.number)" }.joined(separator: ", ")
-            let service = target.service ?? place
-            throw DialFailure(
-                kind: .refused,
-                text: "\(place): \(service) has \(ports.isEmpty ? "no TCP port" : "no port \(port), but \(list)")")
+        if let absence = target.absence(of: port) {
+            throw DialFailure(kind: .refused, text: "\(place): \(absence)")
         }
         var failure = DialFailure(kind: .unreachable, text: "\(place): it has no address")
         for address in target.addresses {
@@ -86,7 +92,7 @@ struct Dialer: Sendable {
     private func connectDirectly(
         to name: String, _ place: String, port: UInt16, hint: String?
     ) async throws -> Reactor.Stream {
-        let addresses = await Dialer.addresses(of: name)
+        let addresses = try await Dialer.addresses(of: name)
         guard !addresses.isEmpty else {
             guard let hint else {
                 throw DialFailure(kind: .unknownName, text: "\(place): this machine does not know the name")
@@ -112,8 +118,8 @@ struct Dialer: Sendable {
         throw failure
     }
 
-    /// What this machine knows a name as; none where it does not know it.
-    static func addresses(of name: String) async -> [String] {
+    /// What this machine knows a name as; none where it does not know it. Throws `CancellationError`.
+    static func addresses(of name: String) async throws -> [String] {
         if let address = IPAddress(name) { return ["\(address)"] }
         let found = Mutex<[String]>([])
         let answered = Gate()
@@ -124,6 +130,7 @@ struct Dialer: Sendable {
             answered.close()
         }
         await answered.pass()
+        try Task.checkCancellation()
         return found.withLock { $0 }
     }
 

@@ -8,12 +8,14 @@ struct ForwardListener: Sendable {
     private let listeners: [LoopbackListener]
     private let route: PodRoute
     private let notices: Notices
+    private let slots: ConnectionSlots
 
     /// Listens; throws a `LoopFailure` that says who has the port already.
-    init(_ forward: Forward, route: PodRoute, notices: Notices) throws {
+    init(_ forward: Forward, route: PodRoute, notices: Notices, slots: ConnectionSlots) throws {
         self.forward = forward
         self.route = route
         self.notices = notices
+        self.slots = slots
         let first: LoopbackListener
         do {
             first = try LoopbackListener(port: forward.local)
@@ -44,7 +46,7 @@ struct ForwardListener: Sendable {
     func run() async {
         await withDiscardingTaskGroup { group in
             for listener in listeners {
-                group.addTask { await listener.run(notices: notices) { await carry($0) } }
+                group.addTask { await listener.run(notices: notices, slots: slots) { await carry($0) } }
             }
         }
     }
@@ -73,24 +75,20 @@ struct ForwardListener: Sendable {
         }
     }
 
-    /// To loopback, where a program for debugging listens only; where nobody listens there, to the pod's own address.
+    /// To loopback, where a program for debugging listens only, perhaps at `::1`; where nobody listens there, to the pod's
+    /// own address.
     private func connect(by way: PodRoute.Way) async throws -> LinkSocket {
         do {
             return try await way.link.connect(to: "127.0.0.1", port: forward.remote)
         } catch let LinkError.refused(reason) where reason.code == ECONNREFUSED {
-            if let address = way.pod.address, let socket = try await dial(way.link, address) { return socket }
+            for address in ["::1", way.pod.address].compactMap(\.self) {
+                // A pod may be without IPv6: whatever the reason is, nobody listens there.
+                do { return try await way.link.connect(to: address, port: forward.remote) } catch LinkError.refused {}
+            }
             let declared = way.pod.declaredPorts.filter { $0 != forward.remote }.map { "\($0)" }
             let more = declared.isEmpty ? "" : "; its containers declare \(declared.joined(separator: ", "))"
             throw LoopFailure(
                 failure: LoopEvent.Failure("\(way.pod.name): nothing listens at port \(forward.remote)\(more)"))
-        }
-    }
-
-    private func dial(_ link: HelperLink, _ address: String) async throws -> LinkSocket? {
-        do {
-            return try await link.connect(to: address, port: forward.remote)
-        } catch LinkError.refused {
-            return nil
         }
     }
 

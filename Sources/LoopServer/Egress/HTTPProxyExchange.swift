@@ -86,7 +86,6 @@ final class RequestEnd: RelayEnd {
     }
     private struct State {
         var phase = Phase.head
-        var leftover: [UInt8]
         var scan: BodyScan
         /// What has come of the answer's head; `nil` once that has been passed on.
         var answer: [UInt8]? = []
@@ -95,13 +94,16 @@ final class RequestEnd: RelayEnd {
 
     private let request: ProxyRequest
     private let stream: Stream
+    /// What comes of the client.
+    private let input: PrefixedStream
     private let state: Mutex<State>
     private let switching = Gate()
 
     init(_ request: ProxyRequest, leftover: [UInt8], _ stream: Stream) {
         self.request = request
         self.stream = stream
-        state = Mutex(State(leftover: leftover, scan: BodyScan(request.body)))
+        input = PrefixedStream(leftover, stream)
+        state = Mutex(State(scan: BodyScan(request.body)))
     }
 
     func receive() async throws -> [UInt8] {
@@ -111,14 +113,14 @@ final class RequestEnd: RelayEnd {
                 state.withLock { $0.phase = $0.scan.isDone ? .over : .body }
                 return request.forwarded
             case .body:
-                let bytes = try await next()
+                let bytes = try await input.receive()
                 guard !bytes.isEmpty else { throw ProxyRequest.Malformed(text: "the body ends early") }
                 let count = try state.withLock { state in
                     let count = try state.scan.take(bytes)
                     if state.scan.isDone { state.phase = .over }
-                    state.leftover = Array(bytes[count...])
                     return count
                 }
+                input.putBack(bytes[count...])
                 return Array(bytes[..<count])
             case .over:
                 if request.isUpgrade {
@@ -130,18 +132,10 @@ final class RequestEnd: RelayEnd {
                     }
                 }
                 // Another request, which the answer's head says is in vain.
-                if try await next().isEmpty { return [] }
-            case .switched: return try await next()
+                if try await input.receive().isEmpty { return [] }
+            case .switched: return try await input.receive()
             }
         }
-    }
-
-    private func next() async throws -> [UInt8] {
-        let left = state.withLock { state in
-            defer { state.leftover = [] }
-            return state.leftover
-        }
-        return left.isEmpty ? try await stream.read() : left
     }
 
     func send(_ bytes: [UInt8]) async throws {

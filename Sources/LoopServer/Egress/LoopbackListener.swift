@@ -4,56 +4,56 @@ internal import Synchronization
 
 /// A port on this machine's loopback that only this user's programs, and root's, may use.
 final class LoopbackListener: Sendable {
-    /// How many connections of one port are served at once.
-    ///
-    /// Further ones wait in the kernel's queue. The helper has room for 512 in all.
-    static let most = 400
-
     let host: String
     let port: UInt16
     private let listener: Listener
-    private let slots: Slots
-    private let most: Int
 
     /// Listens at an address of loopback; port 0 lets the kernel choose.
     ///
     /// Throws `SystemError`.
-    init(host: String = "127.0.0.1", port: UInt16, most: Int = LoopbackListener.most) throws {
+    init(host: String = "127.0.0.1", port: UInt16) throws {
         listener = try Listener(.tcp(host: host, port: port))
         self.host = host
         guard case .tcp(_, let bound) = listener.endpoint else { throw SystemError(code: EINVAL, attempt: "listen") }
         self.port = bound
-        slots = Slots(most)
-        self.most = most
     }
 
     /// The address with the port, as people write it.
     var address: String { "\(listener.endpoint)" }
 
     /// Serves each connection in a task of its own until the task is cancelled; then all have ended.
+    ///
+    /// Without a free slot the next one waits, and those after it in the kernel's queue.
     func run(
-        notices: Notices, _ serve: @escaping @Sendable (Stream) async -> Void
+        notices: Notices, slots: ConnectionSlots, _ serve: @escaping @Sendable (Stream) async -> Void
     ) async {
         await withDiscardingTaskGroup { group in
             while !Task.isCancelled {
-                if slots.isFull {
-                    notices.tell("\(address): \(most) connections are open: the next ones wait")
-                }
-                await slots.take()
-                guard !Task.isCancelled else { break }
                 do {
                     let stream = try await listener.accept()
+                    if slots.isFull {
+                        notices.tell("\(address): \(slots.most) connections are open: the next ones wait")
+                    }
+                    guard await slots.take() else {
+                        stream.reset()
+                        break
+                    }
                     group.addTask {
                         await self.admit(stream, notices, serve)
-                        self.slots.give()
+                        slots.give()
                     }
-                } catch let error as SystemError where error.code == EMFILE || error.code == ENFILE {
-                    slots.give()
-                    notices.tell("\(address): this process has too many files open: connections wait (\(error))")
-                    // The kernel tells of the waiting connection only once, and nothing tells of a free descriptor.
-                    try? await Task.sleep(for: .milliseconds(200))
-                } catch {
+                } catch is CancellationError {
                     break
+                } catch let error as SystemError where error.code == EBADF {
+                    break
+                } catch {
+                    let code = (error as? SystemError)?.code
+                    notices.tell(
+                        code == EMFILE || code == ENFILE
+                            ? "\(address): this process has too many files open: connections wait (\(error))"
+                            : "\(address): connections wait: \(error)")
+                    // The kernel tells of the waiting connection only once, and nothing tells that it can be taken.
+                    try? await Task.sleep(for: .milliseconds(200))
                 }
             }
             listener.close()
@@ -66,39 +66,13 @@ final class LoopbackListener: Sendable {
     private func admit(
         _ stream: Stream, _ notices: Notices, _ serve: @escaping @Sendable (Stream) async -> Void
     ) async {
-        // It has gone already, or nobody can say whose it is.
-        guard let uid = stream.localPeerOwner else { return stream.reset() }
+        guard let uid = stream.localPeerOwner else {
+            notices.tell("\(address): a connection was refused: its program has closed it, or nobody knows whose it is")
+            return stream.reset()
+        }
         if uid == getuid() || uid == 0 { return await serve(stream) }
         notices.tell("\(address): a connection of another user (uid \(uid)) was refused")
         stream.reset()
-    }
-}
-
-/// So many may go on at once.
-private final class Slots: Sendable {
-    private let free: Mutex<Int>
-    private let gate = Gate()
-
-    init(_ count: Int) { free = Mutex(count) }
-
-    var isFull: Bool { free.withLock { $0 == 0 } }
-
-    /// Waits for a slot, one task at a time; returns without one when the task is cancelled.
-    func take() async {
-        while !Task.isCancelled {
-            let isTaken = free.withLock { free in
-                guard free > 0 else { return false }
-                free -= 1
-                return true
-            }
-            if isTaken { return }
-            await gate.pass()
-        }
-    }
-
-    func give() {
-        free.withLock { $0 += 1 }
-        gate.signal()
     }
 }
 

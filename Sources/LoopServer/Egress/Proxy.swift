@@ -1,4 +1,5 @@
 internal import Reactor
+internal import Synchronization
 
 /// One port of loopback that speaks SOCKS5 and is an HTTP proxy, told apart by the first byte.
 struct Proxy: Sendable {
@@ -8,14 +9,16 @@ struct Proxy: Sendable {
     let listener: LoopbackListener
     let dialer: Dialer
     let notices: Notices
+    let slots: ConnectionSlots
     /// How long a client may take to say what it wants; for tests.
     var patience = Proxy.patience
 
     /// Listens at a port that the kernel chooses.
-    init(_ dialer: Dialer, notices: Notices) throws {
+    init(_ dialer: Dialer, notices: Notices, slots: ConnectionSlots) throws {
         listener = try LoopbackListener(port: 0)
         self.dialer = dialer
         self.notices = notices
+        self.slots = slots
     }
 
     /// The variables that lead programs here, in every spelling that one reads.
@@ -34,7 +37,7 @@ struct Proxy: Sendable {
 
     /// Serves until the task is cancelled.
     func run() async {
-        await listener.run(notices: notices) { await serve($0) }
+        await listener.run(notices: notices, slots: slots) { await serve($0) }
     }
 
     private func serve(_ stream: Stream) async {
@@ -89,19 +92,25 @@ struct ProxyInput {
 }
 
 /// A stream of which the first bytes were read already.
-struct PrefixedStream: RelayEnd {
+final class PrefixedStream: RelayEnd {
     private let stream: Stream
-    private let prefix: Once
+    private let prefix: Mutex<[UInt8]>
 
     init(_ prefix: [UInt8], _ stream: Stream) {
         self.stream = stream
-        self.prefix = Once(prefix)
+        self.prefix = Mutex(prefix)
     }
 
     func receive() async throws -> [UInt8] {
-        let first = prefix.take()
+        let first = prefix.withLock { prefix in
+            defer { prefix = [] }
+            return prefix
+        }
         return first.isEmpty ? try await stream.read() : first
     }
+
+    /// Gives bytes back that the next call is to return.
+    func putBack(_ bytes: ArraySlice<UInt8>) { prefix.withLock { $0 = Array(bytes) } }
 
     func send(_ bytes: [UInt8]) async throws { try await stream.write(bytes) }
     func finish() { stream.shutdownWrite() }

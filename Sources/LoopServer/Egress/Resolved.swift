@@ -20,6 +20,14 @@ struct ClusterTarget: Equatable, Sendable {
     /// be there.
     var ports: [Port]?
 
+    /// That its Service does not have a port, with those that it has; `nil` where the port may be there.
+    func absence(of port: UInt16) -> String? {
+        guard let ports, !ports.contains(where: { $0.number == port }) else { return nil }
+        let list = ports.map { "\($0.number)" }.joined(separator: ", ")
+        let name = service ?? addresses.first ?? "it"
+        return "\(name) has \(ports.isEmpty ? "no TCP port" : "no port \(port), but \(list)")"
+    }
+
     /// A port of a Service.
     struct Port: Equatable, Sendable {
         var number: UInt16

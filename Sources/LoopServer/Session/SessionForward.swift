@@ -12,8 +12,8 @@ extension SessionRun {
         await onCluster { connection in
             guard let service = services.first else { return .usage }
             do {
-                let all = try self.forwards(forwards, of: service, connection)
-                return await all.run(checksTarget: true).map { outcome(of: $0, service: service.name) } ?? .interrupted
+                try await self.forwards(of: service, connection).run(forwards)
+                return .interrupted
             } catch {
                 return outcome(of: error, service: service.name)
             }
@@ -27,21 +27,18 @@ extension SessionRun {
     func keepForwards(_ connection: ClusterConnection) async {
         await withDiscardingTaskGroup { group in
             for service in services where !service.forwards.isEmpty {
-                group.addTask {
-                    do {
-                        _ = try await self.forwards(service.forwards, of: service, connection).run()
-                    } catch {
-                        _ = outcome(of: error, service: service.name)
-                    }
+                do {
+                    let forwards = try self.forwards(of: service, connection)
+                    group.addTask { await forwards.keep(service.forwards) }
+                } catch {
+                    _ = outcome(of: error, service: service.name)
                 }
             }
         }
     }
 
-    /// Listens for a service's forwards; throws a `LoopFailure` where it has no pods, or a port is taken.
-    func forwards(
-        _ forwards: [Forward], of service: Service, _ connection: ClusterConnection
-    ) throws -> ServiceForwards {
+    /// The way for a service's forwards; throws a `LoopFailure` where it has no pods.
+    func forwards(of service: Service, _ connection: ClusterConnection) throws -> ServiceForwards {
         guard let target = service.target else {
             throw LoopFailure(
                 failure: LoopEvent.Failure(
@@ -51,7 +48,7 @@ extension SessionRun {
         let tell: @Sendable (LoopEvent.Kind) -> Void = { [emit] in emit(LoopEvent($0, service: service.name)) }
         let route = podRoute(
             target, container: service.container, namespace: configuration.namespace, connection, emit: tell)
-        return try ServiceForwards(forwards, route: route, emit: tell)
+        return ServiceForwards(route: route, emit: tell)
     }
 
     /// A way by the pods of a target, with a ladder of its own.
@@ -77,59 +74,5 @@ extension SessionRun {
         _ connection: ClusterConnection, emit: @escaping @Sendable (LoopEvent.Kind) -> Void
     ) -> EndpointRoutes {
         EndpointRoutes { podRoute($0, container: nil, namespace: $1, connection, emit: emit) }
-    }
-}
-
-/// The forwards of one service.
-struct ServiceForwards: Sendable {
-    private let route: PodRoute
-    private let listeners: [ForwardListener]
-    private let emit: @Sendable (LoopEvent.Kind) -> Void
-
-    /// Listens at once; throws a `LoopFailure` where a port is taken.
-    init(_ forwards: [Forward], route: PodRoute, emit: @escaping @Sendable (LoopEvent.Kind) -> Void) throws {
-        self.route = route
-        self.emit = emit
-        let notices = Notices(emit)
-        var listeners: [ForwardListener] = []
-        do {
-            for forward in forwards {
-                listeners.append(try ForwardListener(forward, route: route, notices: notices))
-            }
-        } catch {
-            for listener in listeners { listener.close() }
-            throw error
-        }
-        self.listeners = listeners
-    }
-
-    /// Carries connections until the task is cancelled; then the helper that was brought is gone.
-    ///
-    /// With `checksTarget`, a target that is not there is an error that is returned at once.
-    func run(checksTarget: Bool = false) async -> (any Error)? {
-        defer { for listener in listeners { listener.close() } }
-        if checksTarget {
-            do {
-                let state = try await route.firstState()
-                if state.isMissing { throw await route.missing() }
-            } catch {
-                await route.end()
-                return error
-            }
-        }
-        for listener in listeners { emit(listener.event) }
-        await withDiscardingTaskGroup { group in
-            for listener in listeners { group.addTask { await listener.run() } }
-            // Before the first connection, which then need not wait for it; or says why it would.
-            group.addTask {
-                do {
-                    _ = try await route.way()
-                } catch let error as LoopFailure {
-                    emit(.notice(error.failure.summary))
-                } catch {}
-            }
-        }
-        await route.end()
-        return nil
     }
 }
