@@ -143,7 +143,6 @@ actor HostSurroundings {
                     ways = (proxy, try await egress.needs(host.needs))
                 } catch {
                     openingFailure = error
-                    await egress.end()
                 }
                 opening = nil
                 openings.value += 1
