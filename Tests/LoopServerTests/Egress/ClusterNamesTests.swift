@@ -1,6 +1,7 @@
 import HTTP
 import JSON
 import Reactor
+import Synchronization
 import Testing
 
 @testable import LoopServer
@@ -139,6 +140,31 @@ struct ClusterNamesTests {
                 let isFound = if case .cluster = try await names.resolve(address) { true } else { false }
                 #expect(isFound == isInside, "\(address)")
             }
+        }
+    }
+
+    @Test("an API that fails for a moment takes no address away, and is asked again soon")
+    func failingRanges() async throws {
+        let api = NamesAPI()
+        api.service("postgres", "10.96.0.7", ports: [5432])
+        let isBroken = Mutex(true)
+        try await withAPI({ exchange in
+            if isBroken.withLock({ $0 }) { return try await exchange.fail(500, "InternalError", "etcd is away") }
+            try await api.handle(exchange)
+        }) { client, _ in
+            let address = try #require(IPAddress("10.96.0.7"))
+            let ranges = ClusterRanges(client, namespace: "web")
+            #expect(await !ranges.contains(address))
+            isBroken.withLock { $0 = false }
+            while await !ranges.contains(address) { try await Task.sleep(for: .milliseconds(50)) }
+            let count = api.requests.count
+            #expect(await ranges.contains(address))
+            #expect(api.requests.count == count)
+            isBroken.withLock { $0 = true }
+            // What is not known has everything asked for again.
+            let other = try #require(IPAddress("8.8.8.8"))
+            #expect(await !ranges.contains(other))
+            #expect(await ranges.contains(address))
         }
     }
 

@@ -53,6 +53,60 @@ struct PodRouteTests {
         }
     }
 
+    @Test(
+        "forwards are kept one by one: a taken port is told once and works when it is free; ::1 in the pod is reached")
+    func kept() async throws {
+        guard let server = try? Reactor.Listener(.tcp(host: "::1", port: 0)) else { return }
+        let serving = Task {
+            while true {
+                let stream = try await server.accept()
+                try await stream.write([42])
+                stream.close()
+            }
+        }
+        let holder = try Reactor.Listener(.tcp(host: "127.0.0.1", port: 0))
+        let events = Mutex<[LoopEvent.Kind]>([])
+        @Sendable func ports() -> [UInt16] {
+            events.withLock { $0 }.compactMap { event in
+                guard case .forwarding(let local, _) = event else { return nil }
+                return local.split(separator: ":").last.flatMap { UInt16($0) }
+            }
+        }
+        let cluster = SmallCluster()
+        cluster.put("pods", try pod("one"))
+        try await LinkedHelper.run { helper in
+            try await withAPI({ try await cluster.handle($0) }) { client, _ in
+                let route = PodRoute(
+                    .selector("app=app"), client: client, namespace: "default", connector: OneHelper(helper.link),
+                    patience: .seconds(60))
+                let forwards = ServiceForwards(route: route, pause: .milliseconds(50)) { event in
+                    events.withLock { $0.append(event) }
+                }
+                let running = Task {
+                    await forwards.keep([
+                        Forward(local: holder.port, remote: server.port), Forward(local: 0, remote: server.port),
+                    ])
+                }
+                while ports().isEmpty { try await Task.sleep(for: .milliseconds(20)) }
+                let free = try #require(ports().first)
+                #expect(free != holder.port)
+                #expect(try await Reactor.Stream.connect(to: .tcp(host: "127.0.0.1", port: free)).read() == [42])
+                holder.close()
+                while ports().count < 2 { try await Task.sleep(for: .milliseconds(20)) }
+                #expect(ports().last == holder.port)
+                #expect(
+                    try await Reactor.Stream.connect(to: .tcp(host: "127.0.0.1", port: holder.port)).read() == [42])
+                running.cancel()
+                await running.value
+            }
+        }
+        let failures = events.withLock { $0 }.compactMap { if case .failed(let failure) = $0 { failure } else { nil } }
+        #expect(failures.count == 1)
+        #expect(failures.first?.nextStep?.hasPrefix("it is tried again until it is free") == true)
+        serving.cancel()
+        server.close()
+    }
+
     @Test("who waits too long is told why in one line: no pod, or no way into it", arguments: [false, true])
     func patience(hasPod: Bool) async throws {
         let cluster = SmallCluster()

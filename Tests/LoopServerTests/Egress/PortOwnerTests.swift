@@ -23,6 +23,30 @@ struct PortOwnerTests {
         listener.close()
     }
 
+    @Test("a program that uses an IPv6 socket for an IPv4 address is known, too, until it closes that")
+    func mapped() async throws {
+        let listener = try Reactor.Listener(.tcp(host: "127.0.0.1", port: 0))
+        defer { listener.close() }
+        let client = socket(AF_INET6, Int32(SOCK_STREAM.rawValue), 0)
+        // A machine without IPv6.
+        guard client >= 0 else { return }
+        var address = sockaddr_in6()
+        address.sin6_family = sa_family_t(AF_INET6)
+        address.sin6_port = listener.port.bigEndian
+        #expect(inet_pton(AF_INET6, "::ffff:127.0.0.1", &address.sin6_addr) == 1)
+        let size = socklen_t(MemoryLayout<sockaddr_in6>.size)
+        let status = withUnsafePointer(to: &address) { pointer in
+            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { connect(client, $0, size) }
+        }
+        #expect(status == 0, "errno \(errno)")
+        let stream = try await listener.accept()
+        #expect(stream.localPeerOwner == getuid())
+        close(client)
+        #expect(try await stream.read() == [])
+        #expect(stream.localPeerOwner == nil)
+        stream.close()
+    }
+
     @Test("a taken port is told with who has it, and a dependency's gets another address of loopback")
     func taken() async throws {
         let listener = try Reactor.Listener(.tcp(host: "127.0.0.1", port: 0))
@@ -31,7 +55,9 @@ struct PortOwnerTests {
         let route = PodRoute(
             .selector("app=web"), client: .nowhere, namespace: "web", connector: NoConnector())
         let error = #expect(throws: LoopFailure.self) {
-            try ForwardListener(Forward(local: listener.port, remote: 80), route: route, notices: Notices { _ in })
+            try ForwardListener(
+                Forward(local: listener.port, remote: 80), route: route, notices: Notices { _ in },
+                slots: ConnectionSlots())
         }
         #expect(
             error?.failure.summary

@@ -91,6 +91,43 @@ struct ProxyTests {
         }
     }
 
+    @Test("a cluster that cannot be asked: a name of the outside is reached, one of the cluster is an error in words")
+    func withoutCluster() async throws {
+        let listener = try Reactor.Listener(.tcp(host: "127.0.0.3", port: 0))
+        defer { listener.close() }
+        try await LinkedHelper.run { helper in
+            let names = ClusterNames(.nowhere, namespace: "web")
+            let dialer = Dialer(names: names, route: FixedRoute(helper: helper.link))
+            let outside = try await names.resolve("www.example.com")
+            guard case .outside("www.example.com", let hint?) = outside else {
+                Issue.record("\(outside)")
+                return
+            }
+            #expect(hint.hasPrefix("the cluster cannot be asked for it: "))
+            // An address that nobody can tell of.
+            let remote = try await dialer.connect(to: "::ffff:127.0.0.3", port: listener.port)
+            remote.close()
+            for name in ["postgres", "postgres.web.svc"] {
+                let failure = await #expect(throws: DialFailure.self) { try await dialer.connect(to: name, port: 80) }
+                #expect(failure?.text.hasPrefix("\(name):80: the cluster cannot be asked for it: ") == true)
+            }
+        }
+    }
+
+    @Test("what goes wrong on the way is a failure in words, whatever it is")
+    func strangeRoute() async throws {
+        struct Broken: ClusterRoute, Error {
+            func link(to target: ClusterTarget) async throws -> HelperLink { throw self }
+        }
+        let api = NamesAPI()
+        api.service("api", "127.0.0.3", ports: [80])
+        try await withNames(api) { names in
+            let dialer = Dialer(names: names, route: Broken())
+            let failure = await #expect(throws: DialFailure.self) { try await dialer.connect(to: "api", port: 80) }
+            #expect(failure?.text == "api:80: Broken()")
+        }
+    }
+
     @Test("an upgraded connection carries whatever comes, both ways", arguments: [true, false])
     func upgrade(tunnel: Bool) async throws {
         try await ProxyFixture.run { fixture in
@@ -309,7 +346,8 @@ struct ProxyTests {
         try await LinkedHelper.run { helper in
             let names = ClusterNames(.nowhere, namespace: "web")
             var proxy = try Proxy(
-                Dialer(names: names, route: FixedRoute(helper: helper.link)), notices: Notices { _ in })
+                Dialer(names: names, route: FixedRoute(helper: helper.link)), notices: Notices { _ in },
+                slots: ConnectionSlots())
             proxy.patience = .milliseconds(200)
             let running = Task { [proxy] in await proxy.run() }
             for bytes in [[], [5], [5, 1, 0, 5, 1], Array("GET http://api/ HTTP/1.1\r\nHost".utf8)] as [[UInt8]] {
@@ -332,29 +370,41 @@ struct ProxyTests {
         }
     }
 
-    @Test("beyond its number of connections a port lets the next ones wait, and says so")
+    @Test("beyond the number of connections of all ports together the next ones wait, and a line says so")
     func full() async throws {
         let told = Mutex<[String]>([])
-        let listener = try LoopbackListener(port: 0, most: 2)
+        let listeners = [try LoopbackListener(port: 0), try LoopbackListener(port: 0)]
+        let slots = ConnectionSlots(2)
         let notices = Notices { event in
             if case .notice(let line) = event { told.withLock { $0.append(line) } }
         }
         let running = Task {
-            await listener.run(notices: notices) { stream in
-                try? await stream.write([1])
-                _ = try? await stream.all()
-                stream.close()
+            await withDiscardingTaskGroup { group in
+                for listener in listeners {
+                    group.addTask {
+                        await listener.run(notices: notices, slots: slots) { stream in
+                            try? await stream.write([1])
+                            _ = try? await stream.all()
+                            stream.close()
+                        }
+                    }
+                }
             }
         }
         var clients: [Reactor.Stream] = []
-        for _ in 0..<3 {
-            clients.append(try await Reactor.Stream.connect(to: .tcp(host: "127.0.0.1", port: listener.port)))
+        for index in 0..<2 {
+            clients.append(try await .connect(to: .tcp(host: "127.0.0.1", port: listeners[index].port)))
+            #expect(try await clients[index].read() == [1])
         }
-        for client in clients.prefix(2) { #expect(try await client.read() == [1]) }
-        #expect(try clients[2].readNow() == nil)
-        clients[0].close()
-        #expect(try await clients[2].read() == [1])
-        #expect(told.withLock { $0 } == ["127.0.0.1:\(listener.port): 2 connections are open: the next ones wait"])
+        for listener in listeners {
+            clients.append(try await .connect(to: .tcp(host: "127.0.0.1", port: listener.port)))
+        }
+        let lines = listeners.map { "127.0.0.1:\($0.port): 2 connections are open: the next ones wait" }
+        while told.withLock({ $0.count }) < 2 { try await Task.sleep(for: .milliseconds(10)) }
+        #expect(Set(told.withLock { $0 }) == Set(lines))
+        for client in clients[2...] { #expect(try client.readNow() == nil) }
+        for client in clients[..<2] { client.close() }
+        for client in clients[2...] { #expect(try await client.read() == [1]) }
         running.cancel()
         await running.value
     }
