@@ -11,9 +11,7 @@ extension Supervisor {
                 peers[index].followers.append(stream)
                 firstFollowing = nil
                 peer.send(.serviceState(state), on: stream)
-            case .unfollow:
-                peers[index].followers.removeAll { $0 == stream }
-                if peers[index].followers.isEmpty { peers[index].isHolding = false }
+            case .unfollow: peers[index].followers.removeAll { $0 == stream }
             case .signal(let number):
                 try signal(number)
                 peer.send(.serviceState(state), on: stream)
@@ -26,17 +24,16 @@ extension Supervisor {
                 wait(peer, stream, start: wanted)
             case .hold(let milliseconds):
                 try refuseWhenLeaving()
-                guard !peers[index].followers.isEmpty else {
-                    throw SystemFailure(EPERM, "who holds the service has to follow it")
+                guard isFollowed else {
+                    throw SystemFailure(EPERM, "nobody follows the service who could release it")
                 }
                 grace = Int64(milliseconds)
                 aim = .hold
-                peers[index].isHolding = true
                 wait(peer, stream, start: nil)
             case .release:
-                peers[index].isHolding = false
-                guard aim == .hold, !isHeld else { return peer.send(.serviceState(state), on: stream) }
-                runAgain()
+                guard aim == .hold else { return peer.send(.serviceState(state), on: stream) }
+                aim = .run
+                wanted = service.starts + 1
                 wait(peer, stream, start: wanted)
             }
         } catch {
