@@ -118,7 +118,9 @@ struct Dialer: Sendable {
         throw failure
     }
 
-    /// What this machine knows a name as; none where it does not know it. Throws `CancellationError`.
+    /// What this machine knows a name as; none where it does not know it.
+    ///
+    /// Throws `CancellationError`.
     static func addresses(of name: String) async throws -> [String] {
         if let address = IPAddress(name) { return ["\(address)"] }
         let found = Mutex<[String]>([])
