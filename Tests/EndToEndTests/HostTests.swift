@@ -130,6 +130,8 @@ import Testing
         try await HostScene.run(replicas: 3) { hosts in
             try hosts.configure()
             let loopd = try await hosts.running("--replica", "one")
+            // Those of before dev mode may still answer.
+            try await hosts.scene.pods().until("three pods are there") { $0.count == 3 }
             let first = try await answering(hosts)
             #expect(first.here.count == 1, "\(first)\n\(loopd.transcript)")
             #expect(first.there.count == 2, "\(first)")
