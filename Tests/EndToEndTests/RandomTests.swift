@@ -109,7 +109,7 @@ private struct TroubleMaker {
             if stopped.status == .exited(1) { break }
             expected.append { pods in !pods.contains { $0.name == pod && $0.restarts <= restarts } }
         default:
-            try await scene.kubectl(["delete", "pod", pod, "--wait=false"])
+            try await scene.kubectl(["delete", "pod", pod, "--wait=false", "--ignore-not-found"])
             expected.append { pods in !pods.contains { $0.name == pod } }
         }
         struck.append(kind)

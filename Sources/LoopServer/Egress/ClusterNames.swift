@@ -28,14 +28,19 @@ final class ClusterNames: Sendable {
     private let client: KubeClient
     private let domain: String
     private let ranges: ClusterRanges
+    /// How long something waits for the API that does not need it.
+    private let patience: Duration
     private let state = Mutex(State())
 
     /// The names that pods of `namespace` know, in a cluster whose own ones end with `domain`.
-    init(_ client: KubeClient, namespace: String, domain: String = "cluster.local") {
+    init(
+        _ client: KubeClient, namespace: String, domain: String = "cluster.local", patience: Duration = .seconds(2)
+    ) {
+        self.patience = patience
         self.client = client
         self.namespace = namespace
         self.domain = domain
-        ranges = ClusterRanges(client, namespace: namespace)
+        ranges = ClusterRanges(client, namespace: namespace, patience: patience)
     }
 
     /// Where a name, or an address as text, leads to.
@@ -82,7 +87,7 @@ final class ClusterNames: Sendable {
     func nearest(to name: String) async -> String? {
         let readings = ClusterName.readings(of: name, namespace: namespace, domain: domain).names
         for case .service(let service, let namespace) in readings {
-            let list = try? await ClusterNames.soon { [client] in
+            let list = try? await soon { [client] in
                 try await client.list(.init(.services, namespace: namespace), metadataOnly: true)
             }
             let known = (list?.items ?? []).compactMap { $0.at("metadata", "name")?.string }
@@ -107,7 +112,7 @@ final class ClusterNames: Sendable {
             do {
                 let found =
                     try await isOutsideInDoubt
-                    ? ClusterNames.soon { try await self.look(at: reading, aliases: aliases) }
+                    ? soon { try await self.look(at: reading, aliases: aliases) }
                     : look(at: reading, aliases: aliases)
                 if let found { return found }
                 // `example.com` could be a Service of a namespace "com": not worth a word.
@@ -134,15 +139,13 @@ final class ClusterNames: Sendable {
             "\(name): \(hints.isEmpty ? "no such name in the cluster" : hints.joined(separator: ", "))", nextStep: near)
     }
 
-    /// How long something waits for the API that does not need it.
-    static let patience = Duration.seconds(2)
-
-    private static func soon<Value: Sendable>(
+    private func soon<Value: Sendable>(
         _ body: @escaping @Sendable () async throws -> Value
     ) async throws -> Value {
         try await atMost(
             patience,
-            otherwise: KubeError(code: 0, reason: "Timeout", message: "no answer within \(patience)"), body)
+            otherwise: KubeError(
+                code: 0, reason: "Timeout", message: "no answer within \(patience.components.seconds) s"), body)
     }
 
     /// What a reading of a name is; `nil` where there is nothing of the kind.

@@ -12,12 +12,13 @@ final class ClusterRanges: Sendable {
     /// What comes with Services and pods, which a program learns of a moment later.
     private let addresses: [Source]
 
-    init(_ client: KubeClient, namespace: String) {
+    /// `patience` is how long one waits for what is not known by now.
+    init(_ client: KubeClient, namespace: String, patience: Duration) {
         ranges = [
-            Source(every: .seconds(60)) {
+            Source(every: .seconds(60), patience) {
                 try await client.list(.init(.serviceRanges)).items.flatMap { $0.list("spec", "cidrs") }
             },
-            Source(every: .seconds(60)) {
+            Source(every: .seconds(60), patience) {
                 try await client.list(.init(.nodes)).items.flatMap { node in
                     let all = node.list("spec", "podCIDRs")
                     return all.isEmpty ? [node.at("spec", "podCIDR")?.string].compactMap(\.self) : all
@@ -25,14 +26,14 @@ final class ClusterRanges: Sendable {
             },
         ]
         addresses = [
-            Source(every: .seconds(5)) {
+            Source(every: .seconds(5), patience) {
                 try await client.list(.init(.services, namespace: namespace)).items.flatMap { $0.clusterAddresses }
             },
             // The API's own, which pods of every namespace have in their variables.
-            Source(every: .seconds(60)) {
+            Source(every: .seconds(60), patience) {
                 try await client.get(.services, "kubernetes", namespace: "default").clusterAddresses
             },
-            Source(every: .seconds(5)) {
+            Source(every: .seconds(5), patience) {
                 try await client.list(.init(.pods, namespace: namespace)).items
                     .filter { $0.at("spec", "hostNetwork")?.bool != true }
                     .flatMap { ($0.at("status", "podIPs")?.array ?? []).compactMap { $0["ip"]?.string } }
@@ -93,11 +94,15 @@ private final class Source: Sendable {
     private static let pause = Duration.seconds(1)
 
     private let lifetime: Duration
+    private let patience: Duration
     private let ask: @Sendable () async throws -> [String]
     private let state = Mutex(State())
 
-    init(every lifetime: Duration, _ ask: @escaping @Sendable () async throws -> [String]) {
+    init(
+        every lifetime: Duration, _ patience: Duration, _ ask: @escaping @Sendable () async throws -> [String]
+    ) {
         self.lifetime = lifetime
+        self.patience = patience
         self.ask = ask
     }
 
@@ -108,7 +113,7 @@ private final class Source: Sendable {
     func present() async -> Known {
         let asking = state.withLock { state in
             if state.asking == nil, state.end <= .now {
-                state.asking = (Task { await self.renew() }, .now + ClusterNames.patience)
+                state.asking = (Task { await self.renew() }, .now + patience)
             }
             return state.asking
         }

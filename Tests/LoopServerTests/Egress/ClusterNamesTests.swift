@@ -196,7 +196,7 @@ struct ClusterNamesTests {
             await answers.pass()
             try await exchange.fail(404, "NotFound", "not found")
         }) { client, _ in
-            let names = ClusterNames(client, namespace: "web")
+            let names = ClusterNames(client, namespace: "web", patience: .seconds(60))
             let asking = Task { try await names.resolve("postgres") }
             asking.cancel()
             await #expect(throws: CancellationError.self) { try await asking.value }

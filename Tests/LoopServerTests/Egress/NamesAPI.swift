@@ -67,6 +67,6 @@ final class NamesAPI: Sendable {
 /// Runs `body` with the names of namespace `web`.
 func withNames(_ api: NamesAPI, _ body: (ClusterNames) async throws -> Void) async throws {
     try await withAPI({ try await api.handle($0) }) { client, _ in
-        try await body(ClusterNames(client, namespace: "web"))
+        try await body(ClusterNames(client, namespace: "web", patience: .seconds(60)))
     }
 }
