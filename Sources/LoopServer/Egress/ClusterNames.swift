@@ -145,7 +145,7 @@ final class ClusterNames: Sendable {
         try await atMost(
             patience,
             otherwise: KubeError(
-                code: 0, reason: "Timeout", message: "no answer within \(patience.components.seconds) s"), body)
+                code: 0, reason: "Timeout", message: "no answer within \(self.patience.components.seconds) s"), body)
     }
 
     /// What a reading of a name is; `nil` where there is nothing of the kind.
