@@ -153,7 +153,7 @@ struct ClusterNamesTests {
             try await api.handle(exchange)
         }) { client, _ in
             let address = try #require(IPAddress("10.96.0.7"))
-            let ranges = ClusterRanges(client, namespace: "web")
+            let ranges = ClusterRanges(client, namespace: "web", patience: .seconds(60))
             #expect(await !ranges.contains(address))
             isBroken.withLock { $0 = false }
             while await !ranges.contains(address) { try await Task.sleep(for: .milliseconds(50)) }
