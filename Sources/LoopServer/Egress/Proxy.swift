@@ -43,6 +43,7 @@ struct Proxy: Sendable {
     private func serve(_ stream: Stream) async {
         do {
             let timer = Task {
+                // A client that says nothing is told by the time alone.
                 try await Task.sleep(for: patience)
                 stream.close()
             }

@@ -95,9 +95,8 @@ actor HostRun {
         await process.stop()
     }
 
-    /// Removes what the program found around it.
+    /// Removes what the program found around it; the pods were left before.
     func end() async {
-        await intercept?.end()
         await surroundings.end()
         await route?.end()
     }
@@ -117,6 +116,7 @@ actor HostRun {
             case .starting:
                 guard host.fallback == .pod else { break }
                 handingBack = Task {
+                    // How long a start takes, only its end tells.
                     guard (try? await Task.sleep(for: HostRun.restartPatience)) != nil else { return }
                     self.handBack()
                 }

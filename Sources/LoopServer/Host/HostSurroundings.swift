@@ -76,6 +76,7 @@ actor HostSurroundings {
             } catch {
                 if !isTold, !Task.isCancelled { emit(.failed(HostSurroundings.failure(error))) }
                 isTold = true
+                // The cluster does not tell when it could answer again.
                 try? await Task.sleep(for: backoff.next())
             }
         }

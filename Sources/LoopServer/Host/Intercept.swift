@@ -118,6 +118,7 @@ actor Intercept {
                     backoff.reset()
                     patience.reset()
                 }
+                // The cluster tells nothing of a way that works again, nor of a port that is free.
                 try? await Task.sleep(for: isLost ? backoff.next() : patience.next())
             }
         }
@@ -140,15 +141,13 @@ actor Intercept {
             },
             onWaiting: { [emit] in emit(.notice("\(instance.pod): waits for its own service to end")) },
             onChange: { await self.note(instance, number, isTaken: $0) })
-        let result: Result<Void, any Error>
         do {
             try await pod.run()
-            result = .success(())
         } catch {
-            result = .failure(error)
+            await access.end()
+            throw error
         }
         await access.end()
-        try result.get()
     }
 
     private func note(_ instance: ContainerInstance, _ number: Int, isTaken: Bool) {
@@ -164,6 +163,7 @@ actor Intercept {
         let isWhole = taken == Set(pods.values.map(\.instance.pod)) || taken.isEmpty && !isWanted.value
         guard taken != told, !isWhole else { return tellNow() }
         telling = Task {
+            // Pods are taken one by one: this is long enough for all of them to be told in one line.
             guard (try? await Task.sleep(for: .seconds(1))) != nil else { return }
             tellNow()
         }

@@ -61,6 +61,7 @@ struct InterceptedPod: Sendable {
 
     private func hold() async throws {
         let notice = Task {
+            // Most services end at once; of one that does not, a person waits for the reason.
             guard (try? await Task.sleep(for: .seconds(2))) != nil else { return }
             onWaiting()
         }

@@ -59,7 +59,7 @@ struct RunningProcess: Sendable {
     let pid: Int32
 
     static func all() -> [RunningProcess] {
-        names(in: "/proc").compactMap { Int32($0).map(RunningProcess.init) }
+        SocketDirectory.names(in: "/proc").compactMap { Int32($0).map(RunningProcess.init) }
     }
 
     /// A process and all below it by the chain of parents.
@@ -76,46 +76,32 @@ struct RunningProcess: Sendable {
 
     /// The program's name.
     var name: String? {
-        text("comm").map { String($0.prefix { $0 != "\n" }) }
+        SmallFile.text("/proc/\(pid)/comm").map { String($0.prefix { $0 != "\n" }) }
     }
 
-    private var parent: Int32? {
+    /// When it began, in clock ticks since the machine did; `nil` once it is gone.
+    var start: String? { field(20) }
+
+    private var parent: Int32? { field(2).flatMap { Int32($0) } }
+
+    /// A field of its status, counted from the name.
+    private func field(_ number: Int) -> String? {
         // The name in parentheses may hold anything.
-        guard let text = text("stat"), let end = text.lastIndex(of: ")") else { return nil }
+        guard let text = SmallFile.text("/proc/\(pid)/stat"), let end = text.lastIndex(of: ")") else { return nil }
         let fields = text[end...].split(separator: " ")
-        return fields.count > 2 ? Int32(fields[2]) : nil
+        return fields.count > number ? String(fields[number]) : nil
     }
 
     /// The numbers of its sockets; none where it may not be looked at.
     var sockets: Set<UInt32> {
         let folder = "/proc/\(pid)/fd"
         let start = "socket:["
-        let found = RunningProcess.names(in: folder).compactMap { name -> UInt32? in
+        let found = SocketDirectory.names(in: folder).compactMap { name -> UInt32? in
             var target = [CChar](repeating: 0, count: 64)
             guard readlink("\(folder)/\(name)", &target, target.count - 1) > 0 else { return nil }
             let text = String(decoding: target.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
             return text.hasPrefix(start) ? UInt32(text.dropFirst(start.count).dropLast()) : nil
         }
         return Set(found)
-    }
-
-    private func text(_ file: String) -> String? {
-        let file = open("/proc/\(pid)/\(file)", O_RDONLY | O_CLOEXEC)
-        guard file >= 0 else { return nil }
-        defer { close(file) }
-        var bytes = [UInt8](repeating: 0, count: 4096)
-        let count = read(file, &bytes, bytes.count)
-        return count > 0 ? String(decoding: bytes.prefix(count), as: UTF8.self) : nil
-    }
-
-    static func names(in path: String) -> [String] {
-        guard let folder = opendir(path) else { return [] }
-        defer { closedir(folder) }
-        var names: [String] = []
-        while let entry = readdir(folder) {
-            names.append(
-                withUnsafeBytes(of: entry.pointee.d_name) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) })
-        }
-        return names
     }
 }

@@ -48,9 +48,7 @@ struct PodPorts: Equatable, Sendable {
     /// The lowest port that a program of this user may listen at.
     static func lowestAllowed() -> UInt16 {
         if geteuid() == 0 { return 1 }
-        let text = (try? SmallFile.read("/proc/sys/net/ipv4/ip_unprivileged_port_start", limit: 64)).map {
-            String(decoding: $0, as: UTF8.self)
-        }
+        let text = SmallFile.text("/proc/sys/net/ipv4/ip_unprivileged_port_start")
         return text.flatMap { UInt16($0.prefix { $0.isNumber }) } ?? 1024
     }
 

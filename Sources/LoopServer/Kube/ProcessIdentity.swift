@@ -11,7 +11,7 @@ struct ProcessIdentity: Equatable, Sendable {
     static func current() -> ProcessIdentity? { of(getpid()) }
 
     private static func of(_ pid: Int32) -> ProcessIdentity? {
-        guard let place = place, let start = start(of: pid) else { return nil }
+        guard let place = place, let start = RunningProcess(pid: pid).start else { return nil }
         return ProcessIdentity(text: "\(place)/\(pid)/\(start)")
     }
 
@@ -25,25 +25,9 @@ struct ProcessIdentity: Equatable, Sendable {
     }
 
     private static var place: String? {
-        guard let boot = contents("/proc/sys/kernel/random/boot_id") else { return nil }
+        guard let boot = SmallFile.text("/proc/sys/kernel/random/boot_id") else { return nil }
         var status = stat()
         guard stat("/proc/self/ns/pid", &status) == 0 else { return nil }
         return "\(boot.prefix { $0 != "\n" })/\(status.st_ino)"
-    }
-
-    private static func start(of pid: Int32) -> String? {
-        // The name in parentheses can hold spaces; the start time is the twentieth field after it.
-        guard let text = contents("/proc/\(pid)/stat"), let end = text.lastIndex(of: ")") else { return nil }
-        let fields = text[end...].split(separator: " ")
-        return fields.count > 20 ? String(fields[20]) : nil
-    }
-
-    private static func contents(_ path: String) -> String? {
-        let file = open(path, O_RDONLY | O_CLOEXEC)
-        guard file >= 0 else { return nil }
-        defer { close(file) }
-        var bytes = [UInt8](repeating: 0, count: 4096)
-        let count = read(file, &bytes, bytes.count)
-        return count > 0 ? String(decoding: bytes.prefix(count), as: UTF8.self) : nil
     }
 }

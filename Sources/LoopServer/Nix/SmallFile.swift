@@ -19,4 +19,9 @@ enum SmallFile {
             guard bytes.count <= limit else { throw SystemError(code: EFBIG, attempt: "read \(path)") }
         }
     }
+
+    /// The text of one of the kernel's files, such as those in `/proc`; `nil` where it cannot be read.
+    static func text(_ path: String) -> String? {
+        (try? read(path, limit: 64 << 10)).map { String(decoding: $0, as: UTF8.self) }
+    }
 }

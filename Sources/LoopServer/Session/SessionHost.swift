@@ -12,26 +12,26 @@ extension SessionRun {
         }
         let (emit, name) = (emit, service.name)
         let tell: @Sendable (LoopEvent.Kind) -> Void = { emit(LoopEvent($0, service: name)) }
-        var route: any ClusterRoute = endpointRoutes(connection, emit: tell)
-        var ladder: Ladder?
         let links = PodLinks()
-        if service.target != nil {
-            let plan = ServicePlan(service, project: configuration.directory)
-            ladder = try self.ladder(plan, pods(connection), scratch: scratch)
-            route = links
-        }
+        // What is in no pod goes by the pods of what it reaches.
+        let endpoints = service.target == nil ? endpointRoutes(connection, emit: tell) : nil
         let known = configuration.imageNames
         let surroundings = HostSurroundings(
-            service, host, connection, namespace: configuration.namespace, route: route,
+            service, host, connection, namespace: configuration.namespace, route: endpoints ?? links,
             images: { ManifestImages(await images.references, known: known) }, emit: tell)
         let process = HostProcess(
             host, leash: connection.leash, ports: host.ports?.map(\.host) ?? [], input: options.host.takesInput,
             debug: options.host.debug, isStartedByChanges: plan.isStartedByChanges,
             environment: { try await surroundings.environment() }, emit: tell)
-        let intercept = ladder.map { Intercept(host, by: $0, to: process, links: links, emit: tell) }
+        var intercept: Intercept?
+        if service.target != nil {
+            let ladder = try self.ladder(
+                ServicePlan(service, project: configuration.directory), pods(connection), scratch: scratch)
+            intercept = Intercept(host, by: ladder, to: process, links: links, emit: tell)
+        }
         return HostRun(
             plan, service, host, process: process, surroundings: surroundings, intercept: intercept,
-            route: service.target == nil ? route as? EndpointRoutes : nil, claims: claims, emit: tell)
+            route: endpoints, claims: claims, emit: tell)
     }
 
     /// Keeps the programs of services on this machine until the task is cancelled.

@@ -96,7 +96,7 @@ struct HostIsolationTests {
             // What is opened once is open from here on.
             try await quiet()
             await host.process.stop()
-            let before = RunningProcess.names(in: "/proc/self/fd").count
+            let before = SocketDirectory.names(in: "/proc/self/fd").count
             for _ in 0..<8 {
                 for _ in 0..<Int.random(in: 1...12, using: &generator) {
                     try folder.write("program", programs[Int.random(in: 0..<programs.count, using: &generator)])
@@ -118,7 +118,7 @@ struct HostIsolationTests {
             #expect(RunningProcess.tree(of: getpid()).count == 1, "seed \(seed)")
             // The last one's are closed in a moment by whoever has reaped it.
             try await within(.seconds(60), "no descriptor is left, seed \(seed)") {
-                while RunningProcess.names(in: "/proc/self/fd").count != before {
+                while SocketDirectory.names(in: "/proc/self/fd").count != before {
                     try await Task.sleep(for: .milliseconds(5))
                 }
             }
