@@ -77,8 +77,8 @@ final class Connection {
         }
     }
 
-    /// Takes bytes for the peer.
-    func take(_ bytes: Bytes, _ output: inout OutputQueue, room: Int) throws(SystemFailure) {
+    /// Takes bytes for the peer, which `flush` then writes; returns whether somebody has to call that.
+    func take(_ bytes: Bytes) throws(SystemFailure) -> Bool {
         do {
             try window.receive(bytes.count)
         } catch {
@@ -87,7 +87,7 @@ final class Connection {
         guard !isFinished else { throw SystemFailure(code: EPROTO) }
         let isNext = dialled == nil && !isWaiting
         queue.append(bytes)
-        if isNext { try flush(&output, room: room) }
+        return isNext
     }
 
     /// The host has said all.
@@ -114,7 +114,8 @@ final class Connection {
         try flush(&output, room: room)
     }
 
-    private func flush(_ output: inout OutputQueue, room: Int) throws(SystemFailure) {
+    /// Writes what the peer takes.
+    func flush(_ output: inout OutputQueue, room: Int) throws(SystemFailure) {
         let count = try queue.flush(socket)
         var grant = window.consume(count) ?? 0
         // Only who takes what comes gets more at once.

@@ -130,6 +130,7 @@ struct Server {
         } catch {
             refuse(EPROTO, "not a frame of this protocol")
         }
+        sockets.flush(&output)
     }
 
     /// Ends a session that makes no sense, saying why.

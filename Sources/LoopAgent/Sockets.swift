@@ -17,6 +17,8 @@ struct Sockets {
     /// What is waited for, in the order of the descriptors given to `poll`.
     private var watchedConnections: [Connection] = []
     private var watchedPorts: [(socket: Int32, stream: UInt32)] = []
+    /// Those that have taken bytes since the last `flush`.
+    private var unflushed: [Connection] = []
     /// Whose turn is first when there is not room for all.
     private var firstTurn = 0
     private var widened = 0
@@ -54,13 +56,27 @@ struct Sockets {
         }
     }
 
-    /// Takes bytes for a connection; false when the stream is none.
+    /// Takes bytes for a connection, which `flush` then writes; false when the stream is none.
     mutating func take(_ bytes: Bytes, _ stream: UInt32, _ output: inout OutputQueue) -> Bool {
         guard let connection = connections[stream] else { return false }
-        attempt(connection, &output) { (connection, output, room) throws(SystemFailure) in
-            try connection.take(bytes, &output, room: room)
+        var isNext = false
+        attempt(connection, &output) { (connection, _, _) throws(SystemFailure) in
+            isNext = try connection.take(bytes)
         }
+        if isNext { unflushed.append(connection) } else { hasGrown = true }
         return true
+    }
+
+    /// Writes what was taken: once for all frames that came together, because their ends are few bytes, and a segment of
+    /// its own costs as much for these as for many.
+    mutating func flush(_ output: inout OutputQueue) {
+        for connection in unflushed where connections[connection.stream] === connection {
+            attempt(connection, &output) { (connection, output, room) throws(SystemFailure) in
+                try connection.flush(&output, room: room)
+            }
+            if connection.isWaiting { hasGrown = true }
+        }
+        unflushed.removeAll(keepingCapacity: true)
     }
 
     /// Grants a connection credit; false when the stream is none.
@@ -179,7 +195,6 @@ struct Sockets {
         do throws(SystemFailure) {
             try body(connection, &output, Sockets.mostWidened - widened)
             widened += connection.widened - before
-            if connection.isWaiting { hasGrown = true }
             if connection.isOver { drop(connection) }
         } catch {
             widened += connection.widened - before

@@ -7,7 +7,7 @@ struct Supervisor {
     /// What the service is to be.
     enum Aim {
         case run
-        /// Down until it is released.
+        /// Down until nobody holds it any more.
         case hold
         /// Down for good: somebody outside stops the container.
         case leave
@@ -25,6 +25,8 @@ struct Supervisor {
     struct Peer {
         let socket: FrameSocket
         var followers: [UInt32] = []
+        /// Whether it wants the service down, for as long as it follows.
+        var isHolding = false
     }
 
     private static let mostPeers = 64
@@ -185,13 +187,18 @@ struct Supervisor {
 
     var isFollowed: Bool { peers.contains { !$0.followers.isEmpty } }
 
+    /// Whether anybody is left who wants the service down: others may follow it, too, and would keep it down for ever.
+    var isHeld: Bool { peers.contains { $0.isHolding && !$0.followers.isEmpty } }
+
+    mutating func runAgain() {
+        aim = .run
+        wanted = service.starts + 1
+    }
+
     /// Brings the service nearer to what it is to be.
     private mutating func settle() {
         guard exitCode == nil else { return }
-        if aim == .hold, !isFollowed {
-            aim = .run
-            wanted = service.starts + 1
-        }
+        if aim == .hold, !isHeld { runAgain() }
         if service.isThere { return stopIfUnwanted() }
         switch aim {
         case .run where wanted > service.starts:

@@ -11,7 +11,9 @@ extension Supervisor {
                 peers[index].followers.append(stream)
                 firstFollowing = nil
                 peer.send(.serviceState(state), on: stream)
-            case .unfollow: peers[index].followers.removeAll { $0 == stream }
+            case .unfollow:
+                peers[index].followers.removeAll { $0 == stream }
+                if peers[index].followers.isEmpty { peers[index].isHolding = false }
             case .signal(let number):
                 try signal(number)
                 peer.send(.serviceState(state), on: stream)
@@ -24,16 +26,17 @@ extension Supervisor {
                 wait(peer, stream, start: wanted)
             case .hold(let milliseconds):
                 try refuseWhenLeaving()
-                guard isFollowed else {
-                    throw SystemFailure(EPERM, "nobody follows the service who could release it")
+                guard !peers[index].followers.isEmpty else {
+                    throw SystemFailure(EPERM, "who holds the service has to follow it")
                 }
                 grace = Int64(milliseconds)
                 aim = .hold
+                peers[index].isHolding = true
                 wait(peer, stream, start: nil)
             case .release:
-                guard aim == .hold else { return peer.send(.serviceState(state), on: stream) }
-                aim = .run
-                wanted = service.starts + 1
+                peers[index].isHolding = false
+                guard aim == .hold, !isHeld else { return peer.send(.serviceState(state), on: stream) }
+                runAgain()
                 wait(peer, stream, start: wanted)
             }
         } catch {

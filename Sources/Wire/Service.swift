@@ -6,9 +6,9 @@ public enum ServiceRequest: Equatable, Sendable {
     case state
     /// How the service is now, and every change, until `unfollow` on the same stream or the connection's end.
     ///
-    /// While anybody follows, the service's end is not the container's. When the last one is gone, a held service is
-    /// started again, and one that has ended takes the container with it, as it would have without loopd. Meanwhile the
-    /// host pings this often: after two missed pings the helper ends, instead of the two that `hello` announced.
+    /// While anybody follows, the service's end is not the container's. When the last one is gone, one that has ended takes
+    /// the container with it, as it would have without loopd. Meanwhile the host pings this often: after two missed pings
+    /// the helper ends, instead of the two that `hello` announced, and only what it hears counts.
     case follow(heartbeatSeconds: UInt16)
     /// Ends a `follow`.
     ///
@@ -22,11 +22,12 @@ public enum ServiceRequest: Equatable, Sendable {
     case restart(graceMilliseconds: UInt32)
     /// Sends the service's main process a signal.
     case signal(Int32)
-    /// Ends the service as `restart` does and keeps it down; only while somebody follows.
+    /// Ends the service as `restart` does and keeps it down, until everybody who holds it has released it or does not follow
+    /// it any more; refused to who does not follow.
     ///
     /// Answered when it is down.
     case hold(graceMilliseconds: UInt32)
-    /// Starts a held service.
+    /// Gives up the connection's own hold; the service starts unless another one holds it.
     ///
     /// Answered as `restart` is.
     case release

@@ -91,6 +91,26 @@ struct LeashTests {
         #expect(!pids.contains(where: isAlive))
     }
 
+    @Test("stopped processes are woken to see SIGTERM, long before the grace")
+    func wakesStopped() async throws {
+        let child = try await start(
+            """
+            setsid sh -c 'trap "echo asked; exit" TERM; echo $$; kill -STOP $$; while :; do sleep 0.05; done' &
+            trap 'echo got; exit 5' TERM
+            echo $$
+            kill -STOP $$
+            while :; do sleep 0.05; done
+            """, grace: 3_600_000)
+        for pid in try await numbers(child, count: 2) {
+            #expect(await eventually { Disk.text("/proc/\(pid)/stat")?.contains(") T ") == true })
+        }
+        child.standardInput?.close()
+        var text = ""
+        while let bytes = try await child.standardOutput?.read(), !bytes.isEmpty { text += bytes.text }
+        #expect(text.split(separator: "\n").sorted() == ["asked", "got"])
+        #expect(await child.wait() == .exited(5))
+    }
+
     @Test("what a program leaves behind when it ends by itself is ended too")
     func leftovers() async throws {
         let child = try await start(

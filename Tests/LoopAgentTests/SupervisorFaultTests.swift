@@ -39,6 +39,8 @@ struct SupervisorFaultTests {
                             if number % 2 == 0 { _ = try? await client.service(.hold(graceMilliseconds: 1000)) }
                         }
                         client.child.signal(SIGKILL)
+                        // Then its hold is gone, too.
+                        _ = await client.child.wait()
                     }
                 }
             }
@@ -164,6 +166,8 @@ private struct FaultyWorld {
     /// Everything works in the end, and it is the last version that runs.
     mutating func finish() async throws {
         swap()
+        client.child.signal(SIGKILL)
+        _ = await client.child.wait()
         try await reconnect()
         try await client.service(.release)
         let pid = try await client.restart(grace: 50)

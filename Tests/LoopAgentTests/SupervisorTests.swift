@@ -192,20 +192,49 @@ struct SupervisorTests {
     /// The ways in which the last follower can go.
     enum Parting: CaseIterable { case unfollows, hangsUp, isKilled, isSilent }
 
-    @Test("when the last follower goes, a held service is started again", arguments: Parting.allCases)
+    @Test("when who holds a service goes, it is started again, whoever else follows it", arguments: Parting.allCases)
     func handsBack(_ parting: Parting) async throws {
         try await Supervised.run("echo $$; exec sleep 1000") { supervised, _ in
             let client = try await supervised.connect()
             let other = try await supervised.connect()
             _ = try await other.follow()
+            let watcher = try await supervised.connect()
+            let watching = try await watcher.follow()
             let following = try await client.follow()
             try await client.service(.hold(graceMilliseconds: 60_000))
             _ = try await supervised.printed()
+            // Whoever else there is has no say in it.
+            #expect(try await watcher.service(.release) == .held)
             try await other.end()
             #expect(try await client.service(.state) == .held)
             try await part(following, parting)
             let pid = try #require(Int32(try await supervised.printed().dropLast()))
+            #expect(try await watching.untilRunning(starts: 2).pid == pid)
             #expect(isAlive(pid))
+            try await watcher.end()
+        }
+    }
+
+    @Test("a service that two hold is down until neither does")
+    func holdsTwice() async throws {
+        try await Supervised.run(SupervisorTests.idle) { supervised, _ in
+            let first = try await supervised.connect()
+            let following = try await first.follow()
+            let second = try await supervised.connect()
+            #expect(try await second.refusal(.hold(graceMilliseconds: 60_000)).code == EPERM)
+            _ = try await second.follow()
+            for client in [first, second] {
+                #expect(try await client.service(.hold(graceMilliseconds: 60_000)) == .held)
+            }
+            try await first.send(.service(.unfollow), on: following.stream)
+            #expect(try await first.service(.state) == .held)
+            // Who follows again does not hold again.
+            _ = try await first.follow()
+            guard case .running(let pid, 2) = try await second.service(.release) else { throw Unexpected(message: nil) }
+            #expect(isAlive(Int32(pid)))
+            #expect(try await first.service(.hold(graceMilliseconds: 60_000)) == .held)
+            try await first.end()
+            try await second.end()
         }
     }
 

@@ -23,6 +23,10 @@ enum ClusterName: Hashable, Sendable {
             let reading = reading(labels.dropLast(zone.count))
             return (reading.map { [$0] } ?? [], true)
         }
+        // Of a cluster whose domain is another one, nothing tells which it is: but hardly any outside name looks so.
+        if let end = labels.lastIndex(of: "svc"), end < labels.count - 1, let reading = reading(labels[...end]) {
+            return ([reading], false)
+        }
         guard !isAbsolute else { return ([], false) }
         // `web.shop.svc`: what the path makes of it before would be of a namespace "svc".
         if let reading = reading(labels[...]) { return ([reading], true) }

@@ -52,7 +52,18 @@ final class SocketDirectory: Sendable {
     }
 
     /// Removes the folder with all that is in it.
-    func remove() { SocketDirectory.remove(path) }
+    ///
+    /// While something else still writes there it may stay; the next loopd then finds it by its lock, and removes it.
+    func remove() {
+        let lock = Array("lock".utf8CString)
+        for name in SocketDirectory.entries(of: Array(path.utf8CString)) where name != lock {
+            SocketDirectory.remove(name, in: Array(path.utf8CString))
+        }
+        // Last: without it nobody would know that the folder may go.
+        unlink(SocketDirectory.lockFile(path))
+        guard rmdir(path) != 0, errno == ENOTEMPTY else { return }
+        Glibc.close(open(SocketDirectory.lockFile(path), O_CREAT | O_WRONLY | O_CLOEXEC | O_NOFOLLOW, 0o600))
+    }
 
     /// Removes a folder with all that is in it.
     static func remove(_ path: String) { remove(Array(path.utf8CString)) }
@@ -60,13 +71,13 @@ final class SocketDirectory: Sendable {
     private static func remove(_ path: [CChar]) {
         // Programs put files there, too: into folders that are read-only, with names that are no text.
         chmod(path, 0o700)
-        let lock = Array("lock".utf8CString)
-        // The lock last: without it nobody would know that the folder may go.
-        for name in entries(of: path).sorted(by: { $0 != lock && $1 == lock }) {
-            let inner = path.dropLast() + [CChar(UInt8(ascii: "/"))] + name
-            if unlink(inner) != 0, errno == EISDIR || errno == EPERM { remove(inner) }
-        }
+        for name in entries(of: path) { remove(name, in: path) }
         rmdir(path)
+    }
+
+    private static func remove(_ name: [CChar], in folder: [CChar]) {
+        let path = folder.dropLast() + [CChar(UInt8(ascii: "/"))] + name
+        if unlink(path) != 0, errno == EISDIR || errno == EPERM { remove(path) }
     }
 
     /// The names in a folder.

@@ -8,8 +8,9 @@ internal import Wire
 /// One task may receive while another one sends. Who is done with it finishes and receives to the end, or resets it: until
 /// then, or until the link ends, it stays open. Every call fails once it was reset, by either end or by the link's end.
 final class LinkSocket: LinkReceiver {
-    /// How much of one connection is put on the link before others get their turn.
-    private static let turn = 64 << 10
+    /// How much of one connection is put on the link before others get their turn: with its frame's head it fills the pipe
+    /// to the helper, so that what the helper reads at once ends where a frame does.
+    static let turn = (64 << 10) - WireProtocol.headerLength
     /// How much may wait for the link: little, so that a ping, or another connection's few bytes, are not long under way.
     private static let backlog = 512 << 10
 

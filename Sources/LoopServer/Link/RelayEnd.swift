@@ -24,7 +24,7 @@ extension LinkSocket: RelayEnd {
 }
 
 extension Stream: RelayEnd {
-    func receive() async throws -> [UInt8] { try await read() }
+    func receive() async throws -> [UInt8] { try await read(upTo: LinkSocket.turn) }
 
     func send(_ bytes: [UInt8]) async throws { try await write(bytes) }
 

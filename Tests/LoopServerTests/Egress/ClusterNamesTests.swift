@@ -18,6 +18,8 @@ struct ClusterNamesTests {
             ("10-244-0-5.web.pod.cluster.local", ["10.244.0.5"], true), ("10-244-0-5.web.pod", ["10.244.0.5"], true),
             ("example.com.", [], false), ("api.github.com", ["api/github.com"], false), ("a.b.c.d.e", [], false),
             ("bad name", [], false), ("a..b", [], false), ("web.svc", ["web/svc.web", "web.svc"], false),
+            ("postgres.db.svc.corp.example", ["postgres.db"], false), ("db-0.db.web.svc.k8s.", ["db-0/db.web"], false),
+            ("svc.example.com", ["svc/example.com"], false), ("x.svc.example.com", [], false),
         ])
     func readings(name: String, expected: [String], isExplicit: Bool) {
         let found = ClusterName.readings(of: name, namespace: "web", domain: "cluster.local")

@@ -2,6 +2,7 @@ import Glibc
 import JSON
 @testable import LoopServer
 import Reactor
+import Synchronization
 import Testing
 
 /// A folder for one test's files.
@@ -189,5 +190,32 @@ extension KubeContextTests {
         #expect(rmdir(other) == 0)
         next.remove()
         living.remove()
+    }
+
+    @Test("a folder that somebody writes to while it is removed keeps its lock, by which the next one finds it")
+    func leftovers() async throws {
+        let scratch = try Scratch()
+        let folder = try SocketDirectory.create(in: [scratch.path])
+        let path = folder.path
+        mkdir("\(path)/volume", 0o700)
+        let isOver = Atomic(false)
+        // As a program that nothing could end.
+        let writer = Task.detached {
+            var number = 0
+            while !isOver.load(ordering: .relaxed) {
+                mkdir("\(path)/volume", 0o700)
+                number += 1
+                close(open("\(path)/volume/\(number)", O_CREAT | O_WRONLY, 0o600))
+            }
+        }
+        for _ in 0..<200 {
+            folder.remove()
+            guard access("\(path)/volume", F_OK) == 0 else { continue }
+            #expect(access("\(path)/lock", F_OK) == 0)
+        }
+        isOver.store(true, ordering: .relaxed)
+        await writer.value
+        folder.remove()
+        #expect(access(path, F_OK) != 0)
     }
 }
