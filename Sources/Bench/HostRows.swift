@@ -43,31 +43,54 @@ enum HostRows {
         return rows
     }
 
+    /// One way of a large body: what loopd carries in a second, the exec stream alone, and the least that has a connection
+    /// at either end.
+    private struct Way {
+        let name: String
+        var loopd: [Double] = []
+        var raw: [Double] = []
+        var least: [Double] = []
+    }
+
     /// A large body each way, beside the exec stream by itself in the same pod.
     static func throughput() async throws -> [Row] {
-        var (pushed, pulled, rawPushed, rawPulled): ([Double], [Double], [Double], [Double]) = ([], [], [], [])
+        var (out, back) = (Way(name: "from a pod to this machine"), Way(name: "from this machine to a pod"))
         try await HybridScene.run { hybrid in
             let loopd = try await hybrid.running()
             try await hybrid.untilHere()
             let pod = try await hybrid.pod()
             let raw = try await RawStream(hybrid.scene, pod: pod.name)
+            let head = 16
             for _ in 0..<rounds {
-                pushed.append(try await rate(hybrid.ask("push", pod.address, "8080", "\(bulk)")))
-                rawPulled.append(try await raw.pull(bulk))
-                pulled.append(try await rate(hybrid.ask("pull", pod.address, "8080", "\(bulk)")))
-                rawPushed.append(try await raw.push(bulk))
+                out.loopd.append(try await rate(hybrid.ask("push", pod.address, "8080", "\(bulk)")))
+                out.raw.append(try await raw.pull(bulk))
+                out.least.append(
+                    try await raw.bridge(to: hybrid.port, expecting: bulk + head) {
+                        try await rate(hybrid.ask("push", pod.address, "9000", "\(bulk)"))
+                    })
+                back.loopd.append(try await rate(hybrid.ask("pull", pod.address, "8080", "\(bulk)")))
+                back.raw.append(try await raw.push(bulk))
+                back.least.append(
+                    try await raw.bridge(to: hybrid.port, expecting: head) {
+                        try await rate(hybrid.ask("pull", pod.address, "9000", "\(bulk)"))
+                    })
             }
             await raw.stop()
             try await loopd.stop()
         }
-        return [("from a pod to this machine", pushed, rawPulled), ("from this machine to a pod", pulled, rawPushed)]
-            .map {
-                Row(
-                    what: "a body of \(Figures.memory(bulk)) \($0), p50 of \(rounds)", loopd: Figures.rate($1.median),
-                    target: "≥ 80 % of the exec stream",
-                    beside: "the exec stream alone \(Figures.rate($2.median)); \(HybridScene.load)",
-                    ratio: "\(Figures.rounded($1.median / $2.median * 100, 0)) %")
-            }
+        return [out, back].map { way in
+            let (loopd, least) = (way.loopd.median, way.least.median)
+            return Row(
+                what: "a body of \(Figures.memory(bulk)) \(way.name), p50 of \(rounds)", loopd: Figures.rate(loopd),
+                target: "≥ 80 % of the exec stream",
+                beside: "the exec stream alone \(Figures.rate(way.raw.median)); with a connection at either end, and "
+                    + "nothing else, \(Figures.rate(least)) (\(percent(loopd, of: least))); \(HybridScene.load)",
+                ratio: percent(loopd, of: way.raw.median))
+        }
+    }
+
+    private static func percent(_ part: Double, of whole: Double) -> String {
+        "\(Figures.rounded(part / whole * 100, 0)) %"
     }
 
     private static func rate(_ nanoseconds: [Double]) throws -> Double {

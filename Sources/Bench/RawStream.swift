@@ -55,6 +55,46 @@ struct RawStream {
         return Double(count) / (milliseconds(since: began) / 1000)
     }
 
+    /// Runs `body` while one connection to port 9000 of the pod is carried to a port of this machine, by nothing but the
+    /// stream: the least that any program would have to do.
+    ///
+    /// The stream has no half-closed connections: after `expected` bytes of the client's, their end is told here.
+    func bridge<Result: Sendable>(
+        to port: String, expecting expected: Int, _ body: () async throws -> Result
+    ) async throws -> Result {
+        let socket = try await open("bridge", 9000)
+        defer { socket.abort() }
+        while let bytes = try await socket.receive()?.bytes {
+            if bytes.first == 2, bytes.count > 1 { break }
+        }
+        guard let number = UInt16(port) else { throw Trouble("no port") }
+        let local = try await Reactor.Stream.connect(to: .tcp(host: "127.0.0.1", port: number))
+        let answering = Task {
+            while true {
+                let bytes = try await local.read()
+                if bytes.isEmpty { break }
+                try await socket.send(channel: 0, bytes)
+            }
+            // The program reads the end of its input.
+            try await socket.send(binary: [255, 0])
+        }
+        let asking = Task {
+            var left = expected
+            while let bytes = try await socket.receive()?.bytes {
+                guard bytes.first == 1, bytes.count > 1 else { continue }
+                try await local.write(bytes, from: 1)
+                left -= bytes.count - 1
+                if left == 0 { local.shutdownWrite() }
+            }
+        }
+        defer {
+            answering.cancel()
+            asking.cancel()
+            local.close()
+        }
+        return try await body()
+    }
+
     private func open(_ verb: String, _ count: Int) async throws -> WebSocket {
         try await client.webSocket(
             "\(path)&command=/probe&command=\(verb)&command=\(count)",

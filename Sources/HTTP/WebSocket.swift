@@ -24,7 +24,8 @@ public final class WebSocket: Sendable {
 
     private struct Incoming {
         var input: InputBuffer
-        var partial: (opcode: WebSocketOpcode, bytes: [UInt8])?
+        /// What came of a message in pieces, its leading byte apart where that was asked for.
+        var partial: (opcode: WebSocketOpcode, bytes: [UInt8], first: UInt8?)?
         /// Some of a frame's payload is out of `input` already.
         var isInsidePayload = false
     }
@@ -94,10 +95,28 @@ public final class WebSocket: Sendable {
     ///
     /// Pings are answered meanwhile. A peer that breaks the protocol is told so and the connection closed.
     public func receive() async throws -> Message? {
+        try await incoming { [self] incoming in
+            guard let (opcode, bytes, _) = try await next(&incoming, leading: 0) else { return nil }
+            return opcode == .text ? .text(bytes) : .binary(bytes)
+        }
+    }
+
+    /// The next message of a channel protocol, its first byte, which is the channel, apart from the others; `nil` as from
+    /// `receive`. An empty message has none.
+    public func receiveChannel() async throws -> (channel: UInt8?, bytes: [UInt8])? {
+        try await incoming { [self] incoming in
+            guard let (_, bytes, channel) = try await next(&incoming, leading: 1) else { return nil }
+            return (channel, bytes)
+        }
+    }
+
+    private func incoming<Value>(
+        _ body: (inout Incoming) async throws -> Value?
+    ) async throws -> Value? {
         try await incoming.withLock { incoming in
             if ending.withLock({ $0 != nil }) { return nil }
             do {
-                return try await next(&incoming)
+                return try await body(&incoming)
             } catch let error as HTTPError {
                 let code: UInt16 = if case .tooLarge = error { 1009 } else { 1002 }
                 await farewell(code: code, reason: "\(error)")
@@ -192,9 +211,12 @@ public final class WebSocket: Sendable {
         if !opcode.isControl { signs.add(1, ordering: .relaxed) }
     }
 
-    private func next(_ incoming: inout Incoming) async throws -> Message? {
+    /// The next message, the first `leading` bytes of it (at most one) apart.
+    private func next(
+        _ incoming: inout Incoming, leading: Int
+    ) async throws -> (WebSocketOpcode, [UInt8], UInt8?)? {
         while true {
-            guard let (head, payload) = try await frame(&incoming) else {
+            guard let (head, payload, first) = try await frame(&incoming, leading: leading) else {
                 end(1006, "")
                 return nil
             }
@@ -209,8 +231,8 @@ public final class WebSocket: Sendable {
                 return nil
             case .text, .binary:
                 guard incoming.partial == nil else { throw HTTPError.malformed("a message inside another one") }
-                if head.isFinal { return try WebSocket.message(head.opcode, payload) }
-                incoming.partial = (head.opcode, payload)
+                if head.isFinal { return try WebSocket.checked(head.opcode, payload, first) }
+                incoming.partial = (head.opcode, payload, first)
             case .continuation:
                 guard var partial = incoming.partial.take() else {
                     throw HTTPError.malformed("a continuation of no message")
@@ -219,14 +241,19 @@ public final class WebSocket: Sendable {
                     throw HTTPError.tooLarge("a message of more than \(limit) bytes")
                 }
                 partial.bytes += payload
-                if head.isFinal { return try WebSocket.message(partial.opcode, partial.bytes) }
+                partial.first = partial.first ?? first
+                if head.isFinal { return try WebSocket.checked(partial.opcode, partial.bytes, partial.first) }
                 incoming.partial = partial
             }
         }
     }
 
     /// The next frame with its payload in clear; `nil` when the connection ends before it.
-    private func frame(_ incoming: inout Incoming) async throws -> (WebSocketFrameHead, [UInt8])? {
+    ///
+    /// Where a message begins, its `leading` bytes (at most one) are apart: to move all others afterwards would cost more.
+    private func frame(
+        _ incoming: inout Incoming, leading: Int
+    ) async throws -> (WebSocketFrameHead, [UInt8], UInt8?)? {
         if incoming.input.count == 0, try await !incoming.input.fill() { return nil }
         try await incoming.input.fill(to: 2, of: "a frame")
         let size = WebSocketFrameHead.size(incoming.input[0], incoming.input[1])
@@ -239,11 +266,20 @@ public final class WebSocket: Sendable {
         guard head.count <= limit else { throw HTTPError.tooLarge("a frame of more than \(limit) bytes") }
         incoming.input.skip(size)
         incoming.isInsidePayload = true
-        var payload = try await incoming.input.take(exactly: head.count, of: "a frame")
+        let isFirst = head.opcode == .continuation
+            ? incoming.partial.map { $0.first == nil && $0.bytes.isEmpty } ?? false : !head.opcode.isControl
+        var first: UInt8?
+        if isFirst, leading > 0, head.count > 0 {
+            try await incoming.input.fill(to: 1, of: "a frame")
+            first = incoming.input[0] ^ UInt8(truncatingIfNeeded: head.mask ?? 0)
+            incoming.input.skip(1)
+        }
+        let apart = first == nil ? 0 : 1
+        var payload = try await incoming.input.take(exactly: head.count - apart, of: "a frame")
         incoming.isInsidePayload = false
         signs.add(1, ordering: .relaxed)
-        if let mask = head.mask { WebSocketMask.apply(mask, to: &payload) }
-        return (head, payload)
+        if let mask = head.mask { WebSocketMask.apply(mask, phase: apart, to: &payload) }
+        return (head, payload, first)
     }
 
     private func end(_ code: UInt16, _ reason: String) {
@@ -252,10 +288,13 @@ public final class WebSocket: Sendable {
         }
     }
 
-    private static func message(_ opcode: WebSocketOpcode, _ bytes: [UInt8]) throws(HTTPError) -> Message {
-        guard opcode == .text else { return .binary(bytes) }
-        guard String(validating: bytes, as: UTF8.self) != nil else { throw .malformed("a text that is not UTF-8") }
-        return .text(bytes)
+    private static func checked(
+        _ opcode: WebSocketOpcode, _ bytes: [UInt8], _ first: UInt8?
+    ) throws(HTTPError) -> (WebSocketOpcode, [UInt8], UInt8?) {
+        guard opcode != .text || String(validating: bytes, as: UTF8.self) != nil else {
+            throw .malformed("a text that is not UTF-8")
+        }
+        return (opcode, bytes, first)
     }
 
     /// The code and reason of a close frame.

@@ -108,11 +108,11 @@ enum WebSocketMask {
         }
     }
 
-    /// Masks bytes in place.
-    static func apply(_ mask: UInt32, to bytes: inout [UInt8]) {
+    /// Masks bytes in place; `phase` is the position of the first one in the frame's payload.
+    static func apply(_ mask: UInt32, phase: Int = 0, to bytes: inout [UInt8]) {
         bytes.withUnsafeMutableBytes { buffer in
             guard let base = buffer.baseAddress else { return }
-            apply(mask, phase: 0, from: UnsafeRawPointer(base), to: base, count: buffer.count)
+            apply(mask, phase: phase, from: UnsafeRawPointer(base), to: base, count: buffer.count)
         }
     }
 

@@ -18,7 +18,7 @@ struct ByteQueue {
     mutating func append(_ body: (inout Bytes) -> Void) {
         // At most half as much as waits is kept behind it: cheap on the whole, and a bound.
         if sent * 2 > pending {
-            bytes.removeSubrange(0..<sent)
+            bytes.dropPrefix(sent)
             sent = 0
         }
         body(&bytes)
@@ -29,7 +29,7 @@ struct ByteQueue {
         if pending == 0 {
             (bytes, sent) = (more, 0)
         } else {
-            append { $0 += more }
+            append { bytes in more.withUnsafeBytes { bytes.append(copying: $0) } }
         }
     }
 

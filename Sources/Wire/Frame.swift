@@ -26,7 +26,7 @@ public struct Frame: Equatable, Sendable {
         writer.write(MessageType.data.rawValue)
         writer.write(stream)
         bytes = writer.bytes
-        bytes.append(contentsOf: data)
+        bytes.append(copying: data)
     }
 
     /// Appends the frame's bytes.

@@ -18,16 +18,19 @@ public struct FrameDecoder: Sendable {
     /// Whether the bytes so far end between two frames.
     public var isAtBoundary: Bool { buffered == 0 && content == nil }
 
-    /// Adds bytes as they were received.
+    /// Adds bytes as they were received; they are not copied where nothing waits.
     public mutating func feed(_ bytes: [UInt8]) {
-        compact()
-        buffer += bytes
+        if buffered == 0 {
+            (buffer, start) = (bytes, 0)
+        } else {
+            bytes.withUnsafeBytes { feed($0) }
+        }
     }
 
     /// Adds bytes as they were received.
     public mutating func feed(_ bytes: UnsafeRawBufferPointer) {
         compact()
-        buffer.append(contentsOf: bytes)
+        buffer.append(copying: bytes)
     }
 
     /// The next frame, or `nil` until more bytes are fed.
@@ -72,7 +75,9 @@ public struct FrameDecoder: Sendable {
         guard let (stream, left) = content else { return nil }
         let count = min(left, buffered)
         guard count > 0 else { return nil }
-        let bytes = Array(buffer[start..<start + count])
+        let bytes = buffer.withUnsafeBytes {
+            [UInt8](copying: UnsafeRawBufferPointer(rebasing: $0[start..<start + count]))
+        }
         start += count
         content = left == count ? nil : (stream, left - count)
         return Frame(.data(bytes), on: stream)
@@ -85,7 +90,7 @@ public struct FrameDecoder: Sendable {
             buffer.removeAll(keepingCapacity: buffer.capacity <= 1 << 17)
             start = 0
         } else if start > buffer.count / 2 {
-            buffer.removeSubrange(0..<start)
+            buffer.dropPrefix(start)
             start = 0
         }
     }

@@ -25,6 +25,7 @@
 //   probe words HOST PORT [LAST]  asks for the server's word again and again, and prints it at each change, "none"
 //                               without an answer; until it is LAST
 //   probe drain N, flood N      N bytes from standard input, and then "done"; N bytes to standard output
+//   probe bridge PORT           a connection that comes there, over standard input and output; see bridge.c
 //   probe burst HOST PORT N SECONDS SEED  N connections at once, opened and closed, each byte compared: how many were
 //                               done, lost, and had others' bytes; bytes; nanoseconds
 #define _GNU_SOURCE
@@ -249,6 +250,7 @@ int cprobe_main(int count, char **words) {
     if (!strcmp(verb, "service") && first) return service(first);
     if (!strcmp(verb, "show") && first) return show(first);
     if (!strcmp(verb, "serve") && first) return serve(first, count > 3 ? words[3] : NULL);
+    if (!strcmp(verb, "bridge") && first) return cprobe_bridge(first);
     int end = cprobe_ends(verb, count, words);
     if (end >= 0) return end;
     if (count > 3) {

@@ -127,26 +127,26 @@ final class ExecSession: Sendable {
                 if let error = ending.error { throw error }
                 return nil
             }
-            let message: WebSocket.Message?
+            let message: (channel: UInt8?, bytes: [UInt8])?
             do {
-                message = try await socket.receive()
+                message = try await socket.receiveChannel()
             } catch let error as CancellationError {
                 throw error
             } catch {
                 end(Ending(error: .connectionLost("\(error)")))
                 continue
             }
-            guard let bytes = message?.bytes else {
+            guard let (channel, bytes) = message else {
                 let reason = socket.closeReason.isEmpty ? "without a status" : socket.closeReason
                 end(Ending(error: .connectionLost(reason)))
                 continue
             }
             // The server opens every session with an empty message.
-            guard bytes.count > 1 else { continue }
-            switch bytes[0] {
-            case 1: return .standardOutput(Array(bytes.dropFirst()))
-            case 2: return .standardError(Array(bytes.dropFirst()))
-            case 3: await finish(Array(bytes.dropFirst()))
+            guard !bytes.isEmpty else { continue }
+            switch channel {
+            case 1: return .standardOutput(bytes)
+            case 2: return .standardError(bytes)
+            case 3: await finish(bytes)
             default: break
             }
         }

@@ -8,4 +8,6 @@ int cprobe_refuse(const char *list, char **program);
 int cprobe_traffic(int count, char **words);
 /// Does what the command line asks for, where that is an end of connections; see ends.c. -1 where it is something else.
 int cprobe_ends(const char *verb, int count, char **words);
+/// Carries the one connection that comes at a port over standard input and output; see bridge.c.
+int cprobe_bridge(const char *port);
 #endif
