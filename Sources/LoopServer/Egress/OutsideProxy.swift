@@ -27,10 +27,8 @@ struct OutsideProxy: Sendable, CustomStringConvertible {
         let authority = rest.prefix { !["/", "?", "#"].contains($0) }
         let at = authority.lastIndex(of: "@")
         let place = at.map { authority[authority.index(after: $0)...] } ?? authority
-        let isHTTP = kind == .http
-        guard let (host, port) = try? ProxyRequest.place(String(place), defaultPort: isHTTP ? 80 : 1080) else {
-            return nil
-        }
+        guard let (host, port) = try? ProxyRequest.place(String(place), defaultPort: kind == .http ? 80 : 1080)
+        else { return nil }
         (self.host, self.port, self.variable) = (host, port, variable)
         login = at.map { at in
             let parts = authority[..<at].split(separator: ":", maxSplits: 1, omittingEmptySubsequences: false)
@@ -52,15 +50,14 @@ struct OutsideProxy: Sendable, CustomStringConvertible {
         do {
             return try await Dialer.reach(host, port: port)
         } catch let failure as DialFailure {
-            throw DialFailure(kind: .unreachable, text: "\(self): \(failure.text)")
+            throw DialFailure(kind: .unreachable, text: "\(self) cannot be reached: \(failure.text)")
         }
     }
 
     /// A connection through the proxy to a name or an address, which the proxy resolves; throws `DialFailure` or
     /// `CancellationError`.
     func tunnel(to host: String, port: UInt16) async throws -> PrefixedStream {
-        let late = DialFailure(
-            kind: .timedOut, text: "\(self) has not answered within \(patience.components.seconds) s")
+        let late = failure("has not answered within \(patience.components.seconds) s", .timedOut)
         return try await atMost(patience, otherwise: late) {
             let stream = try await connect()
             var input = ProxyInput(stream)
@@ -72,9 +69,8 @@ struct OutsideProxy: Sendable, CustomStringConvertible {
             } catch {
                 stream.reset()
                 switch error {
-                case let error as ProxyRequest.Malformed: throw refusal(error.text, kind: .other)
-                case is SystemError:
-                    throw DialFailure(kind: .other, text: "\(self) has closed the connection without an answer")
+                case let error as ProxyRequest.Malformed: throw failure("answers with \(error.text)")
+                case is SystemError: throw failure("has closed the connection without an answer")
                 default: throw error
                 }
             }
@@ -82,8 +78,8 @@ struct OutsideProxy: Sendable, CustomStringConvertible {
         }
     }
 
-    private func refusal(_ reason: String, kind: DialFailure.Kind = .refused) -> DialFailure {
-        DialFailure(kind: kind, text: "\(self) refused: \(reason)")
+    private func failure(_ predicate: String, _ kind: DialFailure.Kind = .other) -> DialFailure {
+        DialFailure(kind: kind, text: "\(self) \(predicate)")
     }
 
     private func askHTTP(_ input: inout ProxyInput, for host: String, _ port: UInt16) async throws {
@@ -91,15 +87,14 @@ struct OutsideProxy: Sendable, CustomStringConvertible {
         let request = "CONNECT \(place) HTTP/1.1\r\nHost: \(place)\r\n\(authorization)\r\n"
         try await input.stream.write(Array(request.utf8))
         while let head = try await input.takeHead() {
-            guard let status = RequestEnd.status(of: head) else {
-                throw refusal("it does not speak HTTP", kind: .other)
-            }
+            guard let status = RequestEnd.status(of: head) else { throw failure("does not speak HTTP") }
             switch status {
             case 100...199: continue
             case 200...299: return
             default:
                 let line = head.prefix { (0x20..<0x7F).contains($0) }.drop { $0 != 0x20 }.dropFirst().prefix(100)
-                throw refusal(String(decoding: line, as: UTF8.self), kind: status == 504 ? .timedOut : .refused)
+                throw failure(
+                    "answers \(String(decoding: line, as: UTF8.self))", status == 504 ? .timedOut : .refused)
             }
         }
         throw SystemError(code: 0, attempt: "read")
@@ -108,35 +103,35 @@ struct OutsideProxy: Sendable, CustomStringConvertible {
     private func askSocks(_ input: inout ProxyInput, for host: String, _ port: UInt16) async throws {
         try await input.stream.write(login == nil ? [5, 1, 0] : [5, 2, 0, 2])
         let choice = try await input.take(2)
-        guard choice[0] == 5 else { throw refusal("it does not speak SOCKS5", kind: .other) }
+        guard choice[0] == 5 else { throw failure("does not speak SOCKS5") }
         switch (choice[1], login) {
         case (0, _): break
         case (2, let (user, password)?):
             guard let user = OutsideProxy.counted(user), let password = OutsideProxy.counted(password) else {
-                throw refusal("its user or password is longer than 255 bytes")
+                throw failure("takes no user or password of more than 255 bytes")
             }
             try await input.stream.write([1] + user + password)
-            guard try await input.take(2)[1] == 0 else { throw refusal("it does not take the user and password") }
-        default: throw refusal(login == nil ? "it wants a user and a password" : "it wants another way to log in")
+            guard try await input.take(2)[1] == 0 else { throw failure("does not take this user and password") }
+        default: throw failure(login == nil ? "wants a user and a password" : "wants another way to log in")
         }
         let place: [UInt8]
         if let address = IPAddress(host) {
             place = [address.bytes.count == 4 ? 1 : 4] + address.bytes
         } else {
-            guard let name = OutsideProxy.counted(host) else { throw refusal("the name is longer than 255 bytes") }
+            guard let name = OutsideProxy.counted(host) else { throw failure("takes no name of more than 255 bytes") }
             place = [3] + name
         }
         try await input.stream.write([5, 1, 0] + place + [UInt8(port >> 8), UInt8(port & 255)])
         let reply = try await input.take(4)
         guard reply[1] == 0 else {
             let reasons = [
-                "it failed", "its rules do not allow it", "the network is unreachable", "the host is unreachable",
-                "the connection is refused", "the connection timed out", "it has no CONNECT",
-                "it has no such addresses",
+                "general failure", "not allowed by its rules", "network unreachable", "host unreachable",
+                "connection refused", "timed out", "command not supported", "address type not supported",
             ]
             let code = Int(reply[1])
-            throw refusal(
-                code <= reasons.count ? reasons[code - 1] : "code \(code)", kind: code == 6 ? .timedOut : .refused)
+            throw failure(
+                "answers: \(code <= reasons.count ? reasons[code - 1] : "code \(code)")",
+                code == 6 ? .timedOut : .refused)
         }
         // The proxy's own address, which nobody needs.
         let length =

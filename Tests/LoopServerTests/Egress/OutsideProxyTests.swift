@@ -55,9 +55,9 @@ struct OutsideProxyTests {
                     #expect(try await !inner.curl(socks: false, ["-p", "http://\(target)/"]).status.isSuccess)
                     let line = try #require(inner.notices.first)
                     #expect(
-                        line.hasPrefix("\(target): no Service \"api\" in namespace far")
+                        line.hasPrefix("\(target): no pod \"api\" of a Service \"far\" in namespace web")
                             && line.contains(
-                                ", and this machine's proxy 127.0.0.1:\(port) (HTTPS_PROXY) refused: 407 Proxy Auth"),
+                                ", and this machine's proxy 127.0.0.1:\(port) (HTTPS_PROXY) answers 407 Proxy Auth"),
                         "\(inner.notices)")
                     #expect(inner.notices.count == 1 && !line.contains("wrong"))
                     // A plain request's answer is the proxy's own.
@@ -88,20 +88,20 @@ struct OutsideProxyTests {
                 stream.close()
                 #expect(String(decoding: answer, as: UTF8.self).contains("GET /x\n"))
                 for (user, reason) in [
-                    ("me:wrong@", "it does not take the user and password"), ("", "it wants a user and a password"),
+                    ("me:wrong@", "does not take this user and password"), ("", "wants a user and a password"),
                 ] {
                     let wrong = try #require(OutsideProxy("socks5://\(user)127.0.0.1:\(proxy)", variable: "ALL_PROXY"))
                     let failure = await #expect(throws: DialFailure.self) {
                         try await wrong.tunnel(to: target, port: port)
                     }
                     #expect(
-                        failure?.text == "this machine's proxy 127.0.0.1:\(proxy) (ALL_PROXY) refused: \(reason)")
+                        failure?.text == "this machine's proxy 127.0.0.1:\(proxy) (ALL_PROXY) \(reason)")
                 }
                 let closed = try HostFixture.freePort()
                 let failure = await #expect(throws: DialFailure.self) {
                     try await right.tunnel(to: target, port: closed)
                 }
-                #expect(failure?.text.hasSuffix("refused: the connection is refused") == true)
+                #expect(failure?.text.hasSuffix("answers: connection refused") == true)
             }
         }
     }
@@ -123,7 +123,7 @@ struct OutsideProxyTests {
                     // Nothing is known of it here either: what counts is what the proxy said.
                     #expect(try await !inner.curl(socks: true, ["http://no.invalid:\(port)/"]).status.isSuccess)
                     let line = inner.notices.first ?? ""
-                    #expect(line.hasSuffix("127.0.0.1:\(proxy) (HTTPS_PROXY) refused: 403 Access violation"), "\(line)")
+                    #expect(line.hasSuffix("127.0.0.1:\(proxy) (HTTPS_PROXY) answers 403 Access violation"), "\(line)")
                 }
                 // It is for everything.
                 try await ProxyFixture.run(environment: ["ALL_PROXY": url]) { inner in
@@ -142,7 +142,7 @@ struct OutsideProxyTests {
                 _ = try await fixture.curl(socks: variable == "HTTPS_PROXY", ["http://\(target)/"])
                 #expect(
                     fixture.notices.last == "\(target): no Service \"postgre\" in namespace web (did you mean \"postgres\"?)"
-                        + ", and this machine's proxy 127.0.0.1:\(port) (\(variable)): Connection refused")
+                        + ", and this machine's proxy 127.0.0.1:\(port) (\(variable)) cannot be reached: Connection refused")
             }
         }
     }
@@ -192,13 +192,13 @@ struct OutsideProxyTests {
             ("HTTP/1.1 200 OK\r\n\r\nfirst", "first"),
             ("HTTP/1.0 200 Connection established\r\nVia: x\r\n\r\nfirst", "first"),
             ("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\n\r\nfirst", "first"),
-            ("HTTP/1.1 502 \u{1B}[31mno\r\n\r\n", "refused: 502 "),
-            ("SSH-2.0-x\r\n\r\n", "refused: it does not speak HTTP"),
+            ("HTTP/1.1 502 \u{1B}[31mno\r\n\r\n", "answers 502 "),
+            ("SSH-2.0-x\r\n\r\n", "does not speak HTTP"),
             ("HTTP/1.1 200 OK\r\n", "has closed the connection without an answer"),
             ("", "has closed the connection without an answer"),
             (
                 "HTTP/1.1 200 OK\r\n" + String(repeating: "X: 1234567890\r\n", count: 8000),
-                "refused: a head of more than 65536 bytes"
+                "answers with a head of more than 65536 bytes"
             ),
         ])
     func answers(answer: String, expected: String) async throws {
