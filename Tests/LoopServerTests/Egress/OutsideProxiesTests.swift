@@ -67,7 +67,8 @@ import Testing
     func exceptions(list: String, target: String, isDirect: Bool) throws {
         let (host, port) = try ProxyRequest.place(target, defaultPort: nil)
         for name in ["NO_PROXY", "no_proxy"] {
-            let found = way(["HTTPS_PROXY": "http://proxy:3128", "ALL_PROXY": "http://proxy:1", name: list], host, port)
+            let found = way(
+                ["HTTPS_PROXY": "http://proxy:3128", "ALL_PROXY": "http://proxy:1", name: list], host, port)
             #expect(found.hasPrefix("direct") == isDirect, "\(found)")
         }
     }

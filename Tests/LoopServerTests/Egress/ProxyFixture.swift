@@ -49,7 +49,8 @@ struct ProxyFixture {
         try await LinkedHelper.run { helper in
             try await withNames(api) { names in
                 let told = Told()
-                let egress = Egress(names: names, route: FixedRoute(helper: helper.link), environment: environment) { event in
+                let egress = Egress(names: names, route: FixedRoute(helper: helper.link), environment: environment) {
+                    event in
                     told.events.withLock { $0.append(event) }
                 }
                 let variables = try await egress.start()
