@@ -1,4 +1,5 @@
 import Glibc
+import JSON
 import Reactor
 import TestCluster
 import Testing
@@ -36,6 +37,12 @@ struct OutsideProxyTests {
                 let posted = try await inner.curl(
                     socks: false, ["-H", "Transfer-Encoding: chunked", "-d", "hello", "http://\(target)/"])
                 #expect(posted.text.contains("bytes 5 "), "\(posted.text)\(posted.errorText)")
+                // The server is told the name that the program knows it by.
+                let port = try #require(target.split(separator: ":").last)
+                inner.api.service(
+                    "alias", "127.0.0.3", ports: [], more: ["type": "ExternalName", "externalName": "api.far"])
+                let alias = try await inner.curl(socks: false, ["http://alias:\(port)/"])
+                #expect(alias.text.hasPrefix("GET /\nhost alias:\(port)\n"), "\(alias.text)\(alias.errorText)")
                 #expect(inner.notices == [])
             }
         }
