@@ -21,15 +21,31 @@ struct Dialer: Sendable {
 
     let names: ClusterNames
     let route: any ClusterRoute
+    /// How what is outside of the cluster is reached.
+    var proxies = OutsideProxies()
 
     /// A connection; throws `DialFailure`, or `CancellationError` where the task is cancelled.
     func connect(to host: String, port: UInt16) async throws -> any RelayEnd {
-        let place = host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)"
+        try await connect(to: host, port: port, for: nil).remote
+    }
+
+    /// A connection for a client's request; where it leads only to an HTTP proxy, which is to get the request itself, `proxy`
+    /// is that.
+    ///
+    /// Throws as the other one does.
+    func connect(for request: ProxyRequest) async throws -> (remote: any RelayEnd, proxy: OutsideProxy?) {
+        try await connect(to: request.host, port: request.port, for: request.purpose == .tunnel ? nil : request)
+    }
+
+    private func connect(
+        to host: String, port: UInt16, for request: ProxyRequest?
+    ) async throws -> (remote: any RelayEnd, proxy: OutsideProxy?) {
+        let place = "\(Endpoint.tcp(host: host, port: port))"
         do {
             switch try await resolve(host, place) {
-            case .cluster(let target): return try await connect(to: target, place, port: port)
+            case .cluster(let target): return (try await connect(to: target, place, port: port), nil)
             case .outside(let name, let hint):
-                return try await connectDirectly(to: name, place, port: port, hint: hint)
+                return try await leave(to: name, place, port: port, hint: hint, for: request)
             }
         } catch let failure as DialFailure {
             throw failure
@@ -89,30 +105,47 @@ struct Dialer: Sendable {
         }
     }
 
-    private func connectDirectly(
-        to name: String, _ place: String, port: UInt16, hint: String?
-    ) async throws -> Reactor.Stream {
-        let addresses = try await Dialer.addresses(of: name)
-        guard !addresses.isEmpty else {
-            guard let hint else {
-                throw DialFailure(kind: .unknownName, text: "\(place): this machine does not know the name")
+    private func leave(
+        to name: String, _ place: String, port: UInt16, hint: String?, for request: ProxyRequest?
+    ) async throws -> (remote: any RelayEnd, proxy: OutsideProxy?) {
+        // Many proxies let no tunnel lead to port 80. An upgrade needs one, and so does an alias in the cluster: a proxy
+        // that gets the request tells the server the name that it connects to.
+        let isPassed = request.map { !$0.isUpgrade && $0.host.lowercased() == name } ?? false
+        let ways = proxies.ways(to: name, port: port, isRequest: request != nil)
+        var failures: [DialFailure] = []
+        for proxy in ways {
+            do {
+                guard let proxy else { return (try await Dialer.reach(name, port: port), nil) }
+                if isPassed, proxy.kind == .http { return (try await proxy.connect(), proxy) }
+                return (try await proxy.tunnel(to: name, port: port), nil)
+            } catch let failure as DialFailure {
+                failures.append(failure)
             }
-            let near = await names.nearest(to: name).map { " (did you mean \"\($0)\"?)" } ?? ""
-            throw DialFailure(
-                kind: .unknownName, text: "\(place): \(hint)\(near), and this machine does not know the name either")
         }
-        var failure = DialFailure(kind: .unreachable, text: "\(place): it has no address")
-        for address in addresses {
+        let (failure, isDirect) = (failures[0], ways[0] == nil)
+        guard let hint, !isDirect || failure.kind == .unknownName else {
+            throw DialFailure(kind: failure.kind, text: "\(place): \(failure.text)")
+        }
+        let near = await names.nearest(to: name).map { " (did you mean \"\($0)\"?)" } ?? ""
+        let end = isDirect ? "\(failure.text) either" : failure.text
+        throw DialFailure(kind: failure.kind, text: "\(place): \(hint)\(near), and \(end)")
+    }
+
+    /// A connection from this machine to a name or an address.
+    ///
+    /// Throws `DialFailure` with the reason alone, or `CancellationError`.
+    static func reach(_ name: String, port: UInt16) async throws -> Reactor.Stream {
+        var failure = DialFailure(kind: .unknownName, text: "this machine does not know the name")
+        for address in try await addresses(of: name) {
             do {
                 return try await atMost(
-                    Dialer.patience, otherwise: SystemError(code: ETIMEDOUT, attempt: "connect \(address)")
+                    patience, otherwise: SystemError(code: ETIMEDOUT, attempt: "connect \(address)")
                 ) {
                     try await Reactor.Stream.connect(to: .tcp(host: address, port: port))
                 }
             } catch let error as SystemError {
                 failure = DialFailure(
-                    kind: DialFailure.Kind(errno: error.code),
-                    text: "\(place): \(String(cString: strerror(error.code)))")
+                    kind: DialFailure.Kind(errno: error.code), text: String(cString: strerror(error.code)))
             }
         }
         throw failure

@@ -20,12 +20,13 @@ final class Egress: Sendable {
 
     /// The network of a service whose pods know `names` and are reached by `route`.
     ///
-    /// Nothing listens before it is asked to.
+    /// Nothing listens before it is asked to. The environment says by which proxies this machine reaches what is outside.
     init(
-        names: ClusterNames, route: any ClusterRoute, emit: @escaping @Sendable (LoopEvent.Kind) -> Void
+        names: ClusterNames, route: any ClusterRoute, environment: [String: String] = ProcessEnvironment.inherited,
+        emit: @escaping @Sendable (LoopEvent.Kind) -> Void
     ) {
         self.names = names
-        dialer = Dialer(names: names, route: route)
+        dialer = Dialer(names: names, route: route, proxies: OutsideProxies(environment))
         self.emit = emit
         notices = Notices(emit)
     }
@@ -34,7 +35,8 @@ final class Egress: Sendable {
     ///
     /// Throws `CancellationError` after the end.
     func start() async throws -> [String: String] {
-        try state.withLock { state in
+        if let problem = dialer.proxies.problem { notices.tell(problem) }
+        return try state.withLock { state in
             guard !state.hasEnded else { throw CancellationError() }
             if let proxy = state.proxy { return proxy.variables }
             let proxy = try Proxy(dialer, notices: notices, slots: slots)
@@ -107,7 +109,10 @@ final class Egress: Sendable {
                 if let absence = target.absence(of: dependency.port) { fail(dependency, absence, nil) }
                 return target
             case .outside(let name, let hint):
-                guard try await Dialer.addresses(of: name).isEmpty else { return nil }
+                // What a proxy knows is told by connecting only.
+                guard dialer.proxies.ways(to: name, port: dependency.port).allSatisfy({ $0 == nil }),
+                    try await Dialer.addresses(of: name).isEmpty
+                else { return nil }
                 let near = await names.nearest(to: dependency.name)
                 try Task.checkCancellation()
                 fail(

@@ -13,14 +13,14 @@ struct HTTPProxyExchange {
         let stream = input.stream
         let request: ProxyRequest
         do {
-            guard let head = try await takeHead(&input) else { return stream.close() }
+            guard let head = try await input.takeHead() else { return stream.close() }
             request = try ProxyRequest(parsing: head)
         } catch let error as ProxyRequest.Malformed {
             return await answer(stream, 400, "Bad Request", error.text)
         }
         timer.cancel()
         do {
-            let remote = try await dialer.connect(to: request.host, port: request.port)
+            let (remote, proxy) = try await dialer.connect(for: request)
             switch request.purpose {
             case .tunnel:
                 do {
@@ -30,23 +30,12 @@ struct HTTPProxyExchange {
                     throw error
                 }
                 await Relay.join(remote, PrefixedStream(input.takeAll(), stream))
-            case .forward: await Relay.join(remote, RequestEnd(request, leftover: input.takeAll(), stream))
+            case .forward: await Relay.join(remote, RequestEnd(request, by: proxy, leftover: input.takeAll(), stream))
             }
         } catch let failure as DialFailure {
             notices.tell(failure.text)
             let isLate = failure.kind == .timedOut
             await answer(stream, isLate ? 504 : 502, isLate ? "Gateway Timeout" : "Bad Gateway", failure.text)
-        }
-    }
-
-    /// A head with its empty line; `nil` where the client ends before.
-    private func takeHead(_ input: inout ProxyInput) async throws -> [UInt8]? {
-        while true {
-            if let end = input.bytes.headEnd { return try await input.take(end) }
-            guard input.bytes.count <= ProxyRequest.limit else {
-                throw ProxyRequest.Malformed(text: "a head of more than \(ProxyRequest.limit) bytes")
-            }
-            guard try await input.fill() else { return nil }
         }
     }
 
@@ -93,14 +82,17 @@ final class RequestEnd: RelayEnd {
     }
 
     private let request: ProxyRequest
+    private let proxy: OutsideProxy?
     private let stream: Stream
     /// What comes of the client.
     private let input: PrefixedStream
     private let state: Mutex<State>
     private let switching = Gate()
 
-    init(_ request: ProxyRequest, leftover: [UInt8], _ stream: Stream) {
+    /// A client and its request, which goes to a server or to another proxy; `leftover` has come of it after the head.
+    init(_ request: ProxyRequest, by proxy: OutsideProxy?, leftover: [UInt8], _ stream: Stream) {
         self.request = request
+        self.proxy = proxy
         self.stream = stream
         input = PrefixedStream(leftover, stream)
         state = Mutex(State(scan: BodyScan(request.body)))
@@ -111,7 +103,7 @@ final class RequestEnd: RelayEnd {
             switch state.withLock({ $0.phase }) {
             case .head:
                 state.withLock { $0.phase = $0.scan.isDone ? .over : .body }
-                return request.forwarded
+                return request.forwarded(by: proxy)
             case .body:
                 let bytes = try await input.receive()
                 guard !bytes.isEmpty else { throw ProxyRequest.Malformed(text: "the body ends early") }
@@ -191,7 +183,8 @@ final class RequestEnd: RelayEnd {
     func untilBroken() async throws { try await stream.untilBroken() }
     func close() { stream.close() }
 
-    private static func status(of head: [UInt8]) -> Int? {
+    /// What the first line of an answer says; `nil` where it is none.
+    static func status(of head: [UInt8]) -> Int? {
         let line = head.prefix { $0 != 0x0D }
         guard line.starts(with: Array("HTTP/1.".utf8)) else { return nil }
         let words = line.split(separator: 0x20, maxSplits: 2)

@@ -31,7 +31,8 @@ struct IPAddress: Hashable, Sendable, CustomStringConvertible {
 
     /// Whether it is this machine's own.
     var isLoopback: Bool {
-        bytes.count == 4 ? bytes[0] == 127 : bytes.dropLast().allSatisfy { $0 == 0 } && bytes.last ?? 0 <= 1
+        bytes.count == 4
+            ? bytes[0] == 127 || bytes == [0, 0, 0, 0] : bytes.dropLast().allSatisfy { $0 == 0 } && bytes.last ?? 0 <= 1
     }
 }
 

@@ -60,7 +60,7 @@ struct Proxy: Sendable {
     }
 }
 
-/// What a client has sent and nobody has looked at yet.
+/// What a peer has sent and nobody has looked at yet.
 struct ProxyInput {
     let stream: Stream
     private(set) var bytes: [UInt8] = []
@@ -76,13 +76,26 @@ struct ProxyInput {
         return !more.isEmpty
     }
 
-    /// The next bytes; throws where the client ends before.
+    /// The next bytes; throws where the peer ends before.
     mutating func take(_ count: Int) async throws -> [UInt8] {
         while bytes.count < count {
             guard try await fill() else { throw SystemError(code: 0, attempt: "read") }
         }
         defer { bytes.removeFirst(count) }
         return Array(bytes[..<count])
+    }
+
+    /// A head of HTTP with its empty line; `nil` where the peer ends before.
+    ///
+    /// Throws `ProxyRequest.Malformed` for one without end.
+    mutating func takeHead() async throws -> [UInt8]? {
+        while true {
+            if let end = bytes.headEnd { return try await take(end) }
+            guard bytes.count <= ProxyRequest.limit else {
+                throw ProxyRequest.Malformed(text: "a head of more than \(ProxyRequest.limit) bytes")
+            }
+            guard try await fill() else { return nil }
+        }
     }
 
     /// All that is there.

@@ -83,14 +83,16 @@ struct ProxyRequest {
         }
     }
 
-    /// The head as the server gets it: without what is the proxy's, and for this one request only.
-    var forwarded: [UInt8] {
+    /// The head as the server gets it, or another proxy: without what is this proxy's, and for this one request only.
+    func forwarded(by proxy: OutsideProxy? = nil) -> [UInt8] {
         guard case .forward(let path) = purpose else { return [] }
         var dropped = ProxyRequest.ownFields.union(ProxyRequest.tokens("connection", fields))
         if isUpgrade { dropped.remove("upgrade") }
         // What says where the body ends stays, whatever a client calls it.
         dropped.subtract(["content-length", "transfer-encoding"])
-        var head = Array("\(method) \(path) HTTP/1.\(minor)\r\nHost: \(authority)\r\n".utf8)
+        let begin = proxy == nil ? "" : "http://\(authority)"
+        let own = "Host: \(authority)\r\n\(proxy?.authorization ?? "")"
+        var head = Array("\(method) \(begin)\(path) HTTP/1.\(minor)\r\n\(own)".utf8)
         for field in fields where !dropped.contains(field.name.lowercased()) {
             head += Array(field.name.utf8) + [0x3A, 0x20] + field.value + [0x0D, 0x0A]
         }
@@ -153,7 +155,7 @@ struct ProxyRequest {
     }
 
     /// `host:port`, an IPv6 address in brackets.
-    private static func place(
+    static func place(
         _ authority: String, defaultPort: UInt16?
     ) throws(Malformed) -> (host: String, port: UInt16) {
         var host = authority[...]

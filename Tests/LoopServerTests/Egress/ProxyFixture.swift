@@ -38,12 +38,19 @@ struct ProxyFixture {
         variables["HTTP_PROXY"]?.split(separator: ":").last.flatMap { UInt16($0) } ?? 0
     }
 
-    static func run(_ body: (ProxyFixture) async throws -> Void) async throws {
+    /// What was said in a line.
+    var notices: [String] { events.compactMap { if case .notice(let line) = $0 { line } else { nil } } }
+
+    /// - Parameter environment: Says by which proxies this machine reaches what is outside: by none as a rule.
+    static func run(
+        environment: [String: String] = [:], _ body: (ProxyFixture) async throws -> Void
+    ) async throws {
         let api = NamesAPI()
         try await LinkedHelper.run { helper in
             try await withNames(api) { names in
                 let told = Told()
-                let egress = Egress(names: names, route: FixedRoute(helper: helper.link)) { event in
+                let egress = Egress(names: names, route: FixedRoute(helper: helper.link), environment: environment) {
+                    event in
                     told.events.withLock { $0.append(event) }
                 }
                 let variables = try await egress.start()
@@ -77,8 +84,8 @@ struct ProxyFixture {
 }
 
 /// A server of the test's that answers each request with what it got.
-func withEcho(_ body: (UInt16) async throws -> Void) async throws {
-    let listener = try Reactor.Listener(.tcp(host: "127.0.0.3", port: 0))
+func withEcho(at host: String = "127.0.0.3", _ body: (UInt16) async throws -> Void) async throws {
+    let listener = try Reactor.Listener(.tcp(host: host, port: 0))
     let server = HTTPServer(listener) { exchange in
         do {
             let content = try await exchange.body(limit: 64 << 20)

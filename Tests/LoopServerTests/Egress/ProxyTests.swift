@@ -304,7 +304,7 @@ struct ProxyTests {
         ].joined(separator: "\r\n")
         let request = try ProxyRequest(parsing: Array(head.utf8))
         #expect(
-            String(decoding: request.forwarded, as: UTF8.self)
+            String(decoding: request.forwarded(), as: UTF8.self)
                 == "GET /?x HTTP/1.1\r\nHost: api:8080\r\nAccept: */*\r\nCookie: a\r\nConnection: close\r\n\r\n")
     }
 
