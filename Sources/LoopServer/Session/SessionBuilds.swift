@@ -187,8 +187,9 @@ final class SessionBuilds: Sendable {
     /// Pods that are there do not wait long for a chart that takes its time.
     func untilApplied() async { await deployments.untilApplied(limit: .seconds(10)) }
 
-    /// Deploys what has one of these images in it: it has another reference now.
+    /// Starts and deploys what has one of these images in it: it has another reference now.
     func settle(images: Set<String>) async {
+        for host in hosts { await host.settle(images: images) }
         await nix.settle(images: images)
         await deployments.settle(images: images)
     }
