@@ -315,6 +315,25 @@ struct PodFilesTests {
         }
     }
 
+    @Test("nothing is removed behind a link that the process has put in the place of a folder")
+    func links() async throws {
+        try await EnvironmentFixture.with { fixture in
+            fixture.configMap("m", ["a": "A"])
+            let volumes: JSON = [["name": "m", "configMap": ["name": "m"]]]
+            let mounts: [(String, String, JSON)] = [("m", "/etc/a", ["subPath": "a"]), ("m", "/srv", [:])]
+            let scratch = try ScratchTree()
+            let root = "\(scratch.path)/root"
+            let files = try await Self.write(fixture, Self.pod(volumes, mounts), into: root)
+            try scratch.write("own/a", "mine")
+            SocketDirectory.remove("\(root)/etc")
+            SocketDirectory.remove("\(root)/srv")
+            for name in ["etc", "srv"] { try #require(symlink("\(scratch.path)/own", "\(root)/\(name)") == 0) }
+            _ = try await Self.write(fixture, Self.next(volumes, []), into: root, after: files)
+            #expect(scratch.read("own/a") == "mine")
+            #expect(SocketDirectory.names(in: root) == ["etc"])
+        }
+    }
+
     @Test("a pod in dev mode has the mounts that it has without, whatever the template has got")
     func devMode() throws {
         let own: JSON = [["name": "m", "mountPath": "/etc/m"], ["name": "loopd-state", "mountPath": "/mine"]]
