@@ -1,4 +1,5 @@
 import JSON
+import Reactor
 import TestCluster
 import Testing
 
@@ -44,10 +45,12 @@ struct HostSurroundingsTests {
             fixture.built("runner", "registry/runner:1")
             await run.settle(images: ["runner"])
             try await fixture.until { HostSurroundingsTests.prints("image registry/runner:1", $0) }
+            for await state in process.states where state == .up([]) { break }
             // The same content again, and an image that it does not name, start nothing.
             await run.settle(images: ["runner"])
             fixture.built("other", "registry/other:2")
             await run.settle(images: ["other"])
+            #expect(process.state == .up([]))
             fixture.built("runner", "registry/runner:2")
             await run.settle(images: ["runner", "other"])
             try await fixture.until { HostSurroundingsTests.prints("image registry/runner:2", $0) }
@@ -81,6 +84,8 @@ struct HostSurroundingsTests {
             await api.untilAsked()
             cancelled.cancel()
             await #expect(throws: CancellationError.self) { try await cancelled.value }
+            // Who waited for it is not who does it.
+            #expect(try ListeningPorts.now().sockets.count { $0.port == port } == 1)
             api.letGo()
             // The Secret is not there yet.
             await #expect(throws: LoopFailure.self) { try await surroundings.environment() }
