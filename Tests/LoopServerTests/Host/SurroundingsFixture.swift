@@ -2,7 +2,6 @@ import JSON
 import Reactor
 import Synchronization
 import TestCluster
-import Testing
 
 @testable import LoopServer
 
