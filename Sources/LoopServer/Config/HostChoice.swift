@@ -82,8 +82,7 @@ extension Service {
         host.fallback = choice.fallback ?? host.fallback
         self.host = host
         isOnHost = true
-        // What brings it to the cluster stays; its image is built at the start only, and its files are for the program here.
+        // What brings it to the cluster stays; its files are for the program here.
         rules = rules.filter { $0.deployment != nil || $0.image != nil }
-        for index in rules.indices where rules[index].image != nil { rules[index].watch = [] }
     }
 }

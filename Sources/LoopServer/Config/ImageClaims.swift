@@ -141,7 +141,9 @@ extension ConfigurationReader {
         guard services.allSatisfy({ $0.manifests.isEmpty && $0.rules.allSatisfy { $0.deployment == nil } }) else {
             return
         }
+        let variables = services.flatMap { [$0.host?.environment, $0.dev?.environment] }.compactMap(\.self)
         let used = ImagePlan.bases(of: services).union(imageClaims.filter { !$0.builds }.compactMap(\.name))
+            .union(ImagePlan.named(in: variables.flatMap { Array($0.values) }, of: services))
         var named: Set<String> = []
         for claim in imageClaims {
             guard claim.image != nil, let name = claim.name, !claim.builds || !used.contains(name),

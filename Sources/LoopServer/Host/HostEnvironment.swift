@@ -32,6 +32,7 @@ final class HostEnvironment: Sendable {
     private struct Findings {
         var environment: PodEnvironment
         var notices: [String]
+        var files: PodFiles
         /// When the first of the tokens has to be another one.
         var renewal: ContinuousClock.Instant?
     }
@@ -76,7 +77,7 @@ final class HostEnvironment: Sendable {
     ) async throws {
         (self.folder, self.identity, self.interval) = (folder, identity, interval)
         root = "\(folder.path)/root"
-        let found = try await HostEnvironment.find(request, references, identity, folder.path, interval)
+        let found = try await HostEnvironment.find(request, references, identity, folder.path, interval, after: nil)
         self.request = AsyncMutex(request)
         findings = Mutex(found)
     }
@@ -88,7 +89,9 @@ final class HostEnvironment: Sendable {
             if let pod { request.pod = pod }
             if let environment { request.environment = environment }
             let references = try await HostEnvironment.read(request)
-            let found = try await HostEnvironment.find(request, references, identity, folder.path, interval)
+            let earlier = findings.withLock { $0.files }
+            let found = try await HostEnvironment.find(
+                request, references, identity, folder.path, interval, after: earlier)
             findings.withLock { $0 = found }
         }
     }
@@ -134,7 +137,7 @@ final class HostEnvironment: Sendable {
 
     private static func find(
         _ request: Request, _ references: PodReferences, _ identity: PodIdentity, _ folder: String,
-        _ interval: Duration?
+        _ interval: Duration?, after earlier: PodFiles?
     ) async throws -> Findings {
         var environment = try PodEnvironment(references, services: request.services)
         let asked = ContinuousClock.now
@@ -143,7 +146,8 @@ final class HostEnvironment: Sendable {
         let isAccount = request.identity == .serviceAccount
         let (files, kubeconfig) = try await offPool { [environment] in
             (
-                try PodFiles(references, variables: environment, tokens: texts, into: "\(folder)/root"),
+                try PodFiles(
+                    references, variables: environment, tokens: texts, into: "\(folder)/root", after: earlier),
                 try self.kubeconfig(identity, isAccount ? texts[TokenWish(audience: nil)] : nil, in: folder)
             )
         }
@@ -152,7 +156,7 @@ final class HostEnvironment: Sendable {
         environment.set(request.own)
         environment.merge(request.environment)
         return Findings(
-            environment: environment, notices: environment.notices + files.notices + refusals,
+            environment: environment, notices: environment.notices + files.notices + refusals, files: files,
             // As the kubelet does: after four fifths of its life.
             renewal: tokens.values.map { asked + (interval ?? $0.life * 0.8) }.min())
     }

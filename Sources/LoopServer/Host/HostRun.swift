@@ -45,6 +45,17 @@ actor HostRun {
         if !isOver { process.restart(firstEvent: firstEvent) }
     }
 
+    /// Starts the program anew where its variables name one of these images, and it has not got what they are now.
+    func settle(images: Set<String>) async {
+        switch process.state {
+        // It is not asked for yet: then it gets them.
+        case .down: return
+        case .ended, .failed: guard plan.isStartedByChanges else { return }
+        case .starting, .up: break
+        }
+        if await surroundings.lacks(images) { start(firstEvent: nil) }
+    }
+
     /// Takes the newest state of the service's pods.
     func update(_ state: WorkloadState, _ instances: [ContainerInstance]) async {
         if let (pod, container) = HostRun.example(of: state, instances, service.container) {

@@ -21,10 +21,13 @@ actor HostSurroundings {
 
     private let service: Service
     private let host: Host
-    private let connection: ClusterConnection
+    private let client: KubeClient
+    private let context: KubeContext
     private let namespace: String
     /// The images that its variables may name.
     private let images: @Sendable () async -> ManifestImages
+    /// `host.env` with the images of the newest start; `nil` while that waits for one.
+    private var given: [String: String]?
     private let egress: Egress
     private let example = Wish<String?>(nil)
     private var newest: Example?
@@ -44,16 +47,18 @@ actor HostSurroundings {
     private let emit: @Sendable (LoopEvent.Kind) -> Void
 
     init(
-        _ service: Service, _ host: Host, _ connection: ClusterConnection, namespace: String, route: any ClusterRoute,
+        _ service: Service, _ host: Host, _ client: KubeClient, _ context: KubeContext, namespace: String,
+        route: any ClusterRoute,
         images: @escaping @Sendable () async -> ManifestImages, emit: @escaping @Sendable (LoopEvent.Kind) -> Void
     ) {
         self.service = service
         self.host = host
-        self.connection = connection
+        self.client = client
+        self.context = context
         self.namespace = namespace
         self.images = images
         self.emit = emit
-        egress = Egress(names: ClusterNames(connection.client, namespace: namespace), route: route, emit: emit)
+        egress = Egress(names: ClusterNames(client, namespace: namespace), route: route, emit: emit)
     }
 
     /// Notes what the service's pods are like now.
@@ -95,7 +100,7 @@ actor HostSurroundings {
         let ways = try await self.open()
         if let environment = gathered {
             do {
-                try await environment.refresh(pod: example?.pod, environment: try await imaged())
+                try await environment.refresh(pod: example?.pod, environment: try await awaitImages())
                 uid = example?.uid
                 renew()
             } catch {
@@ -105,11 +110,11 @@ actor HostSurroundings {
             }
         } else {
             let request = HostEnvironment.Request(
-                client: connection.client, context: connection.context, namespace: namespace,
+                client: client, context: context, namespace: namespace,
                 pod: (example ?? Example.none).pod, container: (example ?? Example.none).container,
                 identity: host.identity, services: ways.needs,
                 own: HostSurroundings.kept(of: ProcessEnvironment.inherited).merging(ways.proxy) { $1 },
-                environment: try await imaged())
+                environment: try await awaitImages())
             gathered = try await HostEnvironment.gather(request)
             uid = example?.uid
             renew()
@@ -177,19 +182,39 @@ actor HostSurroundings {
         }
     }
 
+    /// Whether the program's variables name one of these images, and the newest start has not got what they are now.
+    func lacks(_ images: Set<String>) async -> Bool {
+        guard let now = try? await imaged(), !now.used.isDisjoint(with: images) else { return false }
+        return now.value != given
+    }
+
     /// `host.env` with the images that it names.
-    private func imaged() async throws -> [String: String] {
+    ///
+    /// Where one of them has not been built yet this waits until the task is cancelled: whoever builds it asks
+    /// `lacks`, and starts the program anew.
+    private func awaitImages() async throws -> [String: String] {
+        given = nil
+        let now = try await imaged()
+        guard now.missing.isEmpty else {
+            let names = now.missing.sorted().map { "image \($0)" }.joined(separator: " and ")
+            let verb = now.missing.count == 1 ? "has" : "have"
+            emit(.notice("the program waits for \(names), which \(verb) not been built yet"))
+            await Gate().pass()
+            throw CancellationError()
+        }
+        given = now.value
+        return now.value
+    }
+
+    /// `host.env` with the images that there are now.
+    private func imaged() async throws -> ManifestImages.Replaced<[String: String]> {
         let known = await images()
-        var result = host.environment
+        var result = ManifestImages.Replaced(value: host.environment)
         for (name, text) in host.environment {
             let replaced = try known.expanded(text, in: "host.env.\(name) of \(service.name)")
-            guard replaced.missing.isEmpty else {
-                let names = replaced.missing.sorted().joined(separator: ", ")
-                throw LoopFailure(
-                    failure: LoopEvent.Failure(
-                        "\"\(name)\" names the image \(names), which has not been built yet"))
-            }
-            result[name] = replaced.value
+            result.value[name] = replaced.value
+            result.used.formUnion(replaced.used)
+            result.missing.formUnion(replaced.missing)
         }
         return result
     }

@@ -12,9 +12,13 @@ struct PodFiles: Sendable {
     private(set) var variables: [String: String] = [:]
     /// What is not there, one line each.
     private(set) var notices: [String] = []
+    /// What has been written, by its path.
+    private var places: [String: Place] = [:]
+    /// The pod that it is of; `nil` for a template.
+    private let pod: String?
 
     /// Where a mounted volume lies, and what of it.
-    private struct Mount {
+    private struct Mount: Equatable {
         let volume: String
         /// As in the container.
         let mountPath: String
@@ -22,13 +26,34 @@ struct PodFiles: Sendable {
         let subPath: String
     }
 
+    /// What a mount shows here.
+    private enum Place: Equatable {
+        /// A folder with files of a volume.
+        case folder
+        /// One file of a volume.
+        case file(Mount)
+        /// A folder for the process, whose files stay as long as it is this mount's.
+        case empty(Mount)
+
+        /// Whether the other one becomes this when this is written, and need not go before.
+        func follows(_ other: Place) -> Bool {
+            switch (self, other) {
+            case (.folder, .folder), (.file, .file): true
+            case (.empty(let mount), .empty(let earlier)): mount == earlier
+            default: false
+            }
+        }
+    }
+
     /// Writes the files of a container's mounts below `folder`, which nobody else may enter, or brings them up to date.
     ///
-    /// Blocks for as long as the disk does.
-    init(_ references: PodReferences, variables: PodEnvironment, tokens: [TokenWish: String], into folder: String)
-        throws
-    {
+    /// What `earlier` has written there and this pod does not have is removed. Blocks for as long as the disk does.
+    init(
+        _ references: PodReferences, variables: PodEnvironment, tokens: [TokenWish: String], into folder: String,
+        after earlier: PodFiles? = nil
+    ) throws {
         root = folder
+        pod = references.pod.at("metadata", "uid")?.string
         self.variables["LOOPD_ROOT"] = folder
         guard mkdir(folder, 0o700) == 0 || errno == EEXIST else { throw SystemError.last("mkdir \(folder)") }
         var contents: [String: VolumeContent] = [:]
@@ -36,27 +61,25 @@ struct PodFiles: Sendable {
             contents[volume["name"]?.string ?? ""] = try references.content(of: volume, tokens: tokens)
         }
         let mounts = try references.mounts.map { try mount($0, variables) }
+        var wanted: [String: (place: Place, files: [VolumeFile])] = [:]
+        for mount in mounts { wanted[mount.path] = try PodFiles.place(of: mount, in: contents[mount.volume]) }
+        places = earlier?.places ?? [:]
+        // The mounts of one pod never change.
+        if pod == nil || pod != earlier?.pod { removeObsolete(wanted.mapValues(\.place)) }
         var missing: [String] = []
-        var placed: Set<String> = []
         // A mount within another one comes after it.
         for mount in mounts.sorted(by: { ($0.path.utf8.count, $0.path) < ($1.path.utf8.count, $1.path) }) {
-            var isPlaced = false
-            var type = ""
-            switch contents[mount.volume] {
-            case .elsewhere(let kind)?: type = "\(kind) "
-            case .empty?: isPlaced = makeFolder(mount.path)
-            case .files(let files)?: isPlaced = try place(files, mount)
-            case nil: break
-            }
-            if isPlaced {
-                placed.insert(mount.path)
+            if let (place, files) = wanted[mount.path], try write(place, files, to: mount.path, after: earlier) {
+                places[mount.path] = place
             } else {
+                var type = ""
+                if case .elsewhere(let kind)? = contents[mount.volume] { type = "\(kind) " }
                 missing.append("\(mount.mountPath) (\(type)\(mount.volume))")
             }
         }
         // The first mount of a volume names it, and one of the whole volume before one of a part.
         for mount in mounts.filter(\.subPath.isEmpty) + mounts.filter({ !$0.subPath.isEmpty })
-        where placed.contains(mount.path) {
+        where places[mount.path] != nil {
             name(mount)
         }
         if !missing.isEmpty { notices.append("only in the pod: \(missing.joined(separator: ", "))") }
@@ -83,27 +106,64 @@ struct PodFiles: Sendable {
         return parts.contains("..") || path.utf8.contains(0) ? nil : parts
     }
 
-    /// Writes what a mount shows; false where that is nothing, or another volume's file is in the way.
-    private func place(_ files: [VolumeFile], _ mount: Mount) throws -> Bool {
-        if mount.subPath.isEmpty {
-            guard makeFolder(mount.path) else { return false }
-            try ContentFolder(path: mount.path).write(files)
-            return true
+    /// What a mount shows of its volume; `nil` where that is nothing that can be here.
+    private static func place(
+        of mount: Mount, in content: VolumeContent?
+    ) throws -> (place: Place, files: [VolumeFile])? {
+        switch content {
+        case .elsewhere?, nil: return nil
+        case .empty?: return (.empty(mount), [])
+        case .files(let files)? where mount.subPath.isEmpty: return (.folder, files)
+        case .files(let files)?:
+            if let file = files.first(where: { $0.path == mount.subPath }) { return (.file(mount), [file]) }
+            let inner = try files.filter { $0.path.hasPrefix(mount.subPath + "/") }.map { file in
+                try VolumeFile(
+                    String(file.path.dropFirst(mount.subPath.count + 1)), file.content, mode: Int64(file.mode))
+            }
+            return inner.isEmpty ? nil : (.folder, inner)
         }
-        if let file = files.first(where: { $0.path == mount.subPath }) {
-            guard makeFolder(PodFiles.parent(of: mount.path)) else { return false }
+    }
+
+    /// Writes what a mount shows; false where something else is in the way.
+    private func write(
+        _ place: Place, _ files: [VolumeFile], to path: String, after earlier: PodFiles?
+    ) throws -> Bool {
+        switch place {
+        case .empty: return makeFolder(path)
+        case .folder:
+            guard makeFolder(path) else { return false }
+            try ContentFolder(path: path).write(files)
+        case .file:
+            guard makeFolder(PodFiles.parent(of: path)) else { return false }
             var about = stat()
-            // As in the pod: what is mounted alone stays as it was at first.
-            if lstat(mount.path, &about) != 0 { try ContentFolder.replace(file, at: mount.path) }
-            return true
+            if lstat(path, &about) == 0 {
+                // As in the pod: what is mounted alone stays as it was at first.
+                if earlier?.pod == pod, earlier?.places[path] == place { return true }
+                guard about.st_mode & S_IFMT != S_IFDIR else { return false }
+            }
+            for file in files { try ContentFolder.replace(file, at: path) }
         }
-        let inner = try files.filter { $0.path.hasPrefix(mount.subPath + "/") }.map { file in
-            try VolumeFile(
-                String(file.path.dropFirst(mount.subPath.count + 1)), file.content, mode: Int64(file.mode))
-        }
-        guard !inner.isEmpty, makeFolder(mount.path) else { return false }
-        try ContentFolder(path: mount.path).write(inner)
         return true
+    }
+
+    /// Removes what lies at mounts that are not wanted any more, with all that is in it but for the mounts that are.
+    private mutating func removeObsolete(_ wanted: [String: Place]) {
+        let obsolete = places.filter { wanted[$0.key]?.follows($0.value) != true }.keys
+        for path in obsolete { places[path] = nil }
+        let staying = Set(places.keys)
+        // Behind a link of the process's there is nothing of the pod's.
+        for path in obsolete where makeFolder(PodFiles.parent(of: path)) {
+            PodFiles.remove(path, keeping: staying)
+            // The folders that were made for it, unless there is something else in them.
+            var parent = PodFiles.parent(of: path)
+            while parent != root, !staying.contains(parent), rmdir(parent) == 0 { parent = PodFiles.parent(of: parent) }
+        }
+    }
+
+    private static func remove(_ path: String, keeping staying: Set<String>) {
+        if staying.contains(path) || unlink(path) == 0 { return }
+        guard staying.contains(where: { $0.hasPrefix(path + "/") }) else { return SocketDirectory.remove(path) }
+        for name in SocketDirectory.names(in: path) { remove("\(path)/\(name)", keeping: staying) }
     }
 
     /// Notes where a volume is, unless that is known.

@@ -16,6 +16,8 @@ struct ImagePlan: Sendable {
         let builds: [String]
         /// The number of the image of this session that it is appended to; `nil` where the base comes from elsewhere.
         var base: Int?
+        /// Whether it is built once, and no change builds it again: who runs it runs on this machine.
+        fileprivate(set) var isResting = true
 
         /// What its first rule says: the builder, an alias.
         var image: Image { owner.rules[rules[0]].image ?? Image(name, nil) }
@@ -49,13 +51,18 @@ struct ImagePlan: Sendable {
         var names: [String] = []
         var rules: [String: (owner: Service, rules: [Int])] = [:]
         var users: [String: [User]] = [:]
-        var wanted: Set<String> = []
+        // What a program on this machine starts pods with is built whoever has the rule.
+        let programs = services.filter { $0.isOnHost && chosen?.contains($0.name) ?? true }
+        let named = ImagePlan.named(in: programs.flatMap { Array(($0.host?.environment ?? [:]).values) }, of: services)
+        var wanted = named
+        var wantedInCluster: Set<String> = []
         let bases = ImagePlan.bases(of: services)
         for service in services {
             let isChosen = chosen?.contains(service.name) ?? true
             for (number, rule) in service.rules.enumerated() {
                 guard let image = rule.image else { continue }
                 if isChosen { wanted.insert(image.name) }
+                if isChosen, !service.isOnHost { wantedInCluster.insert(image.name) }
                 let isFirst = rules[image.name] == nil || image.builder == nil
                 if image.builder != nil {
                     if rules[image.name] == nil { names.append(image.name) }
@@ -82,10 +89,26 @@ struct ImagePlan: Sendable {
             let base = entries[number].layers.first?.layer.base
             entries[number].base = entries.firstIndex { $0.name == base }
         }
+        var needed = entries.indices.filter { number in
+            let (name, users) = (entries[number].name, entries[number].users)
+            let isInCluster = users.isEmpty ? wantedInCluster.contains(name) : !users.allSatisfy(\.service.isOnHost)
+            return isInCluster || named.contains(name)
+        }
+        while let number = needed.popLast() {
+            entries[number].isResting = false
+            if let base = entries[number].base { needed.append(base) }
+        }
         self.entries = entries
         plans = entries.reduce(into: [:]) { plans, entry in
             plans[entry.owner.name] = plans[entry.owner.name] ?? ServicePlan(entry.owner, project: project)
         }
+    }
+
+    /// The images of these services that the values of variables name.
+    static func named(in texts: [String], of services: [Service]) -> Set<String> {
+        let images = ManifestImages(known: Set(services.flatMap(\.rules).compactMap(\.image?.name)))
+        // A name that no rule builds is told when the program starts.
+        return texts.reduce(into: []) { $0.formUnion((try? images.expanded($1, in: ""))?.used ?? []) }
     }
 
     /// The names that images of these services have as their base.

@@ -18,6 +18,9 @@ actor ImageSet {
     /// Notes that no image is being built any more.
     func expectNoMore() { expected = [] }
 
+    /// Whether an image is built when something asks for it: one that rests is built once.
+    func isDue(_ entry: ImagePlan.Entry) -> Bool { !entry.isResting || references[entry.name] == nil }
+
     /// Takes the newest image of a name.
     func set(
         _ name: String, to reference: String, in home: ImageHome? = nil,

@@ -4,6 +4,8 @@ internal import Reactor
 actor ServiceImages {
     /// How each image comes into the workload, by the image's name.
     private let rollouts: [String: ImageRollout]
+    /// Whether only the first of each goes into the workload: the service runs on this machine.
+    private let isResting: Bool
     /// Those that are being built for the first time.
     private var expected: Set<String> = []
     /// What is not in the workload yet.
@@ -18,7 +20,10 @@ actor ServiceImages {
     private var waiters: [CheckedContinuation<Void, Never>] = []
 
     /// Nothing happens before there is something to take.
-    init(_ rollouts: [String: ImageRollout]) { self.rollouts = rollouts }
+    init(_ rollouts: [String: ImageRollout], isResting: Bool = false) {
+        self.rollouts = rollouts
+        self.isResting = isResting
+    }
 
     /// Whether the service runs none.
     nonisolated var isEmpty: Bool { rollouts.isEmpty }
@@ -37,8 +42,12 @@ actor ServiceImages {
 
     /// Takes the newest image of a name; a name that the service does not run is not its business.
     func take(_ image: String, _ reference: String) {
-        guard rollouts[image] != nil else { return }
+        guard rollouts[image] != nil, !isResting || newest[image] == nil else { return }
         expected.remove(image)
+        set(image, to: reference)
+    }
+
+    private func set(_ image: String, to reference: String) {
         wanted[image] = reference
         newest[image] = reference
         gate.signal()
@@ -48,7 +57,7 @@ actor ServiceImages {
     func retry() async {
         for (image, rollout) in rollouts {
             guard let reference = await rollout.absent, reference == newest[image] else { continue }
-            take(image, reference)
+            set(image, to: reference)
         }
     }
 

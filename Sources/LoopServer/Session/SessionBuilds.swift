@@ -156,10 +156,19 @@ final class SessionBuilds: Sendable {
     }
 
     private func settleBuilds(_ changes: ChangeSet) async {
-        let needed = plan.builds(for: changes)
+        var needed: Set<Int> = []
+        for number in plan.builds(for: changes) where await isWanted(number) { needed.insert(number) }
         for number in needed { await lanes[number].trigger(firstEvent: changes.firstEvent) }
         let names = Set(needed.map { lanes[$0].build.name })
         await images.trigger(images.plan.images(for: changes, building: names), firstEvent: changes.firstEvent)
+    }
+
+    /// Whether somebody takes what a build makes next: an image that rests is made once.
+    private func isWanted(_ number: Int) async -> Bool {
+        let name = plan.builds[number].name
+        if !plan.plans(using: number).isEmpty || !plan.hosts(after: name).isEmpty { return true }
+        for image in images.plan.images(after: name) where await images.isDue(image) { return true }
+        return false
     }
 
     /// Returns once nothing is to be built; false when a build has failed.
@@ -178,8 +187,9 @@ final class SessionBuilds: Sendable {
     /// Pods that are there do not wait long for a chart that takes its time.
     func untilApplied() async { await deployments.untilApplied(limit: .seconds(10)) }
 
-    /// Deploys what has one of these images in it: it has another reference now.
+    /// Starts and deploys what has one of these images in it: it has another reference now.
     func settle(images: Set<String>) async {
+        for host in hosts { await host.settle(images: images) }
         await nix.settle(images: images)
         await deployments.settle(images: images)
     }

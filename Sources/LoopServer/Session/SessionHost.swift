@@ -17,7 +17,8 @@ extension SessionRun {
         let endpoints = service.target == nil ? endpointRoutes(connection, emit: tell) : nil
         let known = configuration.imageNames
         let surroundings = HostSurroundings(
-            service, host, connection, namespace: configuration.namespace, route: endpoints ?? links,
+            service, host, connection.client, connection.context, namespace: configuration.namespace,
+            route: endpoints ?? links,
             images: { ManifestImages(await images.references, known: known) }, emit: tell)
         let process = HostProcess(
             host, leash: connection.leash, ports: host.ports?.map(\.host) ?? [], input: options.host.takesInput,

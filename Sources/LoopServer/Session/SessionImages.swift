@@ -42,7 +42,9 @@ struct SessionImages: Sendable {
                 let home = try? await home.find(for: entry.name)
                 await set.set(entry.name, to: built.reference, in: home, running: built.configuration)
                 await runs.hand(built.reference, of: entry)
-                for other in plan.images(on: number) { await later.trigger(other) }
+                for other in plan.images(on: number) where await set.isDue(plan.entries[other]) {
+                    await later.trigger(other)
+                }
                 await runs.tell(entry.name)
             }
         }
@@ -93,9 +95,12 @@ struct SessionImages: Sendable {
         }
     }
 
+    /// Whether an image by its number in the plan is built when something asks for it.
+    func isDue(_ number: Int) async -> Bool { await set.isDue(plan.entries[number]) }
+
     /// Asks for images by their numbers in the plan.
     func trigger(_ numbers: Set<Int>, firstEvent: UInt64) async {
-        for number in numbers.sorted() { await lanes[number].trigger(firstEvent: firstEvent) }
+        for number in numbers.sorted() where await isDue(number) { await lanes[number].trigger(firstEvent: firstEvent) }
     }
 
     /// Returns once nothing is to be built; false when an image could not be.

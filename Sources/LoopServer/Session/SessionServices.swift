@@ -77,7 +77,8 @@ extension SessionRun {
         }
         return ServiceRun(
             service, target: target, containers: containers, nodes: nodes, host: host,
-            images: ServiceImages(rollouts), entering: { [ofTarget = images.ofTarget] in ofTarget(target) }, dev: dev,
+            images: ServiceImages(rollouts, isResting: service.isOnHost),
+            entering: { [ofTarget = images.ofTarget] in ofTarget(target) }, dev: dev,
             client: connection.client,
             namespace: configuration.namespace, clues: clues(images.set), ledger: connection.told,
             session: name, takeOver: options.takeOver,

@@ -242,6 +242,16 @@ import Watcher
         #expect(!problems.contains { $0.contains("hunter2") }, "a secret is shown")
     }
 
+    @Test("an image may be there for a program's variables alone", arguments: ["host", "dev"])
+    func named(section: String) throws {
+        let text = """
+            {"services": {
+              "task": {"rules": [{"image": {}}]},
+              "web": {"workload": "deployment/web", "\(section)": {"command": ["w"], "env": {"TASK": "${image:task}"}}}}}
+            """
+        #expect(try read(text).services.count == 2)
+    }
+
     private func read(_ text: String) throws -> Configuration {
         let (configuration, problems) = Configuration.parse(Array(text.utf8), file: "loop.json", directory: "/p")
         #expect(problems.isEmpty, "\(problems)")

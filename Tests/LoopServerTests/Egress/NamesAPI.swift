@@ -1,5 +1,6 @@
 import HTTP
 import JSON
+import Reactor
 import Synchronization
 
 @testable import LoopServer
@@ -61,6 +62,26 @@ final class NamesAPI: Sendable {
             items = items.filter { $0.at("metadata", "labels", "kubernetes.io/service-name")?.string == name }
         }
         try await exchange.answer(["metadata": ["resourceVersion": "1"], "items": .array(items)])
+    }
+}
+
+/// The same, which answers who asks for the Service `late` only when it is let go.
+final class HeldAPI: Sendable {
+    let names = NamesAPI()
+    private let asked = Gate()
+    private let isFree = Wish(false)
+
+    /// Returns when somebody has asked for it.
+    func untilAsked() async { await asked.pass() }
+
+    func letGo() { isFree.value = true }
+
+    func handle(_ exchange: HTTPExchange) async throws {
+        if exchange.request.target.hasSuffix("/services/late") {
+            asked.close()
+            await isFree.untilChanged(from: false)
+        }
+        try await names.handle(exchange)
     }
 }
 

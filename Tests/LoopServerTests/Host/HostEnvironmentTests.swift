@@ -57,13 +57,15 @@ struct HostEnvironmentTests {
             fixture.configMap("m", ["HTTP_PROXY": "pod", "A": "pod", "B": "pod"])
             var request = try Self.request(
                 fixture, scratch, pod: EnvironmentFixture.pod(["envFrom": [["configMapRef": ["name": "m"]]]]))
-            request.own = ["HTTP_PROXY": "loopd", "ALL_PROXY": "loopd"]
-            request.environment = ["A": "host", "ALL_PROXY": "host", "FILE": "$(LOOPD_ROOT)/x $(B) $(HTTP_PROXY)"]
+            request.own = ["HTTP_PROXY": "loopd", "ALL_PROXY": "loopd", "NO": "loopd"]
+            request.environment = [
+                "A": "host", "ALL_PROXY": "host", "FILE": "$(LOOPD_ROOT)/x $(B) $(HTTP_PROXY)", "NO": "",
+            ]
             let environment = try await HostEnvironment.gather(request)
             defer { environment.remove() }
             let found = environment.variables
             #expect(found["HTTP_PROXY"] == "loopd" && found["B"] == "pod")
-            #expect(found["A"] == "host" && found["ALL_PROXY"] == "host")
+            #expect(found["A"] == "host" && found["ALL_PROXY"] == "host" && found["NO"] == "")
             #expect(found["FILE"] == "\(environment.root)/x pod loopd" && found["LOOPD_ROOT"] == environment.root)
         }
     }
@@ -218,6 +220,29 @@ struct HostEnvironmentTests {
             // The next one is for the same pod.
             try await environment.refresh()
             #expect(environment.variables["IP"] == "10.0.0.8" && environment.variables["PORT"] == "1")
+        }
+    }
+
+    @Test("for another pod the files are that one's, and a Secret that it does not mount is gone")
+    func anotherPodsFiles() async throws {
+        try await EnvironmentFixture.with { fixture in
+            let scratch = try ScratchTree()
+            fixture.secret("s", ["pw": "p"])
+            let volumes: JSON = [["name": "v", "secret": ["secretName": "s"]], ["name": "e", "emptyDir": [:]]]
+            let work: JSON = ["name": "e", "mountPath": "/work"]
+            let environment = try await HostEnvironment.gather(
+                try Self.request(
+                    fixture, scratch,
+                    pod: EnvironmentFixture.pod(
+                        ["volumeMounts": [["name": "v", "mountPath": "/etc/s"], work]], volumes: volumes)))
+            defer { environment.remove() }
+            let path = "\(environment.root)/etc/s/pw"
+            #expect(ScratchTree.contents(path) == Array("p".utf8))
+            var other = EnvironmentFixture.pod(["volumeMounts": [work]], volumes: volumes)
+            other["metadata"]?["uid"] = "uid-2"
+            try await environment.refresh(pod: other)
+            #expect(SocketDirectory.names(in: environment.root) == ["work"])
+            #expect(environment.variables["LOOPD_VOLUME_V"] == nil && environment.variables["LOOPD_VOLUME_E"] != nil)
         }
     }
 

@@ -17,10 +17,12 @@ struct PodFilesTests {
     }
 
     private static func write(
-        _ fixture: EnvironmentFixture, _ pod: JSON, into folder: String, tokens: [TokenWish: String] = [:]
+        _ fixture: EnvironmentFixture, _ pod: JSON, into folder: String, tokens: [TokenWish: String] = [:],
+        after earlier: PodFiles? = nil
     ) async throws -> PodFiles {
         let references = try await fixture.references(pod, files: true)
-        return try PodFiles(references, variables: try PodEnvironment(references), tokens: tokens, into: folder)
+        return try PodFiles(
+            references, variables: try PodEnvironment(references), tokens: tokens, into: folder, after: earlier)
     }
 
     private static func mode(_ path: String) -> mode_t? {
@@ -248,6 +250,87 @@ struct PodFilesTests {
             #expect(Set(SocketDirectory.names(in: "\(root)/v").filter { !$0.hasPrefix("..") }) == ["cert", "key"])
             #expect(SocketDirectory.names(in: "\(root)/v").count { $0.hasPrefix("..content") } == 1)
             #expect(scratch.read("root/e/kept") == "mine")
+        }
+    }
+
+    /// The same as another pod.
+    private static func next(_ volumes: JSON, _ mounts: [(String, String, JSON)], uid: String = "uid-2") -> JSON {
+        var pod = pod(volumes, mounts)
+        pod["metadata"]?["uid"] = .string(uid)
+        return pod
+    }
+
+    @Test("of what an earlier pod had nothing is left that the next one has not, but what is in folders that stay")
+    func nextPod() async throws {
+        try await EnvironmentFixture.with { fixture in
+            fixture.configMap("m", ["a": "A", "b": "B"])
+            fixture.secret("s", ["pw": EnvironmentFixture.marker])
+            let volumes: JSON = [
+                ["name": "m", "configMap": ["name": "m"]], ["name": "s", "secret": ["secretName": "s"]],
+                ["name": "e", "emptyDir": [:]], ["name": "f", "emptyDir": [:]],
+            ]
+            let scratch = try ScratchTree()
+            let root = "\(scratch.path)/root"
+            let pod = Self.pod(
+                volumes,
+                [
+                    ("s", "/run/secret", [:]), ("s", "/etc/pw", ["subPath": "pw"]), ("m", "/etc/one", ["subPath": "a"]),
+                    ("m", "/srv", [:]), ("e", "/srv/work", [:]), ("s", "/srv/work/deep/secret", [:]),
+                    ("f", "/cache", [:]), ("s", "/both", [:]), ("m", "/turned", ["subPath": "a"]), ("f", "/data", [:]),
+                ])
+            let first = try await Self.write(fixture, pod, into: root)
+            for path in ["srv/work/mine", "cache/mine", "both/mine", "data/mine"] {
+                try scratch.write("root/\(path)", "mine")
+            }
+            try scratch.folder("root/elsewhere")
+            // An entry that is gone changes no file that is mounted alone as long as the pod is the same.
+            fixture.configMap("m", ["b": "B2"])
+            let again = try await Self.write(fixture, pod, into: root, after: first)
+            #expect(scratch.read("root/etc/one") == "A" && scratch.read("root/srv/a") == nil)
+            #expect(scratch.read("root/srv/work/mine") == "mine" && scratch.read("root/srv/b") == "B2")
+
+            let second = try await Self.write(
+                fixture,
+                Self.next(
+                    volumes,
+                    [
+                        ("m", "/etc/one", ["subPath": "b"]), ("e", "/srv/work", [:]), ("m", "/both", [:]),
+                        ("m", "/turned", [:]), ("e", "/data", [:]),
+                    ]), into: root, after: again)
+            #expect(second.notices == [])
+            #expect(scratch.read("root/etc/one") == "B2" && scratch.read("root/turned/b") == "B2")
+            #expect(scratch.read("root/srv/work/mine") == "mine" && scratch.read("root/both/mine") == "mine")
+            #expect(Set(SocketDirectory.names(in: root)) == ["etc", "srv", "both", "turned", "data", "elsewhere"])
+            #expect(SocketDirectory.names(in: "\(root)/etc") == ["one"])
+            #expect(SocketDirectory.names(in: "\(root)/srv") == ["work"])
+            #expect(SocketDirectory.names(in: "\(root)/srv/work") == ["mine"])
+            #expect(SocketDirectory.names(in: "\(root)/data") == [])
+            for path in Self.everything(root) {
+                #expect(ScratchTree.contents(path) != Array(EnvironmentFixture.marker.utf8), "\(path)")
+            }
+            // A template, as there is where no pod runs, may change without another name.
+            let template = try await Self.write(fixture, Self.next([], [], uid: ""), into: root, after: second)
+            #expect(SocketDirectory.names(in: root) == ["elsewhere"])
+            #expect(template.variables == ["LOOPD_ROOT": root])
+        }
+    }
+
+    @Test("nothing is removed behind a link that the process has put in the place of a folder")
+    func links() async throws {
+        try await EnvironmentFixture.with { fixture in
+            fixture.configMap("m", ["a": "A"])
+            let volumes: JSON = [["name": "m", "configMap": ["name": "m"]]]
+            let mounts: [(String, String, JSON)] = [("m", "/etc/a", ["subPath": "a"]), ("m", "/srv", [:])]
+            let scratch = try ScratchTree()
+            let root = "\(scratch.path)/root"
+            let files = try await Self.write(fixture, Self.pod(volumes, mounts), into: root)
+            try scratch.write("own/a", "mine")
+            SocketDirectory.remove("\(root)/etc")
+            SocketDirectory.remove("\(root)/srv")
+            for name in ["etc", "srv"] { try #require(symlink("\(scratch.path)/own", "\(root)/\(name)") == 0) }
+            _ = try await Self.write(fixture, Self.next(volumes, []), into: root, after: files)
+            #expect(scratch.read("own/a") == "mine")
+            #expect(SocketDirectory.names(in: root) == ["etc"])
         }
     }
 

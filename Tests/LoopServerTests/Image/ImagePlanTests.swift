@@ -89,6 +89,59 @@ import Watcher
         #expect(names(plan, plan.images(for: changes)) == expected)
     }
 
+    /// A service whose image two containers run, one with a base of its own, and images that only texts name.
+    private static let shared = """
+        {
+          "builds": {"all": {"run": ["make"], "watch": ["src/**"]}},
+          "services": {
+            "web": {"workload": "deployment/web",
+              "host": {"command": ["w"], "build": "all", "env": {"IMAGE": "${image:task}"}},
+              "rules": [
+                {"watch": ["deps/**"], "image": {"name": "web-base", "context": "deps"}},
+                {"build": "all",
+                 "image": {"name": "web", "base": "web-base", "files": {"from": "out", "to": "/web"}}}]},
+            "api": {"workload": "deployment/api", "host": {"command": ["a"]}, "rules": [
+              {"watch": ["api/**"], "image": {"name": "api", "context": "api"}}]},
+            "worker": {"workload": "deployment/worker", "rules": [{"image": "api"}]},
+            "tasks": {"rules": [{"watch": ["task/**"], "image": {"name": "task", "context": "task"}}]},
+            "other": {"manifests": ["other.yaml"], "rules": [
+              {"watch": ["other/**"], "image": {"name": "other", "context": "other"}}]},
+          },
+        }
+        """
+
+    @Test(
+        "an image rests while all who run it run on this machine, unless one of their programs names it",
+        arguments: [
+            ([], [], ["web-base", "web", "api", "task", "other"], []),
+            (["web"], ["web"], ["web-base", "web", "task"], ["web-base", "web"]),
+            (["web"], [], ["web-base", "web", "api", "task", "other"], ["web-base", "web"]),
+            (["api"], [], ["web-base", "web", "api", "task", "other"], []),
+            (["api"], ["api"], ["api"], ["api"]),
+            (["api"], ["api", "worker"], ["api"], []),
+        ])
+    func resting(hosts: [String], running: [String], built: [String], resting: [String]) async throws {
+        let (parsed, problems) = Configuration.parse(Array(Self.shared.utf8), file: "loop.json", directory: "/p")
+        #expect(problems.isEmpty, "\(problems)")
+        var choice = HostChoice()
+        choice.services = hosts
+        let configuration = try #require(parsed).hosting(choice, running: running)
+        let plan = ImagePlan(
+            configuration.services, chosen: running.isEmpty ? nil : Set(running), project: configuration.directory)
+        #expect(plan.entries.map(\.name) == built)
+        #expect(plan.entries.filter(\.isResting).map(\.name) == resting)
+        // A service that runs here does not keep its image from those that it is not the only one of.
+        if let api = plan.entries.firstIndex(where: { $0.name == "api" }) {
+            #expect(plan.images(for: ChangeSet(paths: [RelativePath("api/x")])) == [api])
+        }
+        let set = ImageSet()
+        for entry in plan.entries {
+            #expect(await set.isDue(entry))
+            await set.set(entry.name, to: "registry/\(entry.name):1")
+            #expect(await set.isDue(entry) == !resting.contains(entry.name))
+        }
+    }
+
     @Test("an image waits for the builds that the same change starts, and then follows them")
     func builds() throws {
         let (plan, configuration) = (try plan(), try configuration())

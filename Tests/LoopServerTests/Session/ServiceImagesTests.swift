@@ -65,6 +65,29 @@ struct ServiceImagesTests {
         }
     }
 
+    @Test("of a service that runs on this machine only the first of each image goes into the workload")
+    func resting() async throws {
+        let api = StoredObjects()
+        api.put("deployments", DevFixture.deployment())
+        try await withAPI({ try await api.handle($0) }) { client, _ in
+            let rollout = ImageRollout(
+                RolledImage(kind: .deployment, name: "app", image: "web"), recreate: false, dev: nil, client: client,
+                namespace: "d"
+            ) { _ in }
+            let images = ServiceImages(["web": rollout], isResting: true)
+            let run = Task { await images.run() }
+            await images.allow()
+            for number in 1...2 {
+                await images.take("web", "localhost:5000/web:loopd-\(number)")
+                await images.untilEntered()
+            }
+            let container = api.object("deployments", "app")?.podSpec.named("app", in: "containers")
+            #expect(container?["image"]?.string == "localhost:5000/web:loopd-1")
+            run.cancel()
+            await run.value
+        }
+    }
+
     @Test("an image of another name is not its business")
     func others() async throws {
         try await withImages { images in
