@@ -66,7 +66,7 @@ public enum FlowWindow {
         /// Doubles the window of a stream that has carried some of them, so that a long way is no brake.
         ///
         /// Returns what to grant for it; `nil` when it need not, or may not: `room` is how much there is to add.
-        public mutating func widen(room: Int = .max) -> UInt32? {
+        public mutating func widen(room: Int) -> UInt32? {
             guard carried >= 4 * size, size <= min(room, WireProtocol.widestSocketWindow / 2) else { return nil }
             defer { size *= 2 }
             carried = 0

@@ -15,7 +15,7 @@ public enum WireProtocol {
     /// The same on a fresh stream that is a socket: small, because hundreds may be open at once.
     public static let socketWindow = 64 << 10
     /// How wide such a window becomes with traffic.
-    public static let widestSocketWindow = 1 << 20
+    public static let widestSocketWindow = 4 << 20
     /// The stream of what concerns the whole connection.
     ///
     /// Requests use the ones below `firstHelperStream`, numbered by the host.

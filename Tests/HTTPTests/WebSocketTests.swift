@@ -165,6 +165,31 @@ struct WebSocketTests {
         #expect(code == violation.code)
     }
 
+    @Test("a message's channel comes apart from its bytes, wherever it was cut, at either end")
+    func channels() async throws {
+        for isServer in [true, false] {
+            let (left, right) = try Stream.pair()
+            let socket = WebSocket(left, isServer: isServer)
+            // A mask of zeros but for what covers the first byte and the fifth one.
+            let mask: [UInt8] = isServer ? [0x40, 0, 0, 0] : []
+            func frame(_ first: UInt8, _ payload: [UInt8]) -> [UInt8] {
+                let covered = payload.enumerated().map { isServer && $0 % 4 == 0 ? $1 ^ 0x40 : $1 }
+                return [first, UInt8(payload.count) | (isServer ? 0x80 : 0)] + mask + covered
+            }
+            let whole = frame(0x82, [7, 1, 2, 3, 4, 5])
+            // A ping between an empty beginning and the rest, and an empty piece at the end.
+            let cut = frame(0x02, []) + frame(0x89, [9]) + frame(0x00, [8, 1]) + frame(0x00, [2, 3]) + frame(0x80, [])
+            for byte in whole + frame(0x82, []) + cut + frame(0x82, [3]) { try await right.write([byte]) }
+            let expected: [(UInt8?, [UInt8])] = [(7, [1, 2, 3, 4, 5]), (nil, []), (8, [1, 2, 3]), (3, [])]
+            for (channel, bytes) in expected {
+                let message = try #require(try await socket.receiveChannel())
+                #expect(message.channel == channel)
+                #expect(message.bytes == bytes)
+            }
+            right.close()
+        }
+    }
+
     @Test("a message of many fragments is bounded too")
     func fragmentLimit() async throws {
         let (raw, stream) = try Stream.pair()

@@ -21,6 +21,10 @@ final class HelperLink: Sendable {
     let welcome: Welcome
     /// Who writes: see `Hello.generation`.
     let generation: UInt64
+    /// By how much the windows of all its connections together may still become wider.
+    ///
+    /// What a program here does not take waits within them.
+    let windowRoom = Atomic(32 << 20)
     private let channel: any HelperChannel
     private let outbox = Outbox()
     private let state: Mutex<State>

@@ -18,6 +18,8 @@ final class LinkSocket: LinkReceiver {
         var address: SocketAddress?
         var inbound: [UInt8] = []
         var window = FlowWindow.Receiver(WireProtocol.socketWindow)
+        /// What the window has become wider by, of the link's room.
+        var widened = 0
         var credit = FlowWindow.Sender(WireProtocol.socketWindow)
         var isPeerFinished = false
         var isFinished = false
@@ -38,6 +40,10 @@ final class LinkSocket: LinkReceiver {
         state = Mutex(State(address: peer))
     }
 
+    deinit {
+        link.windowRoom.add(state.withLock { $0.widened }, ordering: .relaxed)
+    }
+
     /// Who connected; of a connection that was made for this machine, the helper's own end.
     var address: SocketAddress { state.withLock { $0.address } ?? SocketAddress(address: [], port: 0) }
 
@@ -54,7 +60,13 @@ final class LinkSocket: LinkReceiver {
                 let bytes = state.inbound
                 state.inbound = []
                 if state.ending != nil || state.isPeerFinished { return (bytes, 0) }
-                return (bytes, (state.window.consume(bytes.count) ?? 0) + (state.window.widen() ?? 0))
+                let grant = state.window.consume(bytes.count) ?? 0
+                guard let more = state.window.widen(room: link.windowRoom.load(ordering: .relaxed)) else {
+                    return (bytes, grant)
+                }
+                state.widened += Int(more)
+                link.windowRoom.subtract(Int(more), ordering: .relaxed)
+                return (bytes, grant + more)
             }
             if grant > 0 { link.send(.window(grant), on: stream) }
             if let bytes { return bytes }

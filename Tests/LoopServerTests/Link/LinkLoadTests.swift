@@ -44,6 +44,32 @@ import Testing
         }
     }
 
+    @Test("the windows of connections that carry much become wider up to a bound, and give back what they had")
+    func windows() async throws {
+        try await LinkedHelper.run { helper in
+            let room = helper.link.windowRoom.load(ordering: .relaxed)
+            var held: [(LinkSocket, Reactor.Stream)] = []
+            for _ in 0..<12 {
+                let (socket, peer) = try await helper.connection()
+                held.append((socket, peer))
+                let content = [UInt8](repeating: 5, count: 24 << 20)
+                async let written: Void = peer.write(content)
+                var got = 0
+                while got < content.count { got += try await socket.receive().count }
+                try await written
+            }
+            // All of them would take half as much again.
+            let left = helper.link.windowRoom.load(ordering: .relaxed)
+            #expect(left >= 0 && left < room / 4)
+            for (socket, peer) in held {
+                socket.reset()
+                peer.close()
+            }
+            held = []
+            #expect(await eventually { helper.link.windowRoom.load(ordering: .relaxed) == room })
+        }
+    }
+
     @Test("500 connections at once, made and accepted, of all sizes, to the last byte; nothing stays behind")
     func many() async throws {
         let seed = UInt64.random(in: 0...UInt64.max)
