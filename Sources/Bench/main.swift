@@ -7,7 +7,7 @@ let measurements: [(name: String, measure: () async throws -> [Row])] = [
     ("save", SaveRows.save), ("many", SaveRows.many), ("big", SaveRows.big), ("replicas", SaveRows.replicas),
     ("sideload", SideloadRows.program), ("bigsideload", SideloadRows.bigProgram),
     ("image", ImageRows.push), ("diagnosis", DiagnosisRows.told), ("idle", RestRows.idle),
-    ("startup", RestRows.startup), ("host", HostRows.latency), ("hostbulk", HostRows.throughput),
+    ("startup", RestRows.startup), ("host", HostRows.latency), ("hostbulk", BulkRows.throughput),
     ("hostload", HostLoadRows.many), ("hostsave", HostLoadRows.save), ("kill", HostLossRows.lost),
     ("forward", ForwardRows.all),
 ]
