@@ -63,11 +63,11 @@ public enum FlowWindow {
             return UInt32(consumed)
         }
 
-        /// Doubles the window of a stream that has carried some of them, so that a long way is no brake.
+        /// Doubles the window of a stream that has carried one, as TCP does, so that a long way is no brake.
         ///
         /// Returns what to grant for it; `nil` when it need not, or may not: `room` is how much there is to add.
         public mutating func widen(room: Int) -> UInt32? {
-            guard carried >= 4 * size, size <= min(room, WireProtocol.widestSocketWindow / 2) else { return nil }
+            guard carried >= size, size <= min(room, WireProtocol.widestSocketWindow / 2) else { return nil }
             defer { size *= 2 }
             carried = 0
             open += size
