@@ -86,12 +86,12 @@ private final class SlowedPlayground: Sendable {
             })
         else { return nil }
         task = Task {
-            // A millisecond of ten: it is the clock that slows it down.
+            // A tenth of each two milliseconds: it is the clock that slows it down.
             while !Task.isCancelled {
                 process.signal(SIGSTOP)
-                try? await Task.sleep(for: .milliseconds(9))
+                try? await Task.sleep(for: .microseconds(1800))
                 process.signal(SIGCONT)
-                try? await Task.sleep(for: .milliseconds(1))
+                try? await Task.sleep(for: .microseconds(200))
             }
         }
     }
