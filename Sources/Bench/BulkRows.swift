@@ -1,17 +1,18 @@
 internal import Glibc
+internal import Reactor
 internal import TestCluster
 
 /// What loopd carries of a large body, beside the exec stream that carries it.
 enum BulkRows {
     private static let rounds = 3
 
-    /// One way of a large body: bytes in a second of loopd's, of the exec stream alone, and of the least that has a
-    /// connection at either end.
+    /// One way of a large body: bytes in a second of loopd's, of the exec stream alone, and of a plain bridge over
+    /// such a stream.
     private struct Way {
         let name: String
         var loopd: [Double] = []
         var raw: [Double] = []
-        var least: [Double] = []
+        var bridged: [Double] = []
     }
 
     /// A large body each way, beside the exec stream by itself in the same pod.
@@ -23,10 +24,10 @@ enum BulkRows {
             let loopd = try await hybrid.running()
             try await hybrid.untilHere()
             rows += try await measure(hybrid, 1 << 30, "a body of \(Figures.memory(1 << 30))")
-            if let slow = SlowedPlayground(hybrid.scene) {
-                defer { slow.end() }
+            if let slow = try await SlowedPlayground(hybrid.scene) {
                 rows += try await measure(
-                    hybrid, 1 << 27, "\(Figures.memory(1 << 27)) while the cluster's side runs a tenth of the time,")
+                    hybrid, 1 << 28, "\(Figures.memory(1 << 28)) while the cluster's side is stopped most of the time,")
+                await slow.end()
             }
             try await loopd.stop()
         }
@@ -47,21 +48,22 @@ enum BulkRows {
         for _ in 0..<rounds {
             out.loopd.append(try await ask("push", at: "8080"))
             out.raw.append(try await raw.pull(bulk))
-            out.least.append(
+            out.bridged.append(
                 try await raw.bridge(to: hybrid.port, expecting: asked + bulk) { try await ask("push", at: "9000") })
             back.loopd.append(try await ask("pull", at: "8080"))
             back.raw.append(try await raw.push(bulk))
-            back.least.append(
+            back.bridged.append(
                 try await raw.bridge(to: hybrid.port, expecting: asked) { try await ask("pull", at: "9000") })
         }
         await raw.stop()
         return [out, back].map { way in
-            let (loopd, least) = (way.loopd.median, way.least.median)
+            let (loopd, bridged) = (way.loopd.median, way.bridged.median)
             return Row(
                 what: "\(what) \(way.name), p50 of \(rounds)", loopd: Figures.rate(loopd),
                 target: "≥ 80 % of the exec stream",
-                beside: "the exec stream alone \(Figures.rate(way.raw.median)); with a connection at either end, and "
-                    + "nothing else, \(Figures.rate(least)) (\(percent(loopd, of: least))); \(HybridScene.load)",
+                beside:
+                    "the exec stream alone \(Figures.rate(way.raw.median)); a plain bridge, with a connection at either "
+                    + "end, \(Figures.rate(bridged)) (\(percent(loopd, of: bridged))); \(HybridScene.load)",
                 ratio: percent(loopd, of: way.raw.median))
         }
     }
@@ -71,13 +73,14 @@ enum BulkRows {
     }
 }
 
-/// The playground's API server and nodes, which run a part of the time only: their exec streams are as slow as those of a
-/// real cluster, where several processes on several machines pass each byte on.
-private final class SlowedPlayground: Sendable {
-    private let task: Task<Void, Never>
+/// The playground's API server and nodes, which run a part of the time only, so that their exec streams are no faster than
+/// those of a real cluster, where several processes on several machines pass each byte on.
+private struct SlowedPlayground: Sendable {
+    /// Ends with its standard input, and lets the playground go on then.
+    private let slowing: Child
 
     /// `nil` where the cluster is no playground.
-    init?(_ scene: Scene) {
+    init?(_ scene: Scene) async throws {
         guard scene.cluster.isPlayground,
             let process = ProcessTable.now().entries.values.first(where: {
                 // Its state is the folder that the kubeconfig is in.
@@ -85,17 +88,13 @@ private final class SlowedPlayground: Sendable {
                     && $0.command.split(separator: " ").contains { scene.cluster.kubeconfig.hasPrefix("\($0)/") }
             })
         else { return nil }
-        task = Task {
-            // A tenth of each two milliseconds: it is the clock that slows it down.
-            while !Task.isCancelled {
-                process.signal(SIGSTOP)
-                try? await Task.sleep(for: .microseconds(1800))
-                process.signal(SIGCONT)
-                try? await Task.sleep(for: .microseconds(200))
-            }
-        }
+        var launch = Launch([Built.probe, "slow", "\(process.pid)", "1900", "100"])
+        launch.standardInput = .pipe
+        slowing = try await Child.spawn(launch)
     }
 
-    /// The last signal is the one to go on.
-    func end() { task.cancel() }
+    func end() async {
+        slowing.standardInput?.close()
+        _ = await slowing.wait()
+    }
 }

@@ -44,9 +44,9 @@ struct RawStream {
 
     /// Bytes in a second from a program that writes them.
     func pull(_ count: Int) async throws -> Double {
-        let began = now()
         let socket = try await open("flood", count)
         defer { socket.abort() }
+        let began = now()
         var left = count
         while left > 0, let bytes = try await socket.receive()?.bytes {
             if bytes.first == 1 { left -= bytes.count - 1 }
@@ -55,8 +55,8 @@ struct RawStream {
         return Double(count) / (milliseconds(since: began) / 1000)
     }
 
-    /// Runs `body` while one connection to port 9000 of the pod is carried to a port of this machine, by nothing but the
-    /// stream: the least that any program would have to do.
+    /// Runs `body` while one connection to port 9000 of the pod is carried to a port of this machine by a plain bridge: two
+    /// programs that copy, and have no protocol, flow control or other connections.
     ///
     /// The stream has no half-closed connections: after `expected` bytes of the client's, their end is told here.
     func bridge<Result: Sendable>(

@@ -101,8 +101,9 @@ public final class WebSocket: Sendable {
         }
     }
 
-    /// The next message of a channel protocol, its first byte, which is the channel, apart from the others; `nil` as from
-    /// `receive`. An empty message has none.
+    /// The next message of a channel protocol, its first byte, which is the channel, apart from the others.
+    ///
+    /// `nil` comes as from `receive`. An empty message has no channel.
     public func receiveChannel() async throws -> (channel: UInt8?, bytes: [UInt8])? {
         try await incoming { [self] incoming in
             guard let (_, bytes, channel) = try await next(&incoming, leading: 1) else { return nil }
@@ -266,7 +267,8 @@ public final class WebSocket: Sendable {
         guard head.count <= limit else { throw HTTPError.tooLarge("a frame of more than \(limit) bytes") }
         incoming.input.skip(size)
         incoming.isInsidePayload = true
-        let isFirst = head.opcode == .continuation
+        let isFirst =
+            head.opcode == .continuation
             ? incoming.partial.map { $0.first == nil && $0.bytes.isEmpty } ?? false : !head.opcode.isControl
         var first: UInt8?
         if isFirst, leading > 0, head.count > 0 {

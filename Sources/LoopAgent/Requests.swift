@@ -36,7 +36,10 @@ extension Server {
         case .copy(let part): copy(part, stream)
         case .stageEnd(let size): stageEnd(size, stream)
         case .abandon(let request): abandon(request)
-        case .commit(let request): commit(request, stream)
+        case .commit(let request):
+            // The disk may take its time.
+            sockets.flush(&output)
+            commit(request, stream)
         case .locate(let request): locate(request, stream)
         case .exec(let request): exec(request, stream)
         case .signal(let number): programs.first { $0.stream == stream }?.signal(number)

@@ -63,7 +63,7 @@ struct Sockets {
         attempt(connection, &output) { (connection, _, _) throws(SystemFailure) in
             isNext = try connection.take(bytes)
         }
-        if isNext { unflushed.append(connection) } else { hasGrown = true }
+        if isNext { unflushed.append(connection) } else if connection.dialled != nil { hasGrown = true }
         return true
     }
 
@@ -96,7 +96,10 @@ struct Sockets {
     }
 
     mutating func reset(_ stream: UInt32, _ output: inout OutputQueue) {
-        if let connection = connections[stream] { drop(connection) } else { unlisten(stream, &output) }
+        guard let connection = connections[stream] else { return unlisten(stream, &output) }
+        // What came before it is the peer's, as far as that takes it now.
+        if unflushed.contains(where: { $0 === connection }) { flush(&output) }
+        if connections[stream] === connection { drop(connection) }
     }
 
     private mutating func unlisten(_ stream: UInt32, _ output: inout OutputQueue) {

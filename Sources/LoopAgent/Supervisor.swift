@@ -188,7 +188,7 @@ struct Supervisor {
     var isFollowed: Bool { peers.contains { !$0.followers.isEmpty } }
 
     /// Whether anybody is left who wants the service down: others may follow it, too, and would keep it down for ever.
-    var isHeld: Bool { peers.contains { $0.isHolding && !$0.followers.isEmpty } }
+    var isHeld: Bool { peers.contains { $0.isHolding } }
 
     mutating func runAgain() {
         aim = .run

@@ -1,5 +1,7 @@
-/// Moving many bytes at once: what Embedded Swift makes of an array's own ways moves them one by one, which costs the helper
-/// more than all its system calls.
+/// Moving many bytes at once.
+///
+/// Embedded Swift makes loops of single bytes of how an array is sliced, grown and cut, which cost the helper more than its
+/// system calls; what it appends from memory is copied at once.
 extension [UInt8] {
     /// A copy of bytes.
     init(copying source: UnsafeRawBufferPointer) {

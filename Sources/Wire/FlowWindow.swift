@@ -65,9 +65,10 @@ public enum FlowWindow {
 
         /// Doubles the window of a stream that has carried one, as TCP does, so that a long way is no brake.
         ///
-        /// Returns what to grant for it; `nil` when it need not, or may not: `room` is how much there is to add.
+        /// Returns what to grant for it; `nil` when it need not, or may not: `room` is how much there is to add for all
+        /// streams, of which each one leaves three quarters to those that come later.
         public mutating func widen(room: Int) -> UInt32? {
-            guard carried >= size, size <= min(room, WireProtocol.widestSocketWindow / 2) else { return nil }
+            guard carried >= size, size <= min(room / 4, WireProtocol.widestSocketWindow / 2) else { return nil }
             defer { size *= 2 }
             carried = 0
             open += size

@@ -14,7 +14,7 @@ public enum WireProtocol {
     public static let initialWindow = 1 << 20
     /// The same on a fresh stream that is a socket: small, because hundreds may be open at once.
     public static let socketWindow = 64 << 10
-    /// How wide such a window becomes with traffic.
+    /// How wide such a window becomes with traffic at most: where it has the room.
     public static let widestSocketWindow = 4 << 20
     /// The stream of what concerns the whole connection.
     ///

@@ -29,7 +29,7 @@ public enum ServiceRequest: Equatable, Sendable {
     case hold(graceMilliseconds: UInt32)
     /// Gives up the connection's own hold; the service starts unless another one holds it.
     ///
-    /// Answered as `restart` is.
+    /// Answered as `restart` is; where another one holds the service, at once.
     case release
 }
 

@@ -26,6 +26,7 @@
 //                               without an answer; until it is LAST
 //   probe drain N, flood N      N bytes from standard input, and then "done"; N bytes to standard output
 //   probe bridge PORT           a connection that comes there, over standard input and output; see bridge.c
+//   probe slow PID STOP RUN      stops a process for STOP microseconds, lets it run for RUN, until standard input ends
 //   probe burst HOST PORT N SECONDS SEED  N connections at once, opened and closed, each byte compared: how many were
 //                               done, lost, and had others' bytes; bytes; nanoseconds
 #define _GNU_SOURCE
@@ -253,6 +254,7 @@ int cprobe_main(int count, char **words) {
     if (!strcmp(verb, "bridge") && first) return cprobe_bridge(first);
     int end = cprobe_ends(verb, count, words);
     if (end >= 0) return end;
+    if (count > 4 && !strcmp(verb, "slow")) return cprobe_slow(atoi(first), atol(words[3]), atol(words[4]));
     if (count > 3) {
         if (!strcmp(verb, "refuse")) return cprobe_refuse(first, words + 3);
         if (!strcmp(verb, "equal")) return equal(first, words[3]);

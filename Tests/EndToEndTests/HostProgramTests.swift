@@ -31,8 +31,8 @@ import Testing
             #expect(try await hosts.ask() == "host \(pid)")
             kill(Int32(pid), SIGSTOP)
             async let waiting = hosts.ask()
-            // Time for several probes to fail; nothing is to happen meanwhile.
-            try await Task.sleep(for: .seconds(4))
+            // Time for more probes to fail than may; nothing is to happen meanwhile.
+            try await Task.sleep(for: .seconds(6))
             kill(Int32(pid), SIGCONT)
             #expect(try await waiting == "host \(pid)", "\(loopd.transcript)")
             try await hosts.expectNoRestart()

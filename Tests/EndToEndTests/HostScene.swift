@@ -23,7 +23,7 @@ struct HostScene: Sendable {
 
     /// A probe that a service which is down for a second would not survive.
     static let liveness: JSON = [
-        "livenessProbe": ["httpGet": ["port": 8080, "path": "/"], "periodSeconds": 1, "failureThreshold": 1]
+        "livenessProbe": ["httpGet": ["port": 8080, "path": "/"], "periodSeconds": 1, "failureThreshold": 3]
     ]
 
     /// Runs `body` when the pods are ready.

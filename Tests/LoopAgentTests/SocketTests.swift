@@ -82,6 +82,13 @@ struct SocketTests {
             try await client.send(.reset(0), on: stream)
             await expectReset(peer)
         }
+        try await withConnection { client, stream, peer in
+            // An answer, and a program that did not read its question to the end.
+            try await client.sendRaw(
+                Frame(.data([7, 8, 9]), on: stream).encoded + Frame(.reset(0), on: stream).encoded)
+            #expect(try await peer.bytes(3) == [7, 8, 9])
+            await expectReset(peer)
+        }
         try await withConnection { client, _, peer in
             try await client.end()
             await expectReset(peer)

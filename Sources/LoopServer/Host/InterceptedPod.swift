@@ -20,8 +20,8 @@ struct InterceptedPod: Sendable {
 
     /// Takes the pod's connections over whenever they are wanted, until the task is cancelled or the link ends.
     ///
-    /// The pod's own service runs at all other times, also after the end: the helper starts it when nobody follows it any
-    /// more.
+    /// The pod's own service runs at all other times, also after the end: the helper starts it when this link follows it no
+    /// longer.
     func run() async throws {
         let failure = Mutex<(any Error)?>(nil)
         // One task at a time waits for it.

@@ -56,6 +56,7 @@ final class SocketDirectory: Sendable {
     /// While something else still writes there it may stay; the next loopd then finds it by its lock, and removes it.
     func remove() {
         let lock = Array("lock".utf8CString)
+        chmod(path, 0o700)
         for name in SocketDirectory.entries(of: Array(path.utf8CString)) where name != lock {
             SocketDirectory.remove(name, in: Array(path.utf8CString))
         }

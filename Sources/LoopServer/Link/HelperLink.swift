@@ -23,8 +23,8 @@ final class HelperLink: Sendable {
     let generation: UInt64
     /// By how much the windows of all its connections together may still become wider.
     ///
-    /// What a program here does not take waits within them.
-    let windowRoom = Atomic(32 << 20)
+    /// As much as a window may wait here for a program that does not take it, and as much again may be on its way to it.
+    let windowRoom = Mutex(32 << 20)
     private let channel: any HelperChannel
     private let outbox = Outbox()
     private let state: Mutex<State>

@@ -6,8 +6,8 @@ internal import Wire
 extension HelperLink {
     /// Tells how the service is, at once and at every change, until the task is cancelled or the link ends.
     ///
-    /// While anybody follows, the service's end is not the container's. When the last follower goes, a held service is
-    /// started again, and the container of one that has ended ends with it. A ping goes out each `heartbeat` seconds
+    /// While anybody follows, the service's end is not the container's. When the last follower goes, the container of one
+    /// that has ended ends with it; when the last one goes who holds the service, it is started again. A ping goes out each `heartbeat` seconds
     /// meanwhile, or at every `pulse` in tests: by their absence the helper notices that this host is gone.
     func follow(heartbeat: UInt16 = 1, pulse: Duration? = nil, _ each: (ServiceState) -> Void) async throws {
         let stream = try begin(.service(.follow(heartbeatSeconds: heartbeat)))
@@ -55,14 +55,15 @@ extension HelperLink {
         _ = try await ask(.signal(number))
     }
 
-    /// Ends the service and keeps it down until it is released, or until nobody follows any more.
+    /// Ends the service and keeps it down until this link releases it, or does not follow it any more.
     ///
-    /// Refused while nobody follows: first wait for a state from `follow`.
+    /// Refused while this link does not follow: first wait for a state from `follow`.
     func hold(grace: Duration) async throws {
         _ = try await ask(.hold(graceMilliseconds: grace.wireMilliseconds))
     }
 
-    /// Starts a held service.
+    /// Gives up this link's hold: the service is started unless another one holds it, and this returns once it runs, or
+    /// stays down for the other one.
     func release() async throws {
         _ = try await ask(.release)
     }

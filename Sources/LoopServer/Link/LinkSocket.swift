@@ -8,8 +8,8 @@ internal import Wire
 /// One task may receive while another one sends. Who is done with it finishes and receives to the end, or resets it: until
 /// then, or until the link ends, it stays open. Every call fails once it was reset, by either end or by the link's end.
 final class LinkSocket: LinkReceiver {
-    /// How much of one connection is put on the link before others get their turn: with its frame's head it fills the pipe
-    /// to the helper, so that what the helper reads at once ends where a frame does.
+    /// How much of one connection is put on the link before others get their turn: with its frame's head as much as the
+    /// helper reads at once, which mostly ends where a frame does then.
     static let turn = (64 << 10) - WireProtocol.headerLength
     /// How much may wait for the link: little, so that a ping, or another connection's few bytes, are not long under way.
     private static let backlog = 512 << 10
@@ -41,7 +41,8 @@ final class LinkSocket: LinkReceiver {
     }
 
     deinit {
-        link.windowRoom.add(state.withLock { $0.widened }, ordering: .relaxed)
+        let widened = state.withLock { $0.widened }
+        link.windowRoom.withLock { $0 += widened }
     }
 
     /// Who connected; of a connection that was made for this machine, the helper's own end.
@@ -61,11 +62,12 @@ final class LinkSocket: LinkReceiver {
                 state.inbound = []
                 if state.ending != nil || state.isPeerFinished { return (bytes, 0) }
                 let grant = state.window.consume(bytes.count) ?? 0
-                guard let more = state.window.widen(room: link.windowRoom.load(ordering: .relaxed)) else {
-                    return (bytes, grant)
+                let more = link.windowRoom.withLock { room in
+                    let more = state.window.widen(room: room) ?? 0
+                    room -= Int(more)
+                    return more
                 }
                 state.widened += Int(more)
-                link.windowRoom.subtract(Int(more), ordering: .relaxed)
                 return (bytes, grant + more)
             }
             if grant > 0 { link.send(.window(grant), on: stream) }

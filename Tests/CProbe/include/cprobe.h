@@ -1,5 +1,6 @@
 #ifndef CPROBE_H
 #define CPROBE_H
+#include <sys/types.h>
 /// Does what the command line asks for; see probe.c. Returns the exit code.
 int cprobe_main(int count, char **words);
 /// Becomes `program` under a seccomp filter that answers each system call of `list` (`name=errno,…`) with its error.
@@ -10,4 +11,6 @@ int cprobe_traffic(int count, char **words);
 int cprobe_ends(const char *verb, int count, char **words);
 /// Carries the one connection that comes at a port over standard input and output; see bridge.c.
 int cprobe_bridge(const char *port);
+/// Lets a process run for so many microseconds after it was stopped for so many, again and again; see slow.c.
+int cprobe_slow(pid_t process, long stopped, long running);
 #endif
