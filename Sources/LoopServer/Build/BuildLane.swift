@@ -51,6 +51,9 @@ final class BuildLane: Sendable {
     /// Builds whatever is asked for until the task is cancelled; a build that runs then is ended.
     func run() async { await work.run { await self.build($0) } }
 
+    /// Whether nothing is to be built.
+    var isIdle: Bool { get async { await !work.isBusy } }
+
     /// Returns once nothing is to be built, or when the task is cancelled.
     func untilIdle() async { await work.untilIdle() }
 

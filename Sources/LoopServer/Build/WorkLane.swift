@@ -21,7 +21,8 @@ actor WorkLane {
     private var pending: UInt64?
     private var running: Task<Void, Never>?
     private var isCommitted = false
-    private var isBusy = false
+    /// Whether something is to be done, or being done.
+    private(set) var isBusy = false
     private var waiters: [CheckedContinuation<Void, Never>] = []
 
     /// Asks for a run with what is on disk now; one that goes on is obsolete, and its task is cancelled.

@@ -113,16 +113,22 @@ struct Dialer: Sendable {
         let isPassed = request.map { !$0.isUpgrade && $0.host.lowercased() == name } ?? false
         let ways = proxies.ways(to: name, port: port, isRequest: request != nil)
         var failures: [DialFailure] = []
-        for proxy in ways {
+        for (number, proxy) in ways.enumerated() {
             do {
-                guard let proxy else { return (try await Dialer.reach(name, port: port), nil) }
+                guard var proxy else { return (try await Dialer.reach(name, port: port), nil) }
+                // The next way is not kept waiting by one that leads nowhere.
+                if number < ways.count - 1 { proxy.patience = min(proxy.patience, .seconds(3)) }
                 if isPassed, proxy.kind == .http { return (try await proxy.connect(), proxy) }
                 return (try await proxy.tunnel(to: name, port: port), nil)
             } catch let failure as DialFailure {
                 failures.append(failure)
             }
         }
-        let (failure, isDirect) = (failures[0], ways[0] == nil)
+        let isDirect = ways[0] == nil
+        let texts = zip(ways, failures).map { way, failure in
+            way == nil && !isDirect ? "directly: \(failure.text)" : failure.text
+        }
+        let failure = DialFailure(kind: failures[failures.count - 1].kind, text: texts.joined(separator: "; "))
         guard let hint, !isDirect || failure.kind == .unknownName else {
             throw DialFailure(kind: failure.kind, text: "\(place): \(failure.text)")
         }

@@ -109,10 +109,11 @@ final class Egress: Sendable {
                 if let absence = target.absence(of: dependency.port) { fail(dependency, absence, nil) }
                 return target
             case .outside(let name, let hint):
-                // What a proxy knows is told by connecting only.
-                guard dialer.proxies.ways(to: name, port: dependency.port).allSatisfy({ $0 == nil }),
-                    try await Dialer.addresses(of: name).isEmpty
-                else { return nil }
+                // What a proxy knows is told by connecting only; a name without a dot is hardly one of its.
+                let isProxys = dialer.proxies.ways(to: name, port: dependency.port).contains { $0 != nil }
+                guard !(isProxys && name.contains(".")), try await Dialer.addresses(of: name).isEmpty else {
+                    return nil
+                }
                 let near = await names.nearest(to: dependency.name)
                 try Task.checkCancellation()
                 fail(

@@ -39,7 +39,7 @@ struct OutsideProxies: Sendable {
         if isRequest || port == 80 { return [http ?? all] }
         if port == 443 { return [https ?? all] }
         // It may be HTTPS, or a database of the company that its proxy does not lead to.
-        return https.map { [$0, all] } ?? [all]
+        return https.map { $0.isSame(as: all) ? [$0] : [$0, all] } ?? [all]
     }
 
     /// An entry of `NO_PROXY`.

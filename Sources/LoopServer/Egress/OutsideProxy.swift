@@ -25,6 +25,8 @@ struct OutsideProxy: Sendable, CustomStringConvertible {
         }
         let rest = mark.map { text[$0.upperBound...] } ?? text[...]
         let authority = rest.prefix { !["/", "?", "#"].contains($0) }
+        // Part of a password that is not encoded: the rest of it would be taken for the host.
+        guard !rest.dropFirst(authority.count).contains("@") else { return nil }
         let at = authority.lastIndex(of: "@")
         let place = at.map { authority[authority.index(after: $0)...] } ?? authority
         guard let (host, port) = try? ProxyRequest.place(String(place), defaultPort: kind == .http ? 80 : 1080)
@@ -35,6 +37,11 @@ struct OutsideProxy: Sendable, CustomStringConvertible {
                 .map { PercentEncoding.decode($0) }
             return (parts[0], parts.count > 1 ? parts[1] : "")
         }
+    }
+
+    /// Whether the other one is at the same place.
+    func isSame(as other: OutsideProxy?) -> Bool {
+        other.map { ($0.kind, $0.host, $0.port) == (kind, host, port) } ?? false
     }
 
     /// As an error names it: without user and password.

@@ -15,7 +15,12 @@ struct ContentFolder {
     @discardableResult
     func write(_ files: [VolumeFile]) throws -> Bool {
         let previous = link("\(path)/..data")
-        if let previous, holds(files, in: "\(path)/\(previous)") { return false }
+        let names = Set(files.map { String($0.path.prefix { $0 != "/" }) })
+        if let previous, holds(files, in: "\(path)/\(previous)") {
+            // One of them may have been covered by another mount.
+            try showNames(names)
+            return false
+        }
         var name = Array("\(path)/..content-XXXXXX".utf8CString)
         guard mkdtemp(&name) != nil else { throw SystemError.last("make a folder in \(path)") }
         let version = String(decoding: name.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
@@ -26,7 +31,7 @@ struct ContentFolder {
             SocketDirectory.remove(version)
             throw error
         }
-        try showNames(Set(files.map { String($0.path.prefix { $0 != "/" }) }))
+        try showNames(names)
         if let previous { SocketDirectory.remove("\(path)/\(previous)") }
         return true
     }

@@ -26,7 +26,7 @@ actor HostSurroundings {
     private let namespace: String
     /// The images that its variables may name.
     private let images: @Sendable () async -> ManifestImages
-    /// `host.env` with the images of the newest start; `nil` while that waits for one.
+    /// `host.env` with the images of the newest start; `nil` until that has its variables.
     private var given: [String: String]?
     private let egress: Egress
     private let example = Wish<String?>(nil)
@@ -100,7 +100,9 @@ actor HostSurroundings {
         let ways = try await self.open()
         if let environment = gathered {
             do {
-                try await environment.refresh(pod: example?.pod, environment: try await awaitImages())
+                let imaged = try await awaitImages()
+                try await environment.refresh(pod: example?.pod, environment: imaged)
+                given = imaged
                 uid = example?.uid
                 renew()
             } catch {
@@ -109,13 +111,15 @@ actor HostSurroundings {
                 emit(.notice("the variables are those of the start before: \(failure.summary)"))
             }
         } else {
+            let imaged = try await awaitImages()
             let request = HostEnvironment.Request(
                 client: client, context: context, namespace: namespace,
                 pod: (example ?? Example.none).pod, container: (example ?? Example.none).container,
                 identity: host.identity, services: ways.needs,
                 own: HostSurroundings.kept(of: ProcessEnvironment.inherited).merging(ways.proxy) { $1 },
-                environment: try await awaitImages())
+                environment: imaged)
             gathered = try await HostEnvironment.gather(request)
+            given = imaged
             uid = example?.uid
             renew()
         }
@@ -202,7 +206,6 @@ actor HostSurroundings {
             await Gate().pass()
             throw CancellationError()
         }
-        given = now.value
         return now.value
     }
 

@@ -14,7 +14,7 @@ struct PodFiles: Sendable {
     private(set) var notices: [String] = []
     /// What has been written, by its path.
     private var places: [String: Place] = [:]
-    /// The pod that it is of; `nil` for a template.
+    /// The pod that it is of, or that was before a template; `nil` where there was none.
     private let pod: String?
 
     /// Where a mounted volume lies, and what of it.
@@ -53,7 +53,8 @@ struct PodFiles: Sendable {
         after earlier: PodFiles? = nil
     ) throws {
         root = folder
-        pod = references.pod.at("metadata", "uid")?.string
+        let uid = references.pod.at("metadata", "uid")?.string
+        pod = uid ?? earlier?.pod
         self.variables["LOOPD_ROOT"] = folder
         guard mkdir(folder, 0o700) == 0 || errno == EEXIST else { throw SystemError.last("mkdir \(folder)") }
         var contents: [String: VolumeContent] = [:]
@@ -64,8 +65,8 @@ struct PodFiles: Sendable {
         var wanted: [String: (place: Place, files: [VolumeFile])] = [:]
         for mount in mounts { wanted[mount.path] = try PodFiles.place(of: mount, in: contents[mount.volume]) }
         places = earlier?.places ?? [:]
-        // The mounts of one pod never change.
-        if pod == nil || pod != earlier?.pod { removeObsolete(wanted.mapValues(\.place)) }
+        // The mounts of one pod never change; and a template does not have all that pods of it get.
+        if uid == nil ? earlier?.pod == nil : uid != earlier?.pod { removeObsolete(wanted.mapValues(\.place)) }
         var missing: [String] = []
         // A mount within another one comes after it.
         for mount in mounts.sorted(by: { ($0.path.utf8.count, $0.path) < ($1.path.utf8.count, $1.path) }) {
@@ -138,7 +139,7 @@ struct PodFiles: Sendable {
             var about = stat()
             if lstat(path, &about) == 0 {
                 // As in the pod: what is mounted alone stays as it was at first.
-                if earlier?.pod == pod, earlier?.places[path] == place { return true }
+                if pod != nil, earlier?.pod == pod, earlier?.places[path] == place { return true }
                 guard about.st_mode & S_IFMT != S_IFDIR else { return false }
             }
             for file in files { try ContentFolder.replace(file, at: path) }
@@ -161,7 +162,13 @@ struct PodFiles: Sendable {
     }
 
     private static func remove(_ path: String, keeping staying: Set<String>) {
-        if staying.contains(path) || unlink(path) == 0 { return }
+        var about = stat()
+        guard !staying.contains(path), lstat(path, &about) == 0 else { return }
+        // What is behind a link is not the pod's, also where the link itself cannot be removed.
+        guard about.st_mode & S_IFMT == S_IFDIR else {
+            unlink(path)
+            return
+        }
         guard staying.contains(where: { $0.hasPrefix(path + "/") }) else { return SocketDirectory.remove(path) }
         for name in SocketDirectory.names(in: path) { remove("\(path)/\(name)", keeping: staying) }
     }

@@ -51,9 +51,10 @@ struct ImagePlan: Sendable {
         var names: [String] = []
         var rules: [String: (owner: Service, rules: [Int])] = [:]
         var users: [String: [User]] = [:]
-        // What a program on this machine starts pods with is built whoever has the rule.
-        let programs = services.filter { $0.isOnHost && chosen?.contains($0.name) ?? true }
-        let named = ImagePlan.named(in: programs.flatMap { Array(($0.host?.environment ?? [:]).values) }, of: services)
+        // What a program starts pods with is built whoever has the rule.
+        let programs = services.filter { chosen?.contains($0.name) ?? true }
+        let variables = programs.flatMap { [$0.isOnHost ? $0.host?.environment : nil, $0.dev?.environment] }
+        let named = ImagePlan.named(in: variables.flatMap { Array(($0 ?? [:]).values) }, of: services)
         var wanted = named
         var wantedInCluster: Set<String> = []
         let bases = ImagePlan.bases(of: services)

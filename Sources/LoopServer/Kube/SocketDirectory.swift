@@ -78,7 +78,9 @@ final class SocketDirectory: Sendable {
 
     private static func remove(_ name: [CChar], in folder: [CChar]) {
         let path = folder.dropLast() + [CChar(UInt8(ascii: "/"))] + name
-        if unlink(path) != 0, errno == EISDIR || errno == EPERM { remove(path) }
+        var about = stat()
+        // Never into what a link leads to.
+        if unlink(path) != 0, lstat(path, &about) == 0, about.st_mode & S_IFMT == S_IFDIR { remove(path) }
     }
 
     /// The names in a folder.

@@ -187,9 +187,15 @@ final class SessionBuilds: Sendable {
     /// Pods that are there do not wait long for a chart that takes its time.
     func untilApplied() async { await deployments.untilApplied(limit: .seconds(10)) }
 
+    /// Whether what a program on this machine starts from is whole: else it is started once its build has succeeded.
+    private func isReady(_ host: HostRun) async -> Bool {
+        guard let lane = lanes.first(where: { $0.build.name == host.plan.build }) else { return true }
+        return await lane.isIdle && lane.hasSucceeded
+    }
+
     /// Starts and deploys what has one of these images in it: it has another reference now.
     func settle(images: Set<String>) async {
-        for host in hosts { await host.settle(images: images) }
+        for host in hosts where await isReady(host) { await host.settle(images: images) }
         await nix.settle(images: images)
         await deployments.settle(images: images)
     }

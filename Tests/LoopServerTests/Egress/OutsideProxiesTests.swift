@@ -29,6 +29,8 @@ import Testing
             }
         }
         #expect(way(["http_proxy": "http://small:1", "HTTP_PROXY": "http://big:1"], "a", 80) == "small:1 (http_proxy)")
+        let same = ["HTTPS_PROXY": "http://one:1", "ALL_PROXY": "http://one:1"]
+        #expect(way(same, "example.com", 5432) == "one:1 (HTTPS_PROXY)")
         #expect(way(["http_proxy": "", "HTTP_PROXY": "http://big:1"], "a", 80) == "big:1 (HTTP_PROXY)")
     }
 
@@ -93,7 +95,10 @@ import Testing
 
     @Test(
         "a value that is no such proxy is told without its password, and nothing goes by it",
-        arguments: ["https://me:secret@proxy:3128", "socks4://proxy:1", "http://", "http://proxy:port", "http://:80"])
+        arguments: [
+            "https://me:secret@proxy:3128", "socks4://proxy:1", "http://", "http://proxy:port", "http://:80",
+            "http://me:12/34@proxy:3128",
+        ])
     func unreadable(text: String) {
         let both = ["HTTP_PROXY": text, "https_proxy": text]
         #expect(

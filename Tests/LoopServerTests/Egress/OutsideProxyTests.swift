@@ -72,7 +72,8 @@ struct OutsideProxyTests {
                         #expect(
                             inner.notices == [
                                 "\(target): no pod \"api\" of a Service \"far\" in namespace web, and this machine's proxy "
-                                    + "127.0.0.1:\(port) (HTTPS_PROXY) answers \(answer)"
+                                    + "127.0.0.1:\(port) (HTTPS_PROXY) answers \(answer); "
+                                    + "directly: this machine does not know the name"
                             ])
                         // A plain request's answer is the proxy's own.
                         let plain = try await inner.curl(
@@ -137,10 +138,12 @@ struct OutsideProxyTests {
                 try await ProxyFixture.run(environment: ["HTTPS_PROXY": url]) { inner in
                     let output = try await inner.curl(socks: true, ["http://\(name):\(port)/x"])
                     #expect(output.text.hasPrefix("GET /x\n"), "\(output.errorText)")
-                    // Nothing is known of it here either: what counts is what the proxy said.
+                    // Both ways are told.
                     #expect(try await !inner.curl(socks: true, ["http://no.invalid:\(port)/"]).status.isSuccess)
                     let line = inner.notices.first ?? ""
-                    #expect(line.hasSuffix("127.0.0.1:\(proxy) (HTTPS_PROXY) answers 403 Access violation"), "\(line)")
+                    let end =
+                        "(HTTPS_PROXY) answers 403 Access violation; directly: this machine does not know the name"
+                    #expect(line.hasSuffix("127.0.0.1:\(proxy) \(end)"), "\(line)")
                 }
                 // It is for everything.
                 try await ProxyFixture.run(environment: ["ALL_PROXY": url]) { inner in
@@ -192,6 +195,9 @@ struct OutsideProxyTests {
                     inner.events.compactMap { if case .forwarding(let local, _) = $0 { local } else { nil } }.first)
                 let output = try await Child.run(Launch(["curl", "-sS", "--noproxy", "*", "http://\(local)/n"]))
                 #expect(output.text.hasPrefix("GET /n\n"), "\(output.errorText)")
+                // A name like one of the cluster's is told as without a proxy.
+                _ = try await inner.egress.needs([Dependency(name: "no-such-service", port: port)])
+                #expect(inner.events.contains { if case .failed = $0 { true } else { false } }, "\(inner.events)")
             }
         }
     }

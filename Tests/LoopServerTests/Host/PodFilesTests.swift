@@ -254,9 +254,9 @@ struct PodFilesTests {
     }
 
     /// The same as another pod.
-    private static func next(_ volumes: JSON, _ mounts: [(String, String, JSON)], uid: String = "uid-2") -> JSON {
+    private static func next(_ volumes: JSON, _ mounts: [(String, String, JSON)], uid: String? = "uid-2") -> JSON {
         var pod = pod(volumes, mounts)
-        pod["metadata"]?["uid"] = .string(uid)
+        pod["metadata"]?["uid"] = uid.map { .string($0) }
         return pod
     }
 
@@ -308,10 +308,27 @@ struct PodFilesTests {
             for path in Self.everything(root) {
                 #expect(ScratchTree.contents(path) != Array(EnvironmentFixture.marker.utf8), "\(path)")
             }
-            // A template, as there is where no pod runs, may change without another name.
-            let template = try await Self.write(fixture, Self.next([], [], uid: ""), into: root, after: second)
-            #expect(SocketDirectory.names(in: root) == ["elsewhere"])
+            // A template, as there is where no pod runs, has not all that its pods get: nothing is removed for it.
+            let template = try await Self.write(fixture, Self.next([], [], uid: nil), into: root, after: second)
+            #expect(scratch.read("root/etc/one") == "B2" && scratch.read("root/both/mine") == "mine")
             #expect(template.variables == ["LOOPD_ROOT": root])
+            _ = try await Self.write(fixture, Self.next([], [], uid: "uid-3"), into: root, after: template)
+            #expect(SocketDirectory.names(in: root) == ["elsewhere"])
+        }
+    }
+
+    @Test("a file that another mount has covered is there again without that")
+    func uncovered() async throws {
+        try await EnvironmentFixture.with { fixture in
+            fixture.configMap("m", ["a": "A", "b": "B"])
+            let volumes: JSON = [["name": "m", "configMap": ["name": "m"]]]
+            let scratch = try ScratchTree()
+            let root = "\(scratch.path)/root"
+            let both: [(String, String, JSON)] = [("m", "/etc/app", [:]), ("m", "/etc/app/a", ["subPath": "b"])]
+            let covered = try await Self.write(fixture, Self.pod(volumes, both), into: root)
+            #expect(scratch.read("root/etc/app/a") == "B")
+            _ = try await Self.write(fixture, Self.next(volumes, [("m", "/etc/app", [:])]), into: root, after: covered)
+            #expect(scratch.read("root/etc/app/a") == "A")
         }
     }
 

@@ -102,7 +102,8 @@ import Watcher
                  "image": {"name": "web", "base": "web-base", "files": {"from": "out", "to": "/web"}}}]},
             "api": {"workload": "deployment/api", "host": {"command": ["a"]}, "rules": [
               {"watch": ["api/**"], "image": {"name": "api", "context": "api"}}]},
-            "worker": {"workload": "deployment/worker", "rules": [{"image": "api"}]},
+            "worker": {"workload": "deployment/worker", "rules": [{"image": "api"}],
+              "dev": {"env": {"TASK": "${image:task}"}}},
             "tasks": {"rules": [{"watch": ["task/**"], "image": {"name": "task", "context": "task"}}]},
             "other": {"manifests": ["other.yaml"], "rules": [
               {"watch": ["other/**"], "image": {"name": "other", "context": "other"}}]},
@@ -118,7 +119,7 @@ import Watcher
             (["web"], [], ["web-base", "web", "api", "task", "other"], ["web-base", "web"]),
             (["api"], [], ["web-base", "web", "api", "task", "other"], []),
             (["api"], ["api"], ["api"], ["api"]),
-            (["api"], ["api", "worker"], ["api"], []),
+            (["api"], ["api", "worker"], ["api", "task"], []),
         ])
     func resting(hosts: [String], running: [String], built: [String], resting: [String]) async throws {
         let (parsed, problems) = Configuration.parse(Array(Self.shared.utf8), file: "loop.json", directory: "/p")
