@@ -119,7 +119,10 @@ final class CauseWatch: Sendable {
             var found = picture.examine()
             tell(found.diagnoses, &told)
             if !found.questions.isEmpty {
-                for (question, answer) in await ask(found.questions, warnings) { answers[question] = answer }
+                let answered = await ask(found.questions, warnings)
+                // An answer that the end has cut off is none: whoever goes on watching tells the cause with it.
+                guard !Task.isCancelled else { break }
+                for (question, answer) in answered { answers[question] = answer }
                 picture.answers = answers
                 found = picture.examine()
                 tell(found.diagnoses, &told)

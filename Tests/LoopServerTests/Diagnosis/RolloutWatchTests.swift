@@ -1,3 +1,4 @@
+import HTTP
 import JSON
 @testable import LoopServer
 import Reactor
@@ -184,6 +185,31 @@ struct RolloutWatchTests {
             crash.finish()
         }
         #expect(heard.count == 1 && ending != .behind)
+    }
+
+    @Test("a cause whose log is under way when nobody watches any more is left to who goes on watching")
+    func cutOff() async throws {
+        let cluster = SmallCluster()
+        let (asked, heard) = (Gate(), Heard())
+        var recorded = try RecordedPicture("crash")
+        recorded.picture.state.workload = nil
+        let state = recorded.picture.state
+        try await withAPI({ exchange in
+            guard exchange.request.path.last == "log" else { return try await cluster.handle(exchange) }
+            asked.signal()
+            // No answer comes as long as somebody asks.
+            try await Task.sleep(for: .seconds(60))
+        }) { client, _ in
+            let causes = CauseWatch(client, .selector("app=crash"), namespace: "broken", patience: .seconds(30)) {
+                heard.add($0)
+            }
+            let run = Task { await causes.run() }
+            causes.update(state)
+            await asked.pass()
+            run.cancel()
+            await run.value
+        }
+        #expect(heard.all == [])
     }
 
     @Test("a cause is news again only when all was well for long enough", arguments: [true, false])
