@@ -20,6 +20,7 @@ enum HostLoadRows {
             let before = try await held(hybrid, loopd, pod.name)
             // What so many need at once is kept: growth of memory is what comes after.
             _ = try await hybrid.ask("burst", pod.address, "8080", "\(connections)", "10", "\(seed)")
+            // As long as after the measurement: what is still open closes meanwhile.
             try await Task.sleep(for: .seconds(2))
             let warm = try await held(hybrid, loopd, pod.name)
             let result = try await hybrid.ask("burst", pod.address, "8080", "\(connections)", "\(seconds)", "\(seed)")

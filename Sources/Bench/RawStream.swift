@@ -35,8 +35,8 @@ struct RawStream {
         let piece = [UInt8](repeating: 0, count: 256 << 10)
         let began = now()
         for _ in 0..<count / piece.count { try await socket.send(channel: 0, piece) }
-        while let bytes = try await socket.receive()?.bytes {
-            if bytes.first == 1, bytes.count > 1 { break }
+        while let (channel, bytes) = try await socket.receiveChannel() {
+            if channel == 1, !bytes.isEmpty { break }
         }
         defer { socket.abort() }
         return Double(count) / (milliseconds(since: began) / 1000)
@@ -48,8 +48,8 @@ struct RawStream {
         defer { socket.abort() }
         let began = now()
         var left = count
-        while left > 0, let bytes = try await socket.receive()?.bytes {
-            if bytes.first == 1 { left -= bytes.count - 1 }
+        while left > 0, let (channel, bytes) = try await socket.receiveChannel() {
+            if channel == 1 { left -= bytes.count }
         }
         guard left == 0 else { throw Trouble("the stream ended before all had come") }
         return Double(count) / (milliseconds(since: began) / 1000)
@@ -64,8 +64,8 @@ struct RawStream {
     ) async throws -> Result {
         let socket = try await open("bridge", 9000)
         defer { socket.abort() }
-        while let bytes = try await socket.receive()?.bytes {
-            if bytes.first == 2, bytes.count > 1 { break }
+        while let (channel, bytes) = try await socket.receiveChannel() {
+            if channel == 2, !bytes.isEmpty { break }
         }
         guard let number = UInt16(port) else { throw Trouble("no port") }
         let local = try await Reactor.Stream.connect(to: .tcp(host: "127.0.0.1", port: number))
@@ -80,10 +80,10 @@ struct RawStream {
         }
         let asking = Task {
             var left = expected
-            while let bytes = try await socket.receive()?.bytes {
-                guard bytes.first == 1, bytes.count > 1 else { continue }
-                try await local.write(bytes, from: 1)
-                left -= bytes.count - 1
+            while let (channel, bytes) = try await socket.receiveChannel() {
+                guard channel == 1, !bytes.isEmpty else { continue }
+                try await local.write(bytes)
+                left -= bytes.count
                 if left == 0 { local.shutdownWrite() }
             }
         }

@@ -222,6 +222,11 @@ void cagent_ignore_signal(int number) { signal(number, SIG_IGN); }
 
 int cagent_become_subreaper(void) { return prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); }
 
+void cagent_ask(pid_t process, int number) {
+    kill(process, number);
+    kill(process, SIGCONT);
+}
+
 void cagent_die_by(int number) {
     struct rlimit none = {0, 0};
     setrlimit(RLIMIT_CORE, &none);

@@ -24,10 +24,19 @@ public final class WebSocket: Sendable {
 
     private struct Incoming {
         var input: InputBuffer
-        /// What came of a message in pieces, its leading byte apart where that was asked for.
-        var partial: (opcode: WebSocketOpcode, bytes: [UInt8], first: UInt8?)?
+        /// What came of a message in pieces.
+        var partial: Content?
         /// Some of a frame's payload is out of `input` already.
         var isInsidePayload = false
+    }
+    /// What a frame holds, or several that make a message.
+    private struct Content {
+        let opcode: WebSocketOpcode
+        var bytes: [UInt8]
+        /// The first byte of all, where it was asked for apart from the others.
+        var channel: UInt8?
+
+        var isEmpty: Bool { channel == nil && bytes.isEmpty }
     }
     private struct Outgoing {
         var hasSentClose = false
@@ -95,29 +104,22 @@ public final class WebSocket: Sendable {
     ///
     /// Pings are answered meanwhile. A peer that breaks the protocol is told so and the connection closed.
     public func receive() async throws -> Message? {
-        try await incoming { [self] incoming in
-            guard let (opcode, bytes, _) = try await next(&incoming, leading: 0) else { return nil }
-            return opcode == .text ? .text(bytes) : .binary(bytes)
-        }
+        guard let content = try await receive(withChannel: false) else { return nil }
+        return content.opcode == .text ? .text(content.bytes) : .binary(content.bytes)
     }
 
     /// The next message of a channel protocol, its first byte, which is the channel, apart from the others.
     ///
     /// `nil` comes as from `receive`. An empty message has no channel.
     public func receiveChannel() async throws -> (channel: UInt8?, bytes: [UInt8])? {
-        try await incoming { [self] incoming in
-            guard let (_, bytes, channel) = try await next(&incoming, leading: 1) else { return nil }
-            return (channel, bytes)
-        }
+        try await receive(withChannel: true).map { ($0.channel, $0.bytes) }
     }
 
-    private func incoming<Value>(
-        _ body: (inout Incoming) async throws -> Value?
-    ) async throws -> Value? {
+    private func receive(withChannel: Bool) async throws -> Content? {
         try await incoming.withLock { incoming in
             if ending.withLock({ $0 != nil }) { return nil }
             do {
-                return try await body(&incoming)
+                return try await next(&incoming, withChannel: withChannel)
             } catch let error as HTTPError {
                 let code: UInt16 = if case .tooLarge = error { 1009 } else { 1002 }
                 await farewell(code: code, reason: "\(error)")
@@ -212,38 +214,35 @@ public final class WebSocket: Sendable {
         if !opcode.isControl { signs.add(1, ordering: .relaxed) }
     }
 
-    /// The next message, the first `leading` bytes of it (at most one) apart.
-    private func next(
-        _ incoming: inout Incoming, leading: Int
-    ) async throws -> (WebSocketOpcode, [UInt8], UInt8?)? {
+    private func next(_ incoming: inout Incoming, withChannel: Bool) async throws -> Content? {
         while true {
-            guard let (head, payload, first) = try await frame(&incoming, leading: leading) else {
+            guard let (isFinal, content) = try await frame(&incoming, withChannel: withChannel) else {
                 end(1006, "")
                 return nil
             }
-            switch head.opcode {
-            case .ping: try? await send(.pong, nil, payload)
+            switch content.opcode {
+            case .ping: try? await send(.pong, nil, content.bytes)
             case .pong: pongs.add(1, ordering: .relaxed)
             case .close:
-                let (code, reason) = try WebSocket.closing(payload)
+                let (code, reason) = try WebSocket.closing(content.bytes)
                 end(code, reason)
                 await farewell(code: code, reason: "")
                 stream.close()
                 return nil
             case .text, .binary:
                 guard incoming.partial == nil else { throw HTTPError.malformed("a message inside another one") }
-                if head.isFinal { return try WebSocket.checked(head.opcode, payload, first) }
-                incoming.partial = (head.opcode, payload, first)
+                if isFinal { return try WebSocket.checked(content) }
+                incoming.partial = content
             case .continuation:
                 guard var partial = incoming.partial.take() else {
                     throw HTTPError.malformed("a continuation of no message")
                 }
-                guard partial.bytes.count + payload.count <= limit else {
+                guard partial.bytes.count + content.bytes.count <= limit else {
                     throw HTTPError.tooLarge("a message of more than \(limit) bytes")
                 }
-                partial.bytes += payload
-                partial.first = partial.first ?? first
-                if head.isFinal { return try WebSocket.checked(partial.opcode, partial.bytes, partial.first) }
+                partial.bytes += content.bytes
+                partial.channel = partial.channel ?? content.channel
+                if isFinal { return try WebSocket.checked(partial) }
                 incoming.partial = partial
             }
         }
@@ -251,10 +250,10 @@ public final class WebSocket: Sendable {
 
     /// The next frame with its payload in clear; `nil` when the connection ends before it.
     ///
-    /// Where a message begins, its `leading` bytes (at most one) are apart: to move all others afterwards would cost more.
+    /// With a channel, the first byte of a message is taken apart here: to move all others afterwards would cost more.
     private func frame(
-        _ incoming: inout Incoming, leading: Int
-    ) async throws -> (WebSocketFrameHead, [UInt8], UInt8?)? {
+        _ incoming: inout Incoming, withChannel: Bool
+    ) async throws -> (isFinal: Bool, content: Content)? {
         if incoming.input.count == 0, try await !incoming.input.fill() { return nil }
         try await incoming.input.fill(to: 2, of: "a frame")
         let size = WebSocketFrameHead.size(incoming.input[0], incoming.input[1])
@@ -267,21 +266,18 @@ public final class WebSocket: Sendable {
         guard head.count <= limit else { throw HTTPError.tooLarge("a frame of more than \(limit) bytes") }
         incoming.input.skip(size)
         incoming.isInsidePayload = true
-        let isFirst =
-            head.opcode == .continuation
-            ? incoming.partial.map { $0.first == nil && $0.bytes.isEmpty } ?? false : !head.opcode.isControl
-        var first: UInt8?
-        if isFirst, leading > 0, head.count > 0 {
+        var channel: UInt8?
+        if withChannel, !head.opcode.isControl, incoming.partial?.isEmpty ?? true, head.count > 0 {
             try await incoming.input.fill(to: 1, of: "a frame")
-            first = incoming.input[0] ^ UInt8(truncatingIfNeeded: head.mask ?? 0)
+            channel = incoming.input[0] ^ UInt8(truncatingIfNeeded: head.mask ?? 0)
             incoming.input.skip(1)
         }
-        let apart = first == nil ? 0 : 1
+        let apart = channel == nil ? 0 : 1
         var payload = try await incoming.input.take(exactly: head.count - apart, of: "a frame")
         incoming.isInsidePayload = false
         signs.add(1, ordering: .relaxed)
         if let mask = head.mask { WebSocketMask.apply(mask, phase: apart, to: &payload) }
-        return (head, payload, first)
+        return (head.isFinal, Content(opcode: head.opcode, bytes: payload, channel: channel))
     }
 
     private func end(_ code: UInt16, _ reason: String) {
@@ -290,13 +286,11 @@ public final class WebSocket: Sendable {
         }
     }
 
-    private static func checked(
-        _ opcode: WebSocketOpcode, _ bytes: [UInt8], _ first: UInt8?
-    ) throws(HTTPError) -> (WebSocketOpcode, [UInt8], UInt8?) {
-        guard opcode != .text || String(validating: bytes, as: UTF8.self) != nil else {
+    private static func checked(_ content: Content) throws(HTTPError) -> Content {
+        guard content.opcode != .text || String(validating: content.bytes, as: UTF8.self) != nil else {
             throw .malformed("a text that is not UTF-8")
         }
-        return (opcode, bytes, first)
+        return content
     }
 
     /// The code and reason of a close frame.

@@ -85,7 +85,7 @@ struct Leash {
     private func takeSignals(_ pipe: Int32) {
         var number: UInt8 = 0
         while read(pipe, &number, 1) == 1 {
-            if Int32(number) != SIGCHLD, exitCode == nil { ask(-program, Int32(number)) }
+            if Int32(number) != SIGCHLD, exitCode == nil { cagent_ask(-program, Int32(number)) }
         }
     }
 
@@ -103,7 +103,7 @@ struct Leash {
         deadline = cagent_now() + options.grace
         // The group's number is the program's pid: once that is reaped and the group empty, it may be anyone's.
         guard exitCode == nil else { return }
-        ask(-program, SIGTERM)
+        cagent_ask(-program, SIGTERM)
         groupIsAsked = true
     }
 
@@ -138,14 +138,8 @@ struct Leash {
         forEachChild { child in
             if asked.contains(child) || (groupIsAsked && getpgid(child) == program) { return }
             asked.append(child)
-            ask(child, SIGTERM)
+            cagent_ask(child, SIGTERM)
         }
-    }
-
-    private func ask(_ target: pid_t, _ number: Int32) {
-        kill(target, number)
-        // A stopped process would not notice.
-        kill(target, SIGCONT)
     }
 
     private func killAll() {

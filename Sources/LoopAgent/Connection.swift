@@ -12,7 +12,7 @@ final class Connection {
     /// Where it goes to and until when it has to be there, while it is being made.
     private(set) var dialled: (target: SocketAddress, deadline: Int64)?
     /// What the window of what comes from the host has become wider by.
-    private(set) var widened = 0
+    var widened: Int { window.widened }
     private var window = FlowWindow.Receiver(WireProtocol.socketWindow)
     private var queue = ByteQueue(spare: 0)
     private var credit = FlowWindow.Sender(WireProtocol.socketWindow)
@@ -120,7 +120,6 @@ final class Connection {
         var grant = window.consume(count) ?? 0
         // Only who takes what comes gets more at once.
         if !isWaiting, let more = window.widen(room: room) {
-            widened += Int(more)
             grant += more
         }
         if grant > 0, !isFinished { output.send(.window(grant), on: stream) }

@@ -70,9 +70,7 @@ struct ServiceProcess {
         killTime = min(killTime ?? .max, cagent_now() + grace)
         guard !isStopping else { return }
         isStopping = true
-        kill(pid, SIGTERM)
-        // A stopped process would not notice.
-        kill(pid, SIGCONT)
+        cagent_ask(pid, SIGTERM)
     }
 
     /// From now on it may take as long as it wants to end.

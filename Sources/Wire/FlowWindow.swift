@@ -32,6 +32,7 @@ public enum FlowWindow {
 
     /// The receiving end: checks that the sender keeps to its credit, and says when to grant more.
     public struct Receiver: Equatable, Sendable {
+        private let first: Int
         private var size: Int
         private var open: Int
         private var consumed = 0
@@ -40,9 +41,11 @@ public enum FlowWindow {
 
         /// A fresh stream's account.
         public init(_ size: Int = WireProtocol.initialWindow) {
-            self.size = size
-            open = size
+            (first, self.size, open) = (size, size, size)
         }
+
+        /// What `widen` has added by now.
+        public var widened: Int { size - first }
 
         /// Notes that bytes arrived; more than were granted is an error.
         public mutating func receive(_ bytes: Int) throws(WireError) {

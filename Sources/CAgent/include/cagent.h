@@ -107,6 +107,9 @@ int cagent_become_subreaper(void);
 /// From now on the number of each of these signals is written, as a byte, to the returned descriptor's other end.
 int cagent_catch_signals(const int *signals, int count);
 void cagent_ignore_signal(int signal);
+/// Sends a signal to a process, or with a negative number to a group, and wakes it where it is stopped: it would not
+/// notice.
+void cagent_ask(pid_t process, int signal);
 /// Ends this process by `signal`, without a core file.
 void cagent_die_by(int signal);
 char **cagent_environment(void);

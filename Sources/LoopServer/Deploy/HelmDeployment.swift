@@ -98,7 +98,7 @@ actor HelmDeployment: Deploying {
         defer { toldWaiting = missing }
         guard !missing.isEmpty else { return true }
         if missing != toldWaiting {
-            emit(.notice(ManifestImages.words(.release(release.name), waitsFor: missing)))
+            emit(.notice(ManifestImages.words(ObjectReference.release(release.name), waitsFor: missing)))
         }
         return false
     }

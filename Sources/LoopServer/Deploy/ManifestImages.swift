@@ -54,10 +54,10 @@ struct ManifestImages: Equatable, Sendable {
         return result
     }
 
-    /// What to say of an object that waits.
-    static func words(_ object: ObjectReference, waitsFor images: Set<String>) -> String {
+    /// What to say of an object, or of something else, that waits.
+    static func words(_ waiting: some CustomStringConvertible, waitsFor images: Set<String>) -> String {
         let names = images.sorted().map { "image \($0)" }.joined(separator: " and ")
-        return "\(object) waits for \(names), which \(images.count == 1 ? "has" : "have") not been built yet"
+        return "\(waiting) waits for \(names), which \(images.count == 1 ? "has" : "have") not been built yet"
     }
 
     // MARK: Images of containers

@@ -200,9 +200,7 @@ actor HostSurroundings {
         given = nil
         let now = try await imaged()
         guard now.missing.isEmpty else {
-            let names = now.missing.sorted().map { "image \($0)" }.joined(separator: " and ")
-            let verb = now.missing.count == 1 ? "has" : "have"
-            emit(.notice("the program waits for \(names), which \(verb) not been built yet"))
+            emit(.notice(ManifestImages.words("the program", waitsFor: now.missing)))
             await Gate().pass()
             throw CancellationError()
         }

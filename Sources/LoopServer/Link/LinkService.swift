@@ -7,8 +7,9 @@ extension HelperLink {
     /// Tells how the service is, at once and at every change, until the task is cancelled or the link ends.
     ///
     /// While anybody follows, the service's end is not the container's. When the last follower goes, the container of one
-    /// that has ended ends with it; when the last one goes who holds the service, it is started again. A ping goes out each `heartbeat` seconds
-    /// meanwhile, or at every `pulse` in tests: by their absence the helper notices that this host is gone.
+    /// that has ended ends with it; when the last one goes who holds the service, it is started again. A ping goes out
+    /// each `heartbeat` seconds meanwhile, or at every `pulse` in tests: by their absence the helper notices that this
+    /// host is gone.
     func follow(heartbeat: UInt16 = 1, pulse: Duration? = nil, _ each: (ServiceState) -> Void) async throws {
         let stream = try begin(.service(.follow(heartbeatSeconds: heartbeat)))
         defer {

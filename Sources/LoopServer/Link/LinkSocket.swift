@@ -18,8 +18,6 @@ final class LinkSocket: LinkReceiver {
         var address: SocketAddress?
         var inbound: [UInt8] = []
         var window = FlowWindow.Receiver(WireProtocol.socketWindow)
-        /// What the window has become wider by, of the link's room.
-        var widened = 0
         var credit = FlowWindow.Sender(WireProtocol.socketWindow)
         var isPeerFinished = false
         var isFinished = false
@@ -41,7 +39,7 @@ final class LinkSocket: LinkReceiver {
     }
 
     deinit {
-        let widened = state.withLock { $0.widened }
+        let widened = state.withLock { $0.window.widened }
         link.windowRoom.withLock { $0 += widened }
     }
 
@@ -67,7 +65,6 @@ final class LinkSocket: LinkReceiver {
                     room -= Int(more)
                     return more
                 }
-                state.widened += Int(more)
                 return (bytes, grant + more)
             }
             if grant > 0 { link.send(.window(grant), on: stream) }

@@ -38,6 +38,15 @@ enum DevFixture {
             program: "loopd-helper-0123456789abcdef", image: image)
     }
 
+    /// How the image "web" gets into the Deployment "app".
+    static func rollout(
+        _ client: KubeClient, _ emit: @escaping @Sendable (LoopEvent.Kind) -> Void
+    ) -> ImageRollout {
+        ImageRollout(
+            RolledImage(kind: .deployment, name: "app", image: "web"), recreate: false, dev: nil, client: client,
+            namespace: "d", emit: emit)
+    }
+
     static func template(_ workload: JSON, _ inputs: DevTemplate.Inputs) throws -> DevTemplate {
         try DevTemplate(workload.at("spec", "template") ?? .null, inputs)
     }

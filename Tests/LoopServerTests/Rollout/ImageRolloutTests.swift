@@ -142,10 +142,7 @@ struct ImageRolloutTests {
         let api = StoredObjects()
         api.put("deployments", DevFixture.deployment())
         try await withAPI({ try await api.handle($0) }) { client, _ in
-            let rollout = ImageRollout(
-                RolledImage(kind: .deployment, name: "app", image: "web"), recreate: false, dev: nil, client: client,
-                namespace: "d"
-            ) { _ in }
+            let rollout = DevFixture.rollout(client) { _ in }
             #expect(await rollout.roll(to: Self.first))
             api.set { $0.refusals["GET deployments/app"] = [(500, "soon"), (503, "later")] }
             api.put("deployments", DevFixture.deployment())

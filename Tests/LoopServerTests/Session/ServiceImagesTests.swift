@@ -13,10 +13,7 @@ struct ServiceImagesTests {
         try await withAPI({ exchange in
             try await exchange.respond(HTTPResponse(404), body: Array("{}".utf8))
         }) { client, _ in
-            let rollout = ImageRollout(
-                RolledImage(kind: .deployment, name: "app", image: "web"), recreate: false, dev: nil, client: client,
-                namespace: "d"
-            ) { _ in }
+            let rollout = DevFixture.rollout(client) { _ in }
             try await body(ServiceImages(["web": rollout]))
         }
     }
@@ -39,10 +36,7 @@ struct ServiceImagesTests {
         let image = "localhost:5000/web:loopd-1111111111111111"
         try await withAPI({ try await api.handle($0) }) { client, _ in
             let failures = Mutex<[String]>([])
-            let rollout = ImageRollout(
-                RolledImage(kind: .deployment, name: "app", image: "web"), recreate: false, dev: nil, client: client,
-                namespace: "d"
-            ) { kind in
+            let rollout = DevFixture.rollout(client) { kind in
                 if case .failed(let failure) = kind { failures.withLock { $0.append(failure.summary) } }
             }
             let images = ServiceImages(["web": rollout])
@@ -70,10 +64,7 @@ struct ServiceImagesTests {
         let api = StoredObjects()
         api.put("deployments", DevFixture.deployment())
         try await withAPI({ try await api.handle($0) }) { client, _ in
-            let rollout = ImageRollout(
-                RolledImage(kind: .deployment, name: "app", image: "web"), recreate: false, dev: nil, client: client,
-                namespace: "d"
-            ) { _ in }
+            let rollout = DevFixture.rollout(client) { _ in }
             let images = ServiceImages(["web": rollout], isResting: true)
             let run = Task { await images.run() }
             await images.allow()
