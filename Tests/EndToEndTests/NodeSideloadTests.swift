@@ -92,7 +92,8 @@ import Testing
 
             #expect(try await loopd.stop(SIGINT).status == .exited(130))
             try await scene.pods().until("no helper pod") { !$0.contains { isHelper($0) } }
-            #expect(try await Tree.local(folder).paths == ["supervisor"])
+            let paths = try await Tree.local(folder).paths
+            #expect(paths == ["supervisor"], "\(loopd.transcript)")
         }
     }
 
