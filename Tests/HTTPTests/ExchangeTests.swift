@@ -3,7 +3,7 @@ import Reactor
 import Synchronization
 import Testing
 
-@Suite("Requests and responses", .timeLimit(.minutes(1)))
+@Suite("Requests and responses", .timeLimit(.minutes(5)))
 struct ExchangeTests {
     private static let echo: @Sendable (HTTPExchange) async -> Void = { exchange in
         do {

@@ -5,7 +5,7 @@ import Testing
 /// Random and mutated messages must give errors or answers, never a crash or a hang.
 ///
 /// The seed is printed; put it into `seed` to repeat a run.
-@Suite("Fuzzing", .timeLimit(.minutes(2)))
+@Suite("Fuzzing", .timeLimit(.minutes(5)))
 struct FuzzTests {
     private static let seed = UInt64.random(in: .min ... .max)
 

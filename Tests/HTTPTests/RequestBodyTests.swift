@@ -3,7 +3,7 @@ import Reactor
 import Synchronization
 import Testing
 
-@Suite("Bodies of requests, and patience", .timeLimit(.minutes(1)))
+@Suite("Bodies of requests, and patience", .timeLimit(.minutes(5)))
 struct RequestBodyTests {
     /// Answers with the method, the number of bytes that came, and their sum.
     private static func count(_ exchange: HTTPExchange) async {

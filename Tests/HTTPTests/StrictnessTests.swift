@@ -3,7 +3,7 @@ import Reactor
 import Testing
 
 /// What the server refuses, byte by byte.
-@Suite("Strict parsing", .timeLimit(.minutes(1)))
+@Suite("Strict parsing", .timeLimit(.minutes(5)))
 struct StrictnessTests {
     private static let answer: @Sendable (HTTPExchange) async -> Void = { exchange in
         do {

@@ -2,7 +2,7 @@ import HTTP
 import Reactor
 import Testing
 
-@Suite("WebSocket", .timeLimit(.minutes(1)))
+@Suite("WebSocket", .timeLimit(.minutes(5)))
 struct WebSocketTests {
     /// A client and a server end over a pair of sockets.
     private func pair(limit: Int = 16 << 20) throws -> (client: WebSocket, server: WebSocket) {

@@ -5,7 +5,7 @@ import Testing
 
 @testable import loopd
 
-@Suite("Variables for other programs", .timeLimit(.minutes(3)))
+@Suite("Variables for other programs", .timeLimit(.minutes(5)))
 struct VariableFormatTests {
     /// The environment of a shell that has read a text.
     private func read(_ command: String, _ text: String) async throws -> [String: String] {

@@ -6,7 +6,7 @@ import Testing
 
 @testable import OCI
 
-@Suite("Images in files", .timeLimit(.minutes(2)))
+@Suite("Images in files", .timeLimit(.minutes(5)))
 struct ArchiveTests {
     private static func image() async throws -> ImageContent {
         var image = ImageContent(scratch: .host)

@@ -5,7 +5,7 @@ import Testing
 
 @testable import OCI
 
-@Suite("Layers", .timeLimit(.minutes(1)))
+@Suite("Layers", .timeLimit(.minutes(5)))
 struct LayerTests {
     private static func bytes(_ layer: Layer) async throws -> [UInt8] {
         var all: [UInt8] = []

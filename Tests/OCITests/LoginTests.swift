@@ -6,7 +6,7 @@ import Synchronization
 import TestCluster
 import Testing
 
-@Suite("Logins", .timeLimit(.minutes(1)))
+@Suite("Logins", .timeLimit(.minutes(5)))
 struct LoginTests {
     private static func auth(_ text: String) -> JSON { ["auth": .string(Base64.encode(Array(text.utf8)))] }
 

@@ -6,7 +6,7 @@ import TestCluster
 import Testing
 
 /// Doubles of registries that differ in what they take: the playground's, with refusals before it.
-@Suite("Blobs in pieces", .timeLimit(.minutes(2)))
+@Suite("Blobs in pieces", .timeLimit(.minutes(5)))
 struct PieceTests {
     private static func image(_ seed: UInt64) async throws -> ImageContent {
         var image = ImageContent(scratch: .host)

@@ -5,7 +5,7 @@ import Synchronization
 import TestCluster
 import Testing
 
-@Suite("Pushes that something happens to", .timeLimit(.minutes(3)))
+@Suite("Pushes that something happens to", .timeLimit(.minutes(5)))
 struct PushFaultTests {
     private static func image(_ size: Int, _ scratch: Scratch) async throws -> ImageContent {
         var image = ImageContent(scratch: .host)

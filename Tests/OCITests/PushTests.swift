@@ -5,7 +5,7 @@ import Reactor
 import TestCluster
 import Testing
 
-@Suite("Pushing images", .timeLimit(.minutes(2)), .enabled(if: RegistryProcess.missing == nil))
+@Suite("Pushing images", .timeLimit(.minutes(5)), .enabled(if: RegistryProcess.missing == nil))
 struct PushTests {
     @Test("an image is pushed and read again, and nothing of it travels twice")
     func roundTrip() async throws {

@@ -6,7 +6,7 @@ import Synchronization
 import TestCluster
 import Testing
 
-@Suite("Registries as they are set up", .timeLimit(.minutes(2)), .enabled(if: RegistryProcess.missing == nil))
+@Suite("Registries as they are set up", .timeLimit(.minutes(5)), .enabled(if: RegistryProcess.missing == nil))
 struct RegistrySettingTests {
     private static func image(_ seed: UInt64 = 1) async throws -> ImageContent {
         var image = ImageContent(scratch: .host)

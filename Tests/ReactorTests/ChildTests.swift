@@ -5,7 +5,7 @@ import Testing
 /// Swift Testing has a type of the same name, for exit tests.
 private typealias Ending = Reactor.ExitStatus
 
-@Suite("Children", .timeLimit(.minutes(1)))
+@Suite("Children", .timeLimit(.minutes(5)))
 struct ChildTests {
     private func shell(_ script: String) -> Launch { Launch(["sh", "-c", script]) }
 

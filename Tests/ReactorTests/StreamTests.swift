@@ -2,7 +2,7 @@ import Glibc
 import Reactor
 import Testing
 
-@Suite("Streams", .timeLimit(.minutes(1)))
+@Suite("Streams", .timeLimit(.minutes(5)))
 struct StreamTests {
     private func bytes(_ count: Int) -> [UInt8] { (0..<count).map { UInt8(truncatingIfNeeded: $0 &* 131 &+ $0 >> 8) } }
 
@@ -167,7 +167,7 @@ struct StreamTests {
     }
 }
 
-@Suite("Listeners", .timeLimit(.minutes(1)))
+@Suite("Listeners", .timeLimit(.minutes(5)))
 struct ListenerTests {
     private func path() -> String { "/tmp/loopd-reactor-\(UInt64.random(in: .min ... .max)).sock" }
 

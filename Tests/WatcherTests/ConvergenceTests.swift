@@ -3,7 +3,7 @@ import Testing
 
 @testable import Watcher
 
-@Suite("Change sets alone keep a copy of the tree true", .timeLimit(.minutes(2)))
+@Suite("Change sets alone keep a copy of the tree true", .timeLimit(.minutes(5)))
 struct ConvergenceTests {
     /// What a follower of change sets knows of a tree.
     private struct Copy {

@@ -4,7 +4,7 @@ import Testing
 @testable import Watcher
 
 /// One save is one batch that names the file and nothing that the editor left beside it.
-@Suite("Editors' saves", .timeLimit(.minutes(1)))
+@Suite("Editors' saves", .timeLimit(.minutes(5)))
 struct EditorTests {
     private func oneSave(of name: String = "file.py", also extra: Set<String> = [], by save: (Disk) throws -> Void)
         async throws

@@ -3,7 +3,7 @@ import Testing
 
 @testable import Watcher
 
-@Suite("Files and folders that come, go and move", .timeLimit(.minutes(1)))
+@Suite("Files and folders that come, go and move", .timeLimit(.minutes(5)))
 struct FolderScenarioTests {
     @Test("atomic move: a file renamed over another is one change")
     func atomicMove() async throws {

@@ -21,7 +21,7 @@ struct SeededGenerator: RandomNumberGenerator {
     }
 }
 
-@Suite("Ignore files mean what git takes them to mean", .enabled(if: Disk.has("git")), .timeLimit(.minutes(2)))
+@Suite("Ignore files mean what git takes them to mean", .enabled(if: Disk.has("git")), .timeLimit(.minutes(5)))
 struct GitIgnoreTests {
     @Test("thousands of generated trees and patterns are ignored as git ignores them")
     func generated() async throws {

@@ -3,7 +3,7 @@ import Testing
 
 @testable import Watcher
 
-@Suite("Lost events and limits", .timeLimit(.minutes(2)))
+@Suite("Lost events and limits", .timeLimit(.minutes(5)))
 struct LimitTests {
     @Test("an overflow of the kernel's queue becomes a rescan, and new folders are watched after it")
     func overflow() async throws {
@@ -111,7 +111,7 @@ struct LimitTests {
         #expect(limit.command == "sudo sysctl \(limit.setting)=\(proposal)")
     }
 
-    @Test("200,000 ignored files cost no watch and no event", .timeLimit(.minutes(3)))
+    @Test("200,000 ignored files cost no watch and no event", .timeLimit(.minutes(5)))
     func ignoredFiles() async throws {
         try await WatchedFolder.with(prepare: { disk in
             try disk.write(".gitignore", "node_modules/\n*.log\n!keep.log\n")

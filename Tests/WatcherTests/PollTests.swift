@@ -2,7 +2,7 @@ import Testing
 
 @testable import Watcher
 
-@Suite("Polling", .timeLimit(.minutes(1)))
+@Suite("Polling", .timeLimit(.minutes(5)))
 struct PollTests {
     private static var options: WatchOptions {
         var options = WatchOptions()

@@ -3,7 +3,7 @@ import Testing
 
 @testable import Watcher
 
-@Suite("Roots that are missing, go away and come back", .timeLimit(.minutes(1)))
+@Suite("Roots that are missing, go away and come back", .timeLimit(.minutes(5)))
 struct RootScenarioTests {
     @Test("a root that does not exist yet is waited for, however deep it is")
     func notYetThere() async throws {

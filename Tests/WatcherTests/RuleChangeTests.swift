@@ -3,7 +3,7 @@ import Testing
 
 @testable import Watcher
 
-@Suite("Ignore files while watching", .timeLimit(.minutes(1)))
+@Suite("Ignore files while watching", .timeLimit(.minutes(5)))
 struct RuleChangeTests {
     @Test("an edited ignore file takes a folder in that was left out")
     func takenIn() async throws {

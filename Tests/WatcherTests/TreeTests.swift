@@ -3,7 +3,7 @@ import Testing
 
 @testable import Watcher
 
-@Suite("Walking trees", .timeLimit(.minutes(1)))
+@Suite("Walking trees", .timeLimit(.minutes(5)))
 struct TreeScanTests {
     @Test("every kind of entry is visited once, folders before their contents, ignored ones not at all")
     func walk() async throws {

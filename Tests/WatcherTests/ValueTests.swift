@@ -62,7 +62,7 @@ struct ValueTests {
     }
 }
 
-@Suite("Mailbox", .timeLimit(.minutes(1)))
+@Suite("Mailbox", .timeLimit(.minutes(5)))
 struct MailboxTests {
     private let a = RelativePath("a")
 

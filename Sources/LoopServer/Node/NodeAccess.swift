@@ -68,7 +68,8 @@ final class NodeAccess: ContainerAccess {
         try await helper.run(arguments, output: output)
     }
 
-    func end() async { await helper.end() }
+    /// The helper's pod goes after it: whatever it has not taken away until then stays on the node, so it gets more time.
+    func end(limit: Duration) async { await helper.end(limit: max(limit, .seconds(3))) }
 
     func drop() { helper.drop() }
 }

@@ -157,7 +157,7 @@ final class LinkAccess: ContainerAccess {
             arguments, pod: target.instance.pod, container: target.instance.container, output: output)
     }
 
-    func end() async { await link.end(removingHelper: removesHelper) }
+    func end(limit: Duration) async { await link.end(removingHelper: removesHelper, limit: limit) }
 
     func drop() { link.drop("dropped") }
 

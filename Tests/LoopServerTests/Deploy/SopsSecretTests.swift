@@ -61,7 +61,7 @@ private final class SecretServer: Sendable {
     }
 }
 
-@Suite("SopsSecrets and the readers of their Secrets", .timeLimit(.minutes(3))) struct SopsSecretTests {
+@Suite("SopsSecrets and the readers of their Secrets", .timeLimit(.minutes(5))) struct SopsSecretTests {
     private static let plan: ManifestApply.Plan = {
         let object: JSON = [
             "apiVersion": "isindir.github.com/v1alpha3", "kind": "SopsSecret",

@@ -5,7 +5,7 @@ import Reactor
 import Synchronization
 import Testing
 
-@Suite("Following a rollout", .timeLimit(.minutes(3)))
+@Suite("Following a rollout", .timeLimit(.minutes(5)))
 struct RolloutWatchTests {
     /// The recorded crash as a cluster's only workload.
     private struct Crash {

@@ -6,7 +6,7 @@ import Testing
 
 @testable import LoopServer
 
-@Suite("Names of the cluster, resolved as a pod would", .timeLimit(.minutes(3)))
+@Suite("Names of the cluster, resolved as a pod would", .timeLimit(.minutes(5)))
 struct ClusterNamesTests {
     @Test(
         "a name means what a pod's search path makes of it",

@@ -3,7 +3,7 @@ import Testing
 
 @testable import LoopServer
 
-@Suite("The variables of a container", .timeLimit(.minutes(3)))
+@Suite("The variables of a container", .timeLimit(.minutes(5)))
 struct PodEnvironmentTests {
     private static func service(_ name: String, _ address: JSON, ports: JSON, namespace: String = "d") -> JSON {
         [

@@ -1,3 +1,4 @@
+import Glibc
 import Synchronization
 import Testing
 import Watcher
@@ -5,7 +6,7 @@ import Wire
 
 @testable import LoopServer
 
-@Suite("The way onto a node", .timeLimit(.minutes(1))) struct NodeAccessTests {
+@Suite("The way onto a node", .timeLimit(.minutes(5))) struct NodeAccessTests {
     @Test("pods are told of what they would find changed, and of what may have been; not of times and empty folders")
     func landings() async throws {
         let folder = try ScratchTree()
@@ -31,5 +32,30 @@ import Wire
             try await access.commit(destination: 0, [.remove(path: path, recursive: false)])
         }
         #expect(landings.withLock { $0 } == 3)
+    }
+
+    @Test("a slow helper has taken its staging folder away when the way has ended: its pod goes next")
+    func slowEnd() async throws {
+        let folder = try ScratchTree()
+        let container = LocalContainer(others: folder.path)
+        let access = NodeAccess(try await container.connect(to: LaneFixture.instance()), pod: "loopd-node-web-1") {}
+        try folder.folder("out")
+        _ = try await access.open(
+            Destination(path: "\(folder.path)/out", mirror: false, isListedWhole: false), number: 0)
+        let source = try ScratchTree()
+        try source.write("a", "x")
+        let tree = LocalTree(root: source.path)
+        let file = try LocalFile(RelativePath("a"), in: tree, expected: try #require(tree.entry(RelativePath("a"))))
+        _ = try await access.stage(destination: 0, stage: 1, path: RelativePath("a"), from: file) { _ in }
+        #expect(ScratchTree.snapshot(folder.path) != ["out": "folder"])
+        container.signalHelpers(SIGSTOP)
+        let waking = Task {
+            // Longer than a helper gets whose container stays.
+            try await Task.sleep(for: .seconds(1))
+            container.signalHelpers(SIGCONT)
+        }
+        await access.end()
+        #expect(ScratchTree.snapshot(folder.path) == ["out": "folder"])
+        try await waking.value
     }
 }

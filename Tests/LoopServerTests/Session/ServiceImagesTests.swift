@@ -6,7 +6,7 @@ import Testing
 
 @testable import LoopServer
 
-@Suite("The images of a service", .timeLimit(.minutes(3)))
+@Suite("The images of a service", .timeLimit(.minutes(5)))
 struct ServiceImagesTests {
     /// The images of a Deployment that is not there.
     private func withImages(_ body: (ServiceImages) async throws -> Void) async throws {

@@ -150,9 +150,9 @@ private struct HookedAccess: ContainerAccess {
         }
     }
 
-    func end() async {
+    func end(limit: Duration) async {
         hooks.note(.end)
-        await inner.end()
+        await inner.end(limit: limit)
     }
 
     func drop() {

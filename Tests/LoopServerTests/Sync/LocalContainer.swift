@@ -74,8 +74,11 @@ final class LocalContainer: ContainerConnector {
     }
 
     /// Kills whatever helpers run.
-    func killHelpers() {
-        for child in helpers.withLock({ $0 }) { child.signal(SIGKILL) }
+    func killHelpers() { signalHelpers(SIGKILL) }
+
+    /// Sends a signal to whatever helpers run.
+    func signalHelpers(_ signal: Int32) {
+        for child in helpers.withLock({ $0 }) { child.signal(signal) }
     }
 }
 

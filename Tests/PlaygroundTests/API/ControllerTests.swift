@@ -3,7 +3,7 @@ import Testing
 
 @testable import Playground
 
-@Suite(.timeLimit(.minutes(4)))
+@Suite(.timeLimit(.minutes(5)))
 struct ControllerTests {
     private static func deployment(_ replicas: Int64, _ change: (inout JSON) -> Void = { _ in }) throws -> JSON {
         var object: JSON = [

@@ -5,7 +5,7 @@ import Testing
 @testable import Playground
 
 /// Jobs, as kubectl and other clients meet them.
-@Suite(.timeLimit(.minutes(4)))
+@Suite(.timeLimit(.minutes(5)))
 struct JobTests {
     private static func manifest(_ spec: String = "", pod: String = "\"restartPolicy\":\"Never\",") -> String {
         """

@@ -6,7 +6,7 @@ import Testing
 @testable import Playground
 
 /// Runs the recorded commands in their order with the real kubectl, and expects the recorded output.
-@Suite(.enabled(if: RunningAPI.hasKubectl, "kubectl is not installed"), .timeLimit(.minutes(4)))
+@Suite(.enabled(if: RunningAPI.hasKubectl, "kubectl is not installed"), .timeLimit(.minutes(5)))
 struct RecordedCommandTests {
     private static let demo = """
         {"apiVersion":"apps/v1","kind":"Deployment","metadata":{"name":"demo","namespace":"demo"},\

@@ -8,7 +8,7 @@ import Testing
 /// Tokens of service accounts.
 ///
 /// Not shown here: that one may do what the account may, because the playground asks nobody who they are.
-@Suite("Tokens of service accounts", .timeLimit(.minutes(3)))
+@Suite("Tokens of service accounts", .timeLimit(.minutes(5)))
 struct ServiceAccountTokenTests {
     private static let path = "/api/v1/namespaces/default/serviceaccounts"
 

@@ -5,7 +5,7 @@ import Testing
 @testable import Playground
 
 /// StatefulSets and DaemonSets, as kubectl and other clients meet them.
-@Suite(.timeLimit(.minutes(4)))
+@Suite(.timeLimit(.minutes(5)))
 struct SetTests {
     private static func manifest(_ kind: String, image: String = "app:1", _ spec: String = "") -> String {
         """

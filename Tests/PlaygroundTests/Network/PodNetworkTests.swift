@@ -7,7 +7,7 @@ import Testing
 
 @Suite(
     "Networks of pods, on runc", .onRunc, .enabled(if: Disk.exists("/bin/busybox"), "busybox is not installed"),
-    .serialized, .timeLimit(.minutes(4)))
+    .serialized, .timeLimit(.minutes(5)))
 struct PodNetworkTests {
     init() { #expect(OrphanReaper.isStarted) }
 

@@ -5,7 +5,7 @@ import Testing
 
 @testable import Playground
 
-@Suite("Services in the API", .enabled(if: RunningAPI.hasKubectl, "kubectl is not installed"), .timeLimit(.minutes(4)))
+@Suite("Services in the API", .enabled(if: RunningAPI.hasKubectl, "kubectl is not installed"), .timeLimit(.minutes(5)))
 struct ServiceTests {
     private static let path = "/api/v1/namespaces/default/services"
 

@@ -6,7 +6,7 @@ import Testing
 
 @testable import Playground
 
-@Suite("Ways out of the cluster", .timeLimit(.minutes(4)))
+@Suite("Ways out of the cluster", .timeLimit(.minutes(5)))
 struct WayOutTests {
     init() { #expect(OrphanReaper.isStarted) }
 

@@ -5,7 +5,7 @@ import Testing
 
 @testable import Playground
 
-@Suite("Exec answers as recorded", .onRunc, .timeLimit(.minutes(2)))
+@Suite("Exec answers as recorded", .onRunc, .timeLimit(.minutes(5)))
 struct ExecRecordingTests {
     private static let pods: [(String, JSON)] = [
         (

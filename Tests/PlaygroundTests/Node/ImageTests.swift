@@ -7,7 +7,7 @@ import Testing
 
 @testable import Playground
 
-@Suite("Images from the registry, on runc", .onRunc, .timeLimit(.minutes(2)))
+@Suite("Images from the registry, on runc", .onRunc, .timeLimit(.minutes(5)))
 struct ImageTests {
     @Test(
         "an image from scratch runs as another user under a read-only root, and an ephemeral container sees its files")

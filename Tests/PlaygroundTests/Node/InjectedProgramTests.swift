@@ -7,7 +7,7 @@ import Testing
 @testable import Playground
 
 /// Pods that get a program from a ConfigMap, as a workload in dev mode gets its helper.
-@Suite("A program from a ConfigMap, on runc", .onRunc, .timeLimit(.minutes(3)))
+@Suite("A program from a ConfigMap, on runc", .onRunc, .timeLimit(.minutes(5)))
 struct InjectedProgramTests {
     /// A static program that needs nothing of its image.
     private static let source = """

@@ -47,7 +47,7 @@ struct LogTests {
         #expect(throws: StatusError.self) { try text([("tailLines", "-1")]) }
     }
 
-    @Test("a log is followed to its end", .onRunc, .timeLimit(.minutes(1)))
+    @Test("a log is followed to its end", .onRunc, .timeLimit(.minutes(5)))
     func follow() async throws {
         try await Laboratory.run { lab in
             let script = "echo one; until test -e /tmp/go; do sleep 0.02; done; echo two >&2; echo three"

@@ -4,7 +4,7 @@ import Testing
 
 @testable import Playground
 
-@Suite("Pods on runc", .onRunc, .timeLimit(.minutes(2)))
+@Suite("Pods on runc", .onRunc, .timeLimit(.minutes(5)))
 struct PodLifecycleTests {
     @Test("a pod runs, is ready, answers exec, and is gone after its deletion")
     func lifecycle() async throws {

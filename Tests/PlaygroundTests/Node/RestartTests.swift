@@ -5,7 +5,7 @@ import Testing
 
 @testable import Playground
 
-@Suite("A playground that ends, on runc", .onRunc, .timeLimit(.minutes(2)))
+@Suite("A playground that ends, on runc", .onRunc, .timeLimit(.minutes(5)))
 struct RestartTests {
     init() { #expect(OrphanReaper.isStarted) }
 

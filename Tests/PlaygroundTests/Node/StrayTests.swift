@@ -5,7 +5,7 @@ import Testing
 
 @testable import Playground
 
-@Suite("What a failed runc leaves", .timeLimit(.minutes(2))) struct StrayTests {
+@Suite("What a failed runc leaves", .timeLimit(.minutes(5))) struct StrayTests {
     @Test("a process that died on its way into a container is reaped")
     func reaped() async throws {
         #expect(clinux_set_subreaper() == 0)

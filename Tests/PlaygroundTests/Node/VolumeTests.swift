@@ -3,7 +3,7 @@ import Testing
 
 @testable import Playground
 
-@Suite("Volumes and environment on runc", .onRunc, .timeLimit(.minutes(2)))
+@Suite("Volumes and environment on runc", .onRunc, .timeLimit(.minutes(5)))
 struct VolumeTests {
     @Test("env, envFrom, field references and expansion reach the process")
     func environment() async throws {

@@ -6,7 +6,7 @@ import Testing
 
 @testable import Playground
 
-@Suite("Registry", .timeLimit(.minutes(1)))
+@Suite("Registry", .timeLimit(.minutes(5)))
 struct RegistryTests {
     /// Runs a registry on a port of its own while `body` talks to it.
     private func withRegistry(_ body: @Sendable (HTTPClient, Registry) async throws -> Void) async throws {
