@@ -1,4 +1,3 @@
-import Synchronization
 import TestCluster
 import Testing
 
@@ -19,54 +18,7 @@ struct Turn: SuiteTrait, TestTrait, TestScoping {
         try await function()
     }
 
-    private static let queue = Queue()
-
-    private final class Queue: Sendable {
-        private struct State {
-            var running = 0
-            var isTaken = false
-            var waiting: [CheckedContinuation<Void, Never>] = []
-            var waitingAlone: [CheckedContinuation<Void, Never>] = []
-
-            /// Who may begin now.
-            mutating func admit() -> [CheckedContinuation<Void, Never>] {
-                var admitted: [CheckedContinuation<Void, Never>] = []
-                while !isTaken, running < Queue.width, !waiting.isEmpty {
-                    running += 1
-                    admitted.append(waiting.removeFirst())
-                }
-                if !isTaken, running == 0, waiting.isEmpty, !waitingAlone.isEmpty {
-                    isTaken = true
-                    admitted.append(waitingAlone.removeFirst())
-                }
-                return admitted
-            }
-        }
-        private static let width = 3
-        private let state = Mutex(State())
-
-        func enter(alone: Bool) async {
-            await withCheckedContinuation { continuation in
-                change { state in
-                    if alone { state.waitingAlone.append(continuation) } else { state.waiting.append(continuation) }
-                }
-            }
-        }
-
-        func leave(alone: Bool) {
-            change { state in
-                if alone { state.isTaken = false } else { state.running -= 1 }
-            }
-        }
-
-        private func change(_ body: (inout State) -> Void) {
-            let admitted = state.withLock { state in
-                body(&state)
-                return state.admit()
-            }
-            for continuation in admitted { continuation.resume() }
-        }
-    }
+    private static let queue = TurnQueue(width: 3)
 }
 
 extension Trait where Self == Turn {

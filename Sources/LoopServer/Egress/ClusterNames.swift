@@ -21,6 +21,8 @@ final class ClusterNames: Sendable {
     }
     private struct State {
         var answers: [String: Answer] = [:]
+        /// What the cluster has said last of names that are its own: it stays true while nobody answers.
+        var found: [String: Resolved] = [:]
         var next: UInt64 = 0
     }
 
@@ -107,14 +109,18 @@ final class ClusterNames: Sendable {
         let (readings, isExplicit) = ClusterName.readings(of: name, namespace: namespace, domain: domain)
         // `example.com` is hardly one of the cluster: when that does not answer, the name is the outside's.
         let isOutsideInDoubt = !isExplicit && name.contains(".")
+        let known = state.withLock { $0.found[name] }
         var hints: [String] = []
         for reading in readings {
             do {
                 let found =
-                    try await isOutsideInDoubt
+                    try await isOutsideInDoubt || known != nil
                     ? soon { try await self.look(at: reading, aliases: aliases) }
                     : look(at: reading, aliases: aliases)
-                if let found { return found }
+                if let found {
+                    remember(found, as: name)
+                    return found
+                }
                 // `example.com` could be a Service of a namespace "com": not worth a word.
                 if isExplicit || reading == readings.first { hints.append(reading.absence) }
             } catch let error as KubeError where error.isForbidden {
@@ -126,6 +132,7 @@ final class ClusterNames: Sendable {
                 }
                 hints.append(missing)
             } catch  where !(error is LoopFailure || error is CancellationError) {
+                if let known { return known }
                 guard isOutsideInDoubt else {
                     throw ClusterNames.failure("\(name): the cluster cannot be asked for it: \(error)", nextStep: nil)
                 }
@@ -133,10 +140,20 @@ final class ClusterNames: Sendable {
                 break
             }
         }
+        state.withLock { _ = $0.found.removeValue(forKey: name) }
         guard isExplicit else { return .outside(name, hint: hints.first.map { _ in hints.joined(separator: ", ") }) }
         let near = await nearest(to: name).map { "did you mean \"\($0)\"?" }
         throw ClusterNames.failure(
             "\(name): \(hints.isEmpty ? "no such name in the cluster" : hints.joined(separator: ", "))", nextStep: near)
+    }
+
+    /// Keeps what the cluster has said of a name, for when it does not answer.
+    private func remember(_ found: Resolved, as name: String) {
+        state.withLock { state in
+            // Which of many is let go does not matter: the API is asked first in any case.
+            if state.found.count >= ClusterNames.mostAnswers { _ = state.found.popFirst() }
+            state.found[name] = found
+        }
     }
 
     private func soon<Value: Sendable>(

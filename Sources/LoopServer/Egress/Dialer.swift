@@ -23,6 +23,8 @@ struct Dialer: Sendable {
     let route: any ClusterRoute
     /// How what is outside of the cluster is reached.
     var proxies = OutsideProxies()
+    /// How long a way out of the cluster is alone before the next one is tried as well.
+    var pace = Duration.seconds(3)
 
     /// A connection; throws `DialFailure`, or `CancellationError` where the task is cancelled.
     func connect(to host: String, port: UInt16) async throws -> any RelayEnd {
@@ -112,17 +114,15 @@ struct Dialer: Sendable {
         // that gets the request tells the server the name that it connects to.
         let isPassed = request.map { !$0.isUpgrade && $0.host.lowercased() == name } ?? false
         let ways = proxies.ways(to: name, port: port, isRequest: request != nil)
-        var failures: [DialFailure] = []
-        for (number, proxy) in ways.enumerated() {
-            do {
-                guard var proxy else { return (try await Dialer.reach(name, port: port), nil) }
-                // The next way is not kept waiting by one that leads nowhere.
-                if number < ways.count - 1 { proxy.patience = min(proxy.patience, .seconds(3)) }
-                if isPassed, proxy.kind == .http { return (try await proxy.connect(), proxy) }
-                return (try await proxy.tunnel(to: name, port: port), nil)
-            } catch let failure as DialFailure {
-                failures.append(failure)
-            }
+        let found = try await FirstWay.find(among: ways.count, pace: pace) { number -> FirstWay.Found in
+            guard let proxy = ways[number] else { return (try await Dialer.reach(name, port: port), nil) }
+            if isPassed, proxy.kind == .http { return (try await proxy.connect(), proxy) }
+            return (try await proxy.tunnel(to: name, port: port), nil)
+        }
+        let failures: [DialFailure]
+        switch found {
+        case .success(let found): return found
+        case .failure(let none): failures = none.failures
         }
         let isDirect = ways[0] == nil
         let texts = zip(ways, failures).map { way, failure in

@@ -30,7 +30,11 @@ struct HTTPProxyExchange {
                     throw error
                 }
                 await Relay.join(remote, PrefixedStream(input.takeAll(), stream))
-            case .forward: await Relay.join(remote, RequestEnd(request, by: proxy, leftover: input.takeAll(), stream))
+            case .forward:
+                let client = RequestEnd(request, by: proxy, leftover: input.takeAll(), stream) { line in
+                    notices.tell("\(Endpoint.tcp(host: request.host, port: request.port)): \(line)")
+                }
+                await Relay.join(remote, client)
             }
         } catch let failure as DialFailure {
             notices.tell(failure.text)
@@ -83,6 +87,7 @@ final class RequestEnd: RelayEnd {
 
     private let request: ProxyRequest
     private let proxy: OutsideProxy?
+    private let onRefusal: @Sendable (_ line: String) -> Void
     private let stream: Stream
     /// What comes of the client.
     private let input: PrefixedStream
@@ -90,9 +95,15 @@ final class RequestEnd: RelayEnd {
     private let switching = Gate()
 
     /// A client and its request, which goes to a server or to another proxy; `leftover` has come of it after the head.
-    init(_ request: ProxyRequest, by proxy: OutsideProxy?, leftover: [UInt8], _ stream: Stream) {
+    ///
+    /// `onRefusal` is called where that proxy wants to know who asks: the client's program may not show it.
+    init(
+        _ request: ProxyRequest, by proxy: OutsideProxy?, leftover: [UInt8], _ stream: Stream,
+        onRefusal: @escaping @Sendable (_ line: String) -> Void
+    ) {
         self.request = request
         self.proxy = proxy
+        self.onRefusal = onRefusal
         self.stream = stream
         input = PrefixedStream(leftover, stream)
         state = Mutex(State(scan: BodyScan(request.body)))
@@ -143,6 +154,7 @@ final class RequestEnd: RelayEnd {
                     passed += head
                     continue
                 }
+                if status == 407, let proxy { onRefusal("\(proxy) \(proxy.loginRefusal)") }
                 state.isSwitched = status == 101
                 state.answer = nil
                 switching.close()

@@ -45,7 +45,7 @@ struct IPRange: Hashable, Sendable {
     init?(_ text: String) {
         let parts = text.split(separator: "/", omittingEmptySubsequences: false)
         guard parts.count == 2, let address = IPAddress(parts[0]), let length = Int(parts[1]),
-            (1...address.bytes.count * 8).contains(length)
+            (0...address.bytes.count * 8).contains(length)
         else { return nil }
         base = address.bytes
         self.length = length

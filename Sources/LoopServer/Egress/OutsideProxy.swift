@@ -52,6 +52,9 @@ struct OutsideProxy: Sendable, CustomStringConvertible {
         login.map { "Proxy-Authorization: Basic \(Base64.encode(Array("\($0.user):\($0.password)".utf8)))\r\n" } ?? ""
     }
 
+    /// What it says to whom it does not let through for who they are.
+    var loginRefusal: String { login == nil ? "wants a user and a password" : "does not take this user and password" }
+
     /// A connection to the proxy itself; throws `DialFailure` or `CancellationError`.
     func connect() async throws -> Stream {
         do {
@@ -118,8 +121,8 @@ struct OutsideProxy: Sendable, CustomStringConvertible {
                 throw failure("takes no user or password of more than 255 bytes")
             }
             try await input.stream.write([1] + user + password)
-            guard try await input.take(2)[1] == 0 else { throw failure("does not take this user and password") }
-        default: throw failure(login == nil ? "wants a user and a password" : "wants another way to log in")
+            guard try await input.take(2)[1] == 0 else { throw failure(loginRefusal) }
+        default: throw failure(login == nil ? loginRefusal : "wants another way to log in")
         }
         let place: [UInt8]
         if let address = IPAddress(host) {

@@ -356,6 +356,9 @@ actor ImageRollout {
 
     private var isRolling: Bool { progress == .rolling }
 
+    /// Whether the newest image could not be set, or does not run.
+    var hasFailed: Bool { progress == .ended(isRolledOut: false) }
+
     private func end(isRolledOut: Bool) {
         progress = .ended(isRolledOut: isRolledOut)
         for waiter in waiters.values { waiter.yield() }

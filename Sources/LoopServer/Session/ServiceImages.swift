@@ -4,7 +4,7 @@ internal import Reactor
 actor ServiceImages {
     /// How each image comes into the workload, by the image's name.
     private let rollouts: [String: ImageRollout]
-    /// Whether only the first of each goes into the workload: the service runs on this machine.
+    /// Whether only the first of each that runs goes into the workload: the service runs on this machine.
     private let isResting: Bool
     /// Those that are being built for the first time.
     private var expected: Set<String> = []
@@ -41,8 +41,12 @@ actor ServiceImages {
     }
 
     /// Takes the newest image of a name; a name that the service does not run is not its business.
-    func take(_ image: String, _ reference: String) {
-        guard rollouts[image] != nil, !isResting || newest[image] == nil else { return }
+    func take(_ image: String, _ reference: String) async {
+        guard let rollout = rollouts[image] else { return }
+        // One that cannot be pulled, for one, would stay until the service runs in the cluster again.
+        if isResting, newest[image] != nil {
+            guard await rollout.hasFailed else { return }
+        }
         expected.remove(image)
         set(image, to: reference)
     }

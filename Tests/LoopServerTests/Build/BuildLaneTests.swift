@@ -5,7 +5,7 @@ import Testing
 
 @testable import LoopServer
 
-@Suite("A build", .timeLimit(.minutes(5))) struct BuildLaneTests {
+@Suite("A build", .turn) struct BuildLaneTests {
     let folder: ScratchTree
     let log = EventLog()
 

@@ -4,7 +4,7 @@ import Watcher
 
 @testable import LoopServer
 
-@Suite("What builds make, on its way into containers", .timeLimit(.minutes(5))) struct OutputTests {
+@Suite("What builds make, on its way into containers", .turn) struct OutputTests {
     private func fixture(_ items: [(from: String, to: String)]) throws -> LaneFixture {
         try LaneFixture(sideloads: items)
     }

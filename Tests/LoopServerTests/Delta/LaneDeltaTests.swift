@@ -2,7 +2,7 @@ import Testing
 
 @testable import LoopServer
 
-@Suite("Large files that have changed", .timeLimit(.minutes(5))) struct LaneDeltaTests {
+@Suite("Large files that have changed", .turn) struct LaneDeltaTests {
     private func content(_ seed: UInt64) -> [UInt8] {
         var generator = SeededGenerator(seed: seed)
         return (0..<3_000_000).map { _ in UInt8.random(in: 0...255, using: &generator) }

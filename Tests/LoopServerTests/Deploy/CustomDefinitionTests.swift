@@ -59,7 +59,7 @@ private final class DefinitionServer: Sendable {
     }
 }
 
-@Suite("A set with a definition and objects of its kind", .timeLimit(.minutes(5))) struct CustomDefinitionTests {
+@Suite("A set with a definition and objects of its kind", .turn) struct CustomDefinitionTests {
     private static func definition(_ fields: JSON) -> JSON {
         [
             "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",

@@ -5,7 +5,7 @@ import Testing
 
 @testable import LoopServer
 
-@Suite("Inventories, and what was there before") struct InventoryTests {
+@Suite("Inventories, and what was there before", .turn) struct InventoryTests {
     private static func reference(
         _ kind: String, _ name: String, _ apiVersion: String = "v1", namespace: String? = "a"
     ) -> ObjectReference {

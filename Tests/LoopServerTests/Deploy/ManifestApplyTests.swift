@@ -4,7 +4,7 @@ import Testing
 
 @testable import LoopServer
 
-@Suite("Manifests and their inventory") struct ManifestApplyTests {
+@Suite("Manifests and their inventory", .turn) struct ManifestApplyTests {
     private static func reference(
         _ kind: String, _ name: String, _ apiVersion: String = "v1", namespace: String? = "a"
     ) -> ObjectReference {

@@ -4,7 +4,7 @@ import Testing
 
 @testable import LoopServer
 
-@Suite("Manifests that cannot be read") struct ManifestReadingTests {
+@Suite("Manifests that cannot be read", .turn) struct ManifestReadingTests {
     private func failure(_ files: [String: String], _ places: (String) -> [ManifestSources.Place]) async throws
         -> LoopEvent.Failure?
     {

@@ -4,7 +4,7 @@ import Testing
 
 @testable import LoopServer
 
-@Suite("What keeps a namespace", .timeLimit(.minutes(5))) struct NamespaceContentsTests {
+@Suite("What keeps a namespace", .turn) struct NamespaceContentsTests {
     private static func contents(_ client: KubeClient) -> NamespaceContents {
         NamespaceContents(
             client: client, namespace: "a",

@@ -4,7 +4,7 @@ import Testing
 
 @testable import LoopServer
 
-@Suite("What helm starts between rendering and applying") struct PostRendererTests {
+@Suite("What helm starts between rendering and applying", .turn) struct PostRendererTests {
     @Test("what was rendered goes through the socket and comes back changed, each object a document of its own")
     func changes() async throws {
         let folder = try SocketDirectory.create()

@@ -61,7 +61,7 @@ private final class SecretServer: Sendable {
     }
 }
 
-@Suite("SopsSecrets and the readers of their Secrets", .timeLimit(.minutes(5))) struct SopsSecretTests {
+@Suite("SopsSecrets and the readers of their Secrets", .turn) struct SopsSecretTests {
     private static let plan: ManifestApply.Plan = {
         let object: JSON = [
             "apiVersion": "isindir.github.com/v1alpha3", "kind": "SopsSecret",
@@ -177,7 +177,7 @@ private final class SecretStore: Sendable {
     }
 }
 
-@Suite("The sets that were applied before") struct ReleaseHistoryTests {
+@Suite("The sets that were applied before", .turn) struct ReleaseHistoryTests {
     @Test("the last five are kept in Secrets, the same one once; one that is too large is told")
     func keeps() async throws {
         let store = SecretStore()

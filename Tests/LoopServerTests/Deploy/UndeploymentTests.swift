@@ -5,7 +5,7 @@ import Testing
 
 @testable import LoopServer
 
-@Suite("What undeploy may not look at", .timeLimit(.minutes(5))) struct UndeploymentTests {
+@Suite("What undeploy may not look at", .turn) struct UndeploymentTests {
     private static func map(_ name: String) -> ObjectReference {
         ObjectReference(apiVersion: "v1", kind: "ConfigMap", namespace: "a", name: name)
     }

@@ -5,7 +5,7 @@ import Reactor
 import Synchronization
 import Testing
 
-@Suite("A session's dev mode", .timeLimit(.minutes(5))) struct DevModeSessionTests {
+@Suite("A session's dev mode", .turn) struct DevModeSessionTests {
     /// A session on a stored Deployment, and what it says.
     private func withSession(
         _ stored: StoredDeployment = StoredDeployment(), environment: [String: String] = [:],

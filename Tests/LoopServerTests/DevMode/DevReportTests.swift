@@ -5,7 +5,7 @@ import OCI
 import Reactor
 import Testing
 
-@Suite("What is said of dev mode") struct DevReportTests {
+@Suite("What is said of dev mode", .turn) struct DevReportTests {
     @Test(
         "each change is a calm line, and an object for programs",
         arguments: [

@@ -5,7 +5,7 @@ import Reactor
 import Synchronization
 import Testing
 
-@Suite("Following a rollout", .timeLimit(.minutes(5)))
+@Suite("Following a rollout", .turn)
 struct RolloutWatchTests {
     /// The recorded crash as a cluster's only workload.
     private struct Crash {
@@ -251,11 +251,19 @@ struct RolloutWatchTests {
     @Test("a limit that passes is told with what is short, and why")
     func limit() async throws {
         let crash = try Crash()
-        let (ending, heard) = try await crash.follow(limit: .seconds(10)) { heard in _ = try await heard.failure(0) }
-        #expect(heard.last?.summary == "deployment/crash is not rolled out after 10 s: 0 of 1 new pods are ready")
-        // On a machine that is busy with other tests the cause may not be known by then.
-        if heard.count > 1 { #expect(heard.last?.details.first?.contains("exited with code 3") == true) }
-        #expect(ending == .behind)
+        // On a machine that is busy with other tests nothing of it may be known at the first limit.
+        for seconds in [10, 40, 160] {
+            let (ending, heard) = try await crash.follow(limit: .seconds(seconds)) { heard in
+                _ = try await heard.failure(0)
+            }
+            #expect(ending == .behind)
+            let words = "deployment/crash is not rolled out after \(seconds) s: "
+            if heard.last?.summary == "\(words)the cluster does not answer", seconds < 160 { continue }
+            #expect(heard.last?.summary == "\(words)0 of 1 new pods are ready")
+            // And so the cause.
+            if heard.count > 1 { #expect(heard.last?.details.first?.contains("exited with code 3") == true) }
+            break
+        }
     }
 
     @Test("one that its controller has given up ends, with what is short and why")

@@ -6,7 +6,7 @@ import Testing
 
 @testable import LoopServer
 
-@Suite("Names of the cluster, resolved as a pod would", .timeLimit(.minutes(5)))
+@Suite("Names of the cluster, resolved as a pod would", .turn)
 struct ClusterNamesTests {
     @Test(
         "a name means what a pod's search path makes of it",
@@ -167,6 +167,48 @@ struct ClusterNamesTests {
             let other = try #require(IPAddress("8.8.8.8"))
             #expect(await !ranges.contains(other))
             #expect(await ranges.contains(address))
+        }
+    }
+
+    @Test("what the cluster has said of a name stays true while it does not answer, and no longer")
+    func failing() async throws {
+        let api = NamesAPI()
+        api.service("api", "10.96.0.8", ports: [80], namespace: "shop")
+        let isBroken = Mutex(false)
+        let asked = Mutex(0)
+        try await withAPI({ exchange in
+            asked.withLock { $0 += 1 }
+            if isBroken.withLock({ $0 }) { return try await exchange.fail(500, "InternalError", "etcd is away") }
+            try await api.handle(exchange)
+        }) { client, _ in
+            let names = ClusterNames(client, namespace: "web", patience: .seconds(60))
+            /// Where a name leads, once the API has been asked for it.
+            func address(_ name: String) async throws -> String? {
+                let count = asked.withLock { $0 }
+                while true {
+                    let found = try await names.resolve(name)
+                    if asked.withLock({ $0 }) > count {
+                        return if case .cluster(let target) = found { target.addresses.first } else { nil }
+                    }
+                    // The answer of before is kept for two seconds at most.
+                    try await Task.sleep(for: .milliseconds(50))
+                }
+            }
+            /// Where both spellings of the name lead.
+            func addresses() async throws -> [String?] {
+                [try await address("api.shop"), try await address("api.shop.svc")]
+            }
+            let found = try await addresses()
+            isBroken.withLock { $0 = true }
+            let kept = try await addresses()
+            #expect(found == ["10.96.0.8", "10.96.0.8"] && kept == found)
+            let unknown = try await address("other.shop")
+            isBroken.withLock { $0 = false }
+            api.remove("/api/v1/namespaces/shop/services/api")
+            let gone = try await address("api.shop")
+            isBroken.withLock { $0 = true }
+            let forgotten = try await address("api.shop")
+            #expect([unknown, gone, forgotten] == [nil, nil, nil])
         }
     }
 

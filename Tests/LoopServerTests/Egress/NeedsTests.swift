@@ -4,7 +4,7 @@ import Testing
 
 @testable import LoopServer
 
-@Suite("Ports of this machine for what a program needs", .timeLimit(.minutes(5)))
+@Suite("Ports of this machine for what a program needs", .turn)
 struct NeedsTests {
     /// How many sockets listen at a port.
     private static func listeners(_ port: UInt16) throws -> Int {

@@ -65,6 +65,9 @@ import Testing
             ("[fd00::5]:80", "[fd00::5]:443", false),
             ("fd00::/8", "[fd12::1]:443", true),
             ("fd00::/8", "10.0.0.1:443", false),
+            ("0.0.0.0/0", "10.0.0.1:443", true),
+            ("0.0.0.0/0", "[fd00::5]:443", false),
+            ("10.0.0.0/33", "10.0.0.1:443", false),
         ])
     func exceptions(list: String, target: String, isDirect: Bool) throws {
         let (host, port) = try ProxyRequest.place(target, defaultPort: nil)

@@ -6,7 +6,7 @@ import Testing
 
 @testable import LoopServer
 
-@Suite("Outside names by this machine's own proxy", .serialized, .timeLimit(.minutes(10)))
+@Suite("Outside names by this machine's own proxy", .serialized, .turn)
 struct OutsideProxyTests {
     /// Runs `body` with a proxy that alone knows the name `api.far`: that of a loopd whose cluster is another one.
     private func withFar(_ body: (_ proxy: ProxyFixture, _ target: String) async throws -> Void) async throws {
@@ -16,6 +16,15 @@ struct OutsideProxyTests {
                 try await body(outer, "api.far:\(port)")
             }
         }
+    }
+
+    /// Runs `body` with this machine's own name, which is none of loopback and known to everyone, and the port of a server there.
+    private func withOwnName(_ body: (_ name: String, _ port: UInt16) async throws -> Void) async throws {
+        var buffer = [CChar](repeating: 0, count: 256)
+        gethostname(&buffer, buffer.count - 1)
+        let name = String(decoding: buffer.prefix { $0 != 0 }.map(UInt8.init), as: UTF8.self)
+        let address = try #require(try await Dialer.addresses(of: name).first, "this machine does not know itself")
+        try await withEcho(at: address) { port in try await body(name, port) }
     }
 
     private func environment(_ url: String) -> [String: String] {
@@ -79,6 +88,10 @@ struct OutsideProxyTests {
                         let plain = try await inner.curl(
                             socks: false, ["-o", "/dev/null", "-w", "%{http_code}", "http://\(target)/"])
                         #expect(plain.text == answer.prefix(3))
+                        // One that a program has to answer is told.
+                        let line =
+                            "\(target): this machine's proxy 127.0.0.1:\(port) (HTTP_PROXY) wants a user and a password"
+                        #expect(inner.notices.dropFirst() == (user.isEmpty ? [line] : []))
                     }
                 }
             }
@@ -127,12 +140,7 @@ struct OutsideProxyTests {
         "what HTTPS_PROXY refuses at a port that is not the web's is reached directly",
         .enabled(if: OutsideProxyFixture.isInstalled, "apt-get install tinyproxy microsocks"))
     func otherPorts() async throws {
-        // This machine's own name: not one of loopback, and known to everyone.
-        var buffer = [CChar](repeating: 0, count: 256)
-        gethostname(&buffer, buffer.count - 1)
-        let name = String(decoding: buffer.prefix { $0 != 0 }.map(UInt8.init), as: UTF8.self)
-        let address = try #require(try await Dialer.addresses(of: name).first, "this machine does not know itself")
-        try await withEcho(at: address) { port in
+        try await withOwnName { name, port in
             try await OutsideProxyFixture.tinyproxy(["ConnectPort 443"]) { proxy in
                 let url = "http://127.0.0.1:\(proxy)"
                 try await ProxyFixture.run(environment: ["HTTPS_PROXY": url]) { inner in
@@ -149,6 +157,19 @@ struct OutsideProxyTests {
                 try await ProxyFixture.run(environment: ["ALL_PROXY": url]) { inner in
                     let output = try await inner.curl(socks: true, ["http://\(name):\(port)/x"])
                     #expect(!output.status.isSuccess)
+                }
+            }
+        }
+    }
+
+    @Test("what a silent HTTPS_PROXY keeps waiting at a port that is not the web's is reached directly")
+    func silentThenDirect() async throws {
+        try await withOwnName { name, port in
+            try await withAnswer([], ends: false) { url in
+                try await ProxyFixture.run(environment: ["HTTPS_PROXY": url]) { inner in
+                    let output = try await inner.curl(socks: true, ["http://\(name):\(port)/x"])
+                    #expect(output.text.hasPrefix("GET /x\n"), "\(output.errorText)")
+                    #expect(inner.notices == [])
                 }
             }
         }

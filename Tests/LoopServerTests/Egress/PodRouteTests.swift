@@ -5,7 +5,7 @@ import Testing
 
 @testable import LoopServer
 
-@Suite("The way by a pod", .timeLimit(.minutes(5)))
+@Suite("The way by a pod", .turn)
 struct PodRouteTests {
     /// A double that finds the same helper in every pod, and notes them.
     private final class OneHelper: ContainerConnector {

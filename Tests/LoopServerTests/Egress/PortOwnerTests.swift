@@ -4,7 +4,7 @@ import Testing
 
 @testable import LoopServer
 
-@Suite("Who is at a port of this machine", .timeLimit(.minutes(5)))
+@Suite("Who is at a port of this machine", .turn)
 struct PortOwnerTests {
     @Test("a real connection's peer is this user, over IPv4 and IPv6", arguments: ["127.0.0.1", "::1"])
     func real(host: String) async throws {

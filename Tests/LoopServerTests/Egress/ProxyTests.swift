@@ -5,7 +5,7 @@ import Testing
 
 @testable import LoopServer
 
-@Suite("The proxy into the cluster", .serialized, .timeLimit(.minutes(10)))
+@Suite("The proxy into the cluster", .serialized, .turn)
 struct ProxyTests {
     @Test("curl reaches a Service by its name, by SOCKS5 and by HTTP", arguments: [true, false])
     func curl(socks: Bool) async throws {

@@ -2,7 +2,7 @@ import Testing
 
 @testable import LoopServer
 
-@Suite("Variables that lead to ports of this machine", .timeLimit(.minutes(5)))
+@Suite("Variables that lead to ports of this machine", .turn)
 struct RewritingTests {
     private static func need(
         _ name: String, _ port: UInt16, host: String = "127.0.0.1", at local: UInt16? = nil,

@@ -4,7 +4,7 @@ import Wire
 
 @testable import LoopServer
 
-@Suite("Asking a container's loader") struct ContainerLoaderTests {
+@Suite("Asking a container's loader", .turn) struct ContainerLoaderTests {
     /// A container that answers by the words of a command; what it has no answer for is not there.
     private final class Container {
         private let answers: [String: (code: Int32, text: String)]

@@ -4,7 +4,7 @@ import Watcher
 
 @testable import LoopServer
 
-@Suite("Programs on their way into containers", .timeLimit(.minutes(5))) struct LaneProgramTests {
+@Suite("Programs on their way into containers", .turn) struct LaneProgramTests {
     private static let loader = "/lib64/ld-linux-x86-64.so.2"
     private static let list = "\(loader) --list /stage/1"
     private static let missing =

@@ -3,7 +3,7 @@ import Testing
 
 @testable import LoopServer
 
-@Suite("A program that waits for a debugger", .timeLimit(.minutes(5)))
+@Suite("A program that waits for a debugger", .turn)
 struct HostDebugTests {
     private func apply(
         _ command: [String], _ environment: [String: String] = [:], override: [String]? = nil, debugpy: Bool = true

@@ -6,7 +6,7 @@ import Testing
 
 @testable import LoopServer
 
-@Suite("The environment of a process on this machine", .timeLimit(.minutes(5)))
+@Suite("The environment of a process on this machine", .turn)
 struct HostEnvironmentTests {
     private static let kubeconfig: JSON = [
         "apiVersion": "v1", "kind": "Config", "current-context": "other",

@@ -7,7 +7,7 @@ import Testing
 @testable import LoopServer
 
 /// In processes of their own, whose memory, children and descriptors are nobody else's.
-@Suite("A program on this machine, seen from outside", .timeLimit(.minutes(5)))
+@Suite("A program on this machine, seen from outside", .turn)
 struct HostIsolationTests {
     @Test("kill -9 of loopd takes the program with it, and all that it has started")
     func killed() async throws {

@@ -5,7 +5,7 @@ import Testing
 
 @testable import LoopServer
 
-@Suite("A program on this machine", .timeLimit(.minutes(5)))
+@Suite("A program on this machine", .turn)
 struct HostProcessTests {
     @Test("runs in its folder with its variables; its own process is named, and both its outputs are shown")
     func starts() async throws {

@@ -5,7 +5,7 @@ import Testing
 
 @testable import LoopServer
 
-@Suite("What a program on this machine finds around it", .timeLimit(.minutes(5)))
+@Suite("What a program on this machine finds around it", .turn)
 struct HostSurroundingsTests {
     private static func prints(_ line: String, _ events: [LoopEvent.Kind]) -> Bool {
         events.contains(LoopEvent.Kind.hostOutput(line: line))

@@ -6,7 +6,7 @@ import Testing
 
 @testable import LoopServer
 
-@Suite("Connections of pods that come to this machine", .timeLimit(.minutes(5))) struct InterceptTests {
+@Suite("Connections of pods that come to this machine", .turn) struct InterceptTests {
     @Test("the pod's own service answers until the program is wanted, while it is not, and after the end")
     func handOver() async throws {
         try await InterceptFixture.run { fixture in

@@ -5,7 +5,7 @@ import Testing
 
 @testable import LoopServer
 
-@Suite("Who listens on this machine", .timeLimit(.minutes(5)))
+@Suite("Who listens on this machine", .turn)
 struct ListeningPortsTests {
     private func port(of listener: Listener) throws -> UInt16 {
         guard case .tcp(_, let port) = listener.endpoint else { throw Trouble("not a port: \(listener.endpoint)") }

@@ -3,7 +3,7 @@ import Testing
 
 @testable import LoopServer
 
-@Suite("The variables of a container", .timeLimit(.minutes(5)))
+@Suite("The variables of a container", .turn)
 struct PodEnvironmentTests {
     private static func service(_ name: String, _ address: JSON, ports: JSON, namespace: String = "d") -> JSON {
         [

@@ -4,7 +4,7 @@ import Testing
 
 @testable import LoopServer
 
-@Suite("The files of a pod on this machine", .timeLimit(.minutes(5)))
+@Suite("The files of a pod on this machine", .turn)
 struct PodFilesTests {
     /// A pod that mounts volumes, each as `name`, where it is, and more of the mount.
     private static func pod(_ volumes: JSON, _ mounts: [(String, String, JSON)]) -> JSON {

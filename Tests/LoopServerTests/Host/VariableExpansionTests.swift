@@ -2,7 +2,7 @@ import Testing
 
 @testable import LoopServer
 
-@Suite("References to variables", .timeLimit(.minutes(5)))
+@Suite("References to variables", .turn)
 struct VariableExpansionTests {
     private static let known = ["A": "one", "B": "$(A)", "C": "", "with space": "x", "D": "$$"]
 

@@ -6,7 +6,7 @@ import Testing
 
 @testable import LoopServer
 
-@Suite("Images without an engine", .timeLimit(.minutes(5))) struct AppendBuilderTests {
+@Suite("Images without an engine", .turn) struct AppendBuilderTests {
     @Test(
         "without a registry for the nodes the base is downloaded once, and nothing is written for nodes that have the image",
         .enabled(if: DockerRegistry.obstacle == nil, "\(DockerRegistry.obstacle ?? "")"))

@@ -9,7 +9,7 @@ import Testing
 
 /// Programs that push by themselves: buildah, in a script, to a real registry.
 @Suite(
-    "Images by any command", .serialized, .timeLimit(.minutes(5)),
+    "Images by any command", .serialized, .turn,
     .enabled(if: TestEngine.buildah.obstacle == nil, "buildah and docker-registry are needed")
 ) struct CommandBuilderTests {
     /// Builds and pushes what is in the folder, under the name that it is told.

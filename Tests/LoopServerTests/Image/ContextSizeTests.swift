@@ -4,7 +4,7 @@ import Testing
 
 @testable import LoopServer
 
-@Suite("How large a build's context is") struct ContextSizeTests {
+@Suite("How large a build's context is", .turn) struct ContextSizeTests {
     private static let rules: [(pattern: String, path: String, isOut: Bool)] = [
         ("node_modules", "node_modules/a/b.js", true), ("node_modules", "web/node_modules/a.js", false),
         ("**/node_modules", "web/node_modules/a.js", true), ("*.log", "a.log", true), ("*.log", "logs/a.log", false),

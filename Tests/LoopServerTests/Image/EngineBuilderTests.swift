@@ -8,7 +8,7 @@ import Testing
 @testable import LoopServer
 
 /// Builds with the real programs, pushed to a real registry.
-@Suite("Images from Dockerfiles", .serialized, .timeLimit(.minutes(5))) struct EngineBuilderTests {
+@Suite("Images from Dockerfiles", .serialized, .turn) struct EngineBuilderTests {
     @Test(
         "the same content keeps its tag and does not travel; another content gets another one",
         arguments: TestEngine.usable)

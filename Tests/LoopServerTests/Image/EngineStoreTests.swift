@@ -5,7 +5,7 @@ import Testing
 
 @testable import LoopServer
 
-@Suite("The engine that nodes share", .timeLimit(.minutes(5))) struct EngineStoreTests {
+@Suite("The engine that nodes share", .turn) struct EngineStoreTests {
     @Test(
         "old images go that nothing uses and that this project has made; a builder leaves them to the pruner",
         arguments: TestEngine.usable.filter { $0 == .classic })

@@ -4,7 +4,7 @@ import Testing
 
 @testable import LoopServer
 
-@Suite("The lane of an image", .timeLimit(.minutes(5))) struct ImageLaneTests {
+@Suite("The lane of an image", .turn) struct ImageLaneTests {
     /// Builds as the test lets it.
     private final class Builder: ImageBuilder {
         struct State {

@@ -3,7 +3,7 @@ import Watcher
 
 @testable import LoopServer
 
-@Suite("Which images a change asks for") struct ImagePlanTests {
+@Suite("Which images a change asks for", .turn) struct ImagePlanTests {
     /// A Dockerfile with synced files, layers with and without a build on a base of their own, and one who only runs.
     private func configuration() throws -> Configuration {
         let text = """

@@ -4,7 +4,7 @@ import Testing
 
 @testable import LoopServer
 
-@Suite("Programs for registries", .timeLimit(.minutes(5)))
+@Suite("Programs for registries", .turn)
 struct LeashedProgramsTests {
     @Test("a program gets its input, and its output and errors come back")
     func input() async throws {

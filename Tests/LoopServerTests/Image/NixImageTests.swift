@@ -9,7 +9,7 @@ import Testing
 /// Real Nix, offline, with archives as `dockerTools` make them: nixpkgs itself is not here, so that its functions are
 /// stood in for by derivations that copy an archive, or write the program that prints one.
 @Suite(
-    "Images by Nix", .serialized, .timeLimit(.minutes(5)),
+    "Images by Nix", .serialized, .turn,
     .enabled(
         if: Installed.program("nix") != nil && DockerRegistry.obstacle == nil, "nix and docker-registry are needed")
 ) struct NixImageTests {

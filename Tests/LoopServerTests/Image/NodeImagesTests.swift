@@ -7,7 +7,7 @@ import Testing
 @testable import LoopServer
 
 /// The programs are doubles that write down how they are called: k3d, kind, minikube and k3s are in no Debian.
-@Suite("Images come onto nodes", .timeLimit(.minutes(5))) struct NodeImagesTests {
+@Suite("Images come onto nodes", .turn) struct NodeImagesTests {
     private let folder: ScratchTree
     private let nodes: NodeImages
     private let reference = "docker.io/library/web:loopd-0123456789abcdef"

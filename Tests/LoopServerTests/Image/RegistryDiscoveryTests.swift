@@ -4,7 +4,7 @@ import Testing
 
 @testable import LoopServer
 
-@Suite("Where images go") struct RegistryDiscoveryTests {
+@Suite("Where images go", .turn) struct RegistryDiscoveryTests {
     private static func surroundings(_ context: String) -> RegistryDiscovery.Surroundings {
         RegistryDiscovery.Surroundings(
             context: context, hosting: { nil }, nodes: { [] }, hasProgram: { _ in false }, hasFile: { _ in false },

@@ -6,7 +6,7 @@ import Testing
 @testable import LoopServer
 
 /// A folder as a double of a registry that deletes nothing: a file for each tag, with the digest in it.
-@Suite("Temporary names of images by any command", .timeLimit(.minutes(5)))
+@Suite("Temporary names of images by any command", .turn)
 struct TemporaryTagTests {
     private let tree: ScratchPath
     private let builder: @Sendable (String) -> CommandBuilder

@@ -5,7 +5,7 @@ import Reactor
 import Synchronization
 import Testing
 
-@Suite("Exec over WebSocket", .timeLimit(.minutes(5)))
+@Suite("Exec over WebSocket", .turn)
 struct ExecSessionTests {
     /// Plays a recorded exec to whoever asks.
     private static func replay(_ recording: JSON) -> @Sendable (HTTPExchange) async throws -> Void {

@@ -5,7 +5,7 @@ import Reactor
 import Synchronization
 import Testing
 
-@Suite("The Kubernetes API", .timeLimit(.minutes(5)))
+@Suite("The Kubernetes API", .turn)
 struct KubeClientTests {
     @Test("a list is read page by page")
     func pages() async throws {

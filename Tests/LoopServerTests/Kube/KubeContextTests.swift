@@ -51,7 +51,7 @@ final class Scratch {
     }
 }
 
-@Suite("Choosing the context", .timeLimit(.minutes(5)))
+@Suite("Choosing the context", .turn)
 struct KubeContextTests {
     private func cluster(_ kubeconfig: String, context: String? = nil) -> Cluster {
         var cluster = Cluster()

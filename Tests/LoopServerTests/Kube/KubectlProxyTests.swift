@@ -5,7 +5,7 @@ import JSON
 import Reactor
 import Testing
 
-@Suite("kubectl proxy", .timeLimit(.minutes(5)))
+@Suite("kubectl proxy", .turn)
 struct KubectlProxyTests {
     /// A proxy to an API server of the test's own, behind a path.
     private func withProxy(

@@ -45,7 +45,7 @@ private final class StoredWorkload: Sendable {
     }
 }
 
-@Suite("Leases", .timeLimit(.minutes(5)))
+@Suite("Leases", .turn)
 struct LeaseTests {
     /// Two keepers of one workload and a clock that both read.
     private func withTwo(

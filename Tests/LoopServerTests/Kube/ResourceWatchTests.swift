@@ -13,7 +13,7 @@ private func event(_ type: String, _ object: JSON) -> [UInt8] {
     (["type": .string(type), "object": object] as JSON).bytes + [0x0A]
 }
 
-@Suite("Watching resources", .timeLimit(.minutes(5)))
+@Suite("Watching resources", .turn)
 struct ResourceWatchTests {
     private func following(
         _ client: KubeClient, _ scope: KubeClient.Scope = .init(.pods, namespace: "d"),

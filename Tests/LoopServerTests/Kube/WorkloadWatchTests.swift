@@ -4,7 +4,7 @@ import JSON
 import Reactor
 import Testing
 
-@Suite("Following a workload", .timeLimit(.minutes(5)))
+@Suite("Following a workload", .turn)
 struct WorkloadWatchTests {
     /// Reads states until one fits.
     private func until(_ watch: WorkloadWatch, _ fits: (WorkloadState) -> Bool) async -> WorkloadState? {

@@ -5,7 +5,7 @@ import Wire
 
 @testable import LoopServer
 
-@Suite("A link to a helper", .timeLimit(.minutes(5))) struct HelperLinkTests {
+@Suite("A link to a helper", .turn) struct HelperLinkTests {
     private func stage(_ size: Int, _ link: HelperLink) -> Task<Staged, any Error> {
         let content = MemoryContent(bytes: [UInt8](repeating: 7, count: size))
         return Task {
@@ -222,7 +222,7 @@ import Wire
     }
 }
 
-@Suite("The outbox", .timeLimit(.minutes(5))) struct OutboxTests {
+@Suite("The outbox", .turn) struct OutboxTests {
     @Test("holds back who has much to send until it was taken, and lets everybody pass when it is closed")
     func isBounded() async throws {
         let outbox = Outbox()

@@ -5,7 +5,7 @@ import Testing
 
 @testable import LoopServer
 
-@Suite("Many connections through a helper", .serialized, .timeLimit(.minutes(15))) struct LinkLoadTests {
+@Suite("Many connections through a helper", .serialized, .turn) struct LinkLoadTests {
     @Test("who reads slowly, at either end, is waited for alone, and the sender waits with it")
     func slowReaders() async throws {
         try await LinkedHelper.run { helper in

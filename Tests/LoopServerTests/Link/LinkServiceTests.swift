@@ -4,7 +4,7 @@ import Wire
 
 @testable import LoopServer
 
-@Suite("A container's service over a link", .timeLimit(.minutes(5))) struct LinkServiceTests {
+@Suite("A container's service over a link", .turn) struct LinkServiceTests {
     /// The next request about the service that the link sends, pings passed over.
     private func request(_ channel: ScriptedChannel) async throws -> (request: ServiceRequest, stream: UInt32) {
         while let frame = await channel.heard() {

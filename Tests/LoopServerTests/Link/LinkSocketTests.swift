@@ -5,7 +5,7 @@ import Wire
 
 @testable import LoopServer
 
-@Suite("Connections through a helper", .serialized, .timeLimit(.minutes(10))) struct LinkSocketTests {
+@Suite("Connections through a helper", .serialized, .turn) struct LinkSocketTests {
     @Test("made there or accepted there, a connection carries megabytes both ways at once, to the last byte")
     func carries() async throws {
         var generator = SystemRandomNumberGenerator()
@@ -175,7 +175,7 @@ import Wire
     }
 }
 
-@Suite("Sockets on a scripted link", .timeLimit(.minutes(5))) struct ScriptedSocketTests {
+@Suite("Sockets on a scripted link", .turn) struct ScriptedSocketTests {
     private static let stream = WireProtocol.firstHelperStream + 1
 
     private func listener(_ link: HelperLink, _ channel: ScriptedChannel) async throws -> (LinkListener, UInt32) {

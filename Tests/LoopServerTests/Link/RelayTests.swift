@@ -6,7 +6,7 @@ import Wire
 
 @testable import LoopServer
 
-@Suite("A relay between a cluster's connection and a local one", .serialized, .timeLimit(.minutes(10)))
+@Suite("A relay between a cluster's connection and a local one", .serialized, .turn)
 struct RelayTests {
     /// A connection through the helper that a relay joins with a local one: the far end, the near end, and the relay.
     private func joined(

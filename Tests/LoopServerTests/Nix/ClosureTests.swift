@@ -104,7 +104,7 @@ private func link(_ path: String) -> String? {
     return count < 0 ? nil : String(decoding: target.prefix(count).map { UInt8(bitPattern: $0) }, as: UTF8.self)
 }
 
-@Suite("Closures on their way into containers", .timeLimit(.minutes(5))) struct ClosureTests {
+@Suite("Closures on their way into containers", .turn) struct ClosureTests {
     private static let dependencies = (0..<199).map { "h\($0)-dependency" }
 
     @Test("of two hundred store paths with one changed, only that one travels; the profile follows")

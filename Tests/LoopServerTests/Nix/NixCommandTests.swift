@@ -5,7 +5,7 @@ import Testing
 
 @testable import LoopServer
 
-@Suite("Nix's command lines") struct NixCommandTests {
+@Suite("Nix's command lines", .turn) struct NixCommandTests {
     private static let start = [
         "nix", "build", "--extra-experimental-features", "nix-command flakes", "--no-link", "--json",
         "--print-build-logs", "--no-write-lock-file",
@@ -139,7 +139,7 @@ import Testing
     func name(path: String, name: String?) { #expect(NixStore.name(of: path) == name) }
 }
 
-@Suite("A flake.lock") struct FlakeLockTests {
+@Suite("A flake.lock", .turn) struct FlakeLockTests {
     /// As Nix 2.8 wrote it.
     private static let text = """
         {"nodes": {

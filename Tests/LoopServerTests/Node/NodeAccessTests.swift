@@ -6,7 +6,7 @@ import Wire
 
 @testable import LoopServer
 
-@Suite("The way onto a node", .timeLimit(.minutes(5))) struct NodeAccessTests {
+@Suite("The way onto a node", .turn) struct NodeAccessTests {
     @Test("pods are told of what they would find changed, and of what may have been; not of times and empty folders")
     func landings() async throws {
         let folder = try ScratchTree()

@@ -3,7 +3,7 @@ import Testing
 
 @testable import LoopServer
 
-@Suite("The helper pods of nodes", .timeLimit(.minutes(5))) struct NodePodTests {
+@Suite("The helper pods of nodes", .turn) struct NodePodTests {
     private let spec = NodePodSpec(
         service: "web", node: "n1", image: "busybox:stable",
         folders: ["/usr/local/bin", "/opt/share/deep", "/opt/share", "/opt/shared"])

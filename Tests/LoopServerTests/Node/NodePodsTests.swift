@@ -73,7 +73,7 @@ private final class StoredPods: Sendable {
     }
 }
 
-@Suite("Helper pods in a cluster", .timeLimit(.minutes(5))) struct NodePodsTests {
+@Suite("Helper pods in a cluster", .turn) struct NodePodsTests {
     private func run(
         _ stored: StoredPods = StoredPods(), _ body: ((String) -> NodePods, KubeClient) async throws -> Void
     ) async throws {

@@ -6,7 +6,7 @@ import Testing
 
 @testable import LoopServer
 
-@Suite("Setting an image", .timeLimit(.minutes(5)))
+@Suite("Setting an image", .turn)
 struct ImageRolloutTests {
     private static let first = "localhost:5000/web:loopd-1111111111111111"
     private static let second = "localhost:5000/web:loopd-2222222222222222"

@@ -5,7 +5,7 @@ import Testing
 
 @testable import LoopServer
 
-@Suite("Making Jobs and pods anew", .timeLimit(.minutes(5)))
+@Suite("Making Jobs and pods anew", .turn)
 struct RecreationTests {
     private struct Scene: Sendable {
         let api: StoredObjects

@@ -1,7 +1,7 @@
 @testable import LoopServer
 import Testing
 
-@Suite("What a session knows of the names of images") struct RegistryClueTests {
+@Suite("What a session knows of the names of images", .turn) struct RegistryClueTests {
     private func session(playground: String? = nil) throws -> SessionRun {
         let text = """
             {"registry": "configured:5000", "services": {"web": {"workload": "deployment/web", "rules": [{"image": {"name": "web"}}]}}}

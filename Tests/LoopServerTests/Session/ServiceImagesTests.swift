@@ -6,7 +6,7 @@ import Testing
 
 @testable import LoopServer
 
-@Suite("The images of a service", .timeLimit(.minutes(5)))
+@Suite("The images of a service", .turn)
 struct ServiceImagesTests {
     /// The images of a Deployment that is not there.
     private func withImages(_ body: (ServiceImages) async throws -> Void) async throws {
@@ -74,6 +74,26 @@ struct ServiceImagesTests {
             }
             let container = api.object("deployments", "app")?.podSpec.named("app", in: "containers")
             #expect(container?["image"]?.string == "localhost:5000/web:loopd-1")
+            run.cancel()
+            await run.value
+        }
+    }
+
+    @Test("of a service that runs on this machine the next image goes there when the first one cannot")
+    func restingFailure() async throws {
+        let api = StoredObjects()
+        try await withAPI({ try await api.handle($0) }) { client, _ in
+            let rollout = DevFixture.rollout(client) { _ in }
+            let images = ServiceImages(["web": rollout], isResting: true)
+            let run = Task { await images.run() }
+            await images.allow()
+            await images.take("web", "localhost:5000/web:loopd-1")
+            await images.untilEntered()
+            api.put("deployments", DevFixture.deployment())
+            await images.take("web", "localhost:5000/web:loopd-2")
+            await images.untilEntered()
+            let container = api.object("deployments", "app")?.podSpec.named("app", in: "containers")
+            #expect(container?["image"]?.string == "localhost:5000/web:loopd-2")
             run.cancel()
             await run.value
         }

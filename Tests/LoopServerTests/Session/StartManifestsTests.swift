@@ -4,7 +4,7 @@ import Testing
 
 @testable import LoopServer
 
-@Suite("Manifests of the start", .timeLimit(.minutes(5))) struct StartManifestsTests {
+@Suite("Manifests of the start", .turn) struct StartManifestsTests {
     /// A double of kubectl around the real one: it applies nothing, takes its time for that, and tells when somebody else
     /// applies meanwhile.
     private static func double(_ folder: String, _ kubectl: String) -> String {

@@ -4,7 +4,7 @@ import Watcher
 
 @testable import LoopServer
 
-@Suite("Convergence") struct ConvergenceTests {
+@Suite("Convergence", .turn) struct ConvergenceTests {
     @Test("random changes with the helper killed at random moments end in equal trees", arguments: seeds)
     func survivesKills(seed: UInt64) async throws {
         print("seed \(seed)")

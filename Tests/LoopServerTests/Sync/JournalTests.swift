@@ -4,7 +4,7 @@ import Watcher
 
 @testable import LoopServer
 
-@Suite("The journal") struct JournalTests {
+@Suite("The journal", .turn) struct JournalTests {
     let folder: ScratchTree
     let destinations = [Destination(path: "/srv", mirror: false, isListedWhole: true)]
     let plan: ServicePlan

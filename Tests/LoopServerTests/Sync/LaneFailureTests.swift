@@ -18,7 +18,7 @@ final class Once: Sendable {
     }
 }
 
-@Suite("A lane where something fails", .timeLimit(.minutes(5))) struct LaneFailureTests {
+@Suite("A lane where something fails", .turn) struct LaneFailureTests {
     @Test("waiting for convergence ends when the task is cancelled, though no container ever comes")
     func waitingIsCancellable() async throws {
         let fixture = try LaneFixture()

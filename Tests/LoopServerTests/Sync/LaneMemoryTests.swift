@@ -4,7 +4,7 @@ import Watcher
 
 @testable import LoopServer
 
-@Suite("What a lane deletes", .timeLimit(.minutes(5))) struct LaneMemoryTests {
+@Suite("What a lane deletes", .turn) struct LaneMemoryTests {
     @Test("a file that is ignored since the last run stays in the container")
     func keepsIgnored() async throws {
         let fixture = try LaneFixture()

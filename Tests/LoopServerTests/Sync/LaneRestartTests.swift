@@ -5,7 +5,7 @@ import Watcher
 
 @testable import LoopServer
 
-@Suite("A service that is restarted in place", .timeLimit(.minutes(5))) struct LaneRestartTests {
+@Suite("A service that is restarted in place", .turn) struct LaneRestartTests {
     /// A service that notes its content and its process id, and then waits.
     private static func script(_ word: String, then last: String = "exec sleep 100000") -> String {
         "#!/bin/sh\necho \(word) $$ >>\"$(dirname \"$0\")/../../ran\"\n\(last)\n"

@@ -4,7 +4,7 @@ import Watcher
 
 @testable import LoopServer
 
-@Suite("Steps beside files", .timeLimit(.minutes(5))) struct LaneStepTests {
+@Suite("Steps beside files", .turn) struct LaneStepTests {
     /// How often a step was done.
     private func executed(_ fixture: LaneFixture) -> Int {
         fixture.events.all.count { if case .executed = $0 { true } else { false } }

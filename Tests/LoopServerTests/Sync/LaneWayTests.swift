@@ -3,7 +3,7 @@ import Testing
 
 @testable import LoopServer
 
-@Suite("What a lane says of its way into a container", .timeLimit(.minutes(5))) struct LaneWayTests {
+@Suite("What a lane says of its way into a container", .turn) struct LaneWayTests {
     @Test("a way that is lost once and found again is no failure, and one that is lost again is")
     func lostWays() async throws {
         for count in [1, 2] {

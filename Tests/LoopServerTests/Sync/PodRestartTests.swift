@@ -3,7 +3,7 @@ import Watcher
 
 @testable import LoopServer
 
-@Suite("Pods that are made anew", .timeLimit(.minutes(5))) struct PodRestartTests {
+@Suite("Pods that are made anew", .turn) struct PodRestartTests {
     private func fixture(then: [Step] = [.restart(.pod)]) throws -> LaneFixture {
         // Pods of several numbers have folders of their own, so that each is compared by itself.
         let fixture = try LaneFixture(then: then)

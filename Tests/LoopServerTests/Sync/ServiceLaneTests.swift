@@ -4,7 +4,7 @@ import Watcher
 
 @testable import LoopServer
 
-@Suite("A service's lane") struct ServiceLaneTests {
+@Suite("A service's lane", .turn) struct ServiceLaneTests {
     @Test("the first connection makes the container equal, and leaves alone what it does not know")
     func converges() async throws {
         let fixture = try LaneFixture()

@@ -5,7 +5,7 @@ import Wire
 
 @testable import LoopServer
 
-@Suite("The index of local sources") struct SourceIndexTests {
+@Suite("The index of local sources", .turn) struct SourceIndexTests {
     let project: ScratchTree
 
     init() throws { project = try ScratchTree() }

@@ -5,7 +5,7 @@ import Wire
 
 @testable import LoopServer
 
-@Suite("The script of kubectl cp", .timeLimit(.minutes(5))) struct CopyScriptTests {
+@Suite("The script of kubectl cp", .turn) struct CopyScriptTests {
     let folder: ScratchTree
 
     init() throws {

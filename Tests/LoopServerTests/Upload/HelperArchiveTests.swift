@@ -4,7 +4,7 @@ import Testing
 
 @testable import LoopServer
 
-@Suite("The helper's archive") struct HelperArchiveTests {
+@Suite("The helper's archive", .turn) struct HelperArchiveTests {
     @Test(
         "tar unpacks it, whatever the size; only its owner may use it", arguments: [["tar"], ["busybox", "tar"]],
         [0, 1, 511, 512, 513, 10240, 700_001])

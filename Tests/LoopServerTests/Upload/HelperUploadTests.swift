@@ -3,7 +3,7 @@ import Testing
 
 @testable import LoopServer
 
-@Suite("Bringing the helper into a container", .timeLimit(.minutes(5))) struct HelperUploadTests {
+@Suite("Bringing the helper into a container", .turn) struct HelperUploadTests {
     let folder: ScratchTree
     let program: HelperProgram
 

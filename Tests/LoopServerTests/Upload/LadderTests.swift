@@ -80,7 +80,7 @@ private struct RefusingExec: ContainerExec {
     }
 }
 
-@Suite("The ladder into a container", .timeLimit(.minutes(5))) struct LadderTests {
+@Suite("The ladder into a container", .turn) struct LadderTests {
     let folder: ScratchTree
 
     init() throws {
