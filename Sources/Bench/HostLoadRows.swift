@@ -17,32 +17,34 @@ enum HostLoadRows {
             try await hybrid.untilHere()
             let pod = try await hybrid.pod()
             let seed = UInt64.random(in: 1 ... .max)
+            func there(_ seconds: Int) async throws -> Load {
+                let command = Load.command(pod.address, "8080", seed, seconds)
+                return try Load(try await hybrid.scene.exec(hybrid.client, ["/probe"] + command, codes: [0, 1]).text)
+            }
             let before = try await held(hybrid, loopd, pod.name)
             // What so many need at once is kept: growth of memory is what comes after.
-            _ = try await hybrid.ask("burst", pod.address, "8080", "\(connections)", "10", "\(seed)")
+            _ = try await there(10)
             // As long as after the measurement: what is still open closes meanwhile.
             try await Task.sleep(for: .seconds(2))
             let warm = try await held(hybrid, loopd, pod.name)
-            let result = try await hybrid.ask("burst", pod.address, "8080", "\(connections)", "\(seconds)", "\(seed)")
+            let result = try await there(seconds)
             let load = HybridScene.load
-            guard result.count == 5 else { throw Trouble("the client printed \(result)") }
             // What was still open closes within this time, or it is a leak.
             try await Task.sleep(for: .seconds(2))
             let after = try await held(hybrid, loopd, pod.name)
-            let beside = try await HybridScene.askHere(
-                "burst", "127.0.0.1", hybrid.port, "\(connections)", "5", "\(seed)")
+            let command = Load.command("127.0.0.1", hybrid.port, seed, 5)
+            let beside = try Load(try await Child.succeed([Built.probe] + command, codes: [0, 1]).text)
             try await loopd.stop()
-            let (took, alone) = (result[4] / 1e9, beside[4] / 1e9)
             rows = [
                 Row(
                     what:
-                        "\(connections) connections at once for \(seconds) s: opened, up to 262 KB there and back, closed",
-                    loopd: "\(Int(result[0] / took)) a second, \(Figures.rate(result[3] / took))", target: "",
-                    beside: "directly on this machine \(Int(beside[0] / alone)) a second; \(load)", ratio: ""),
+                        "\(connections) connections at once for \(seconds) s: opened, up to 1 MB there and back, ended",
+                    loopd: "\(result.rate) a second, \(Figures.rate(result.bytes / result.seconds))", target: "",
+                    beside: "directly on this machine \(beside.rate) a second; \(load)", ratio: ""),
                 Row(
                     what: "the same: connections lost, and with bytes that are not their own (seed \(seed))",
-                    loopd: "\(Int(result[1])), \(Int(result[2])) of \(Int(result[0]))", target: "0, 0", beside: "",
-                    ratio: ""),
+                    loopd: "\(result.lost), \(result.mixed) of \(result.ended)", target: "0, 0",
+                    beside: "\(result.givenUp) more given up; \(result.withoutPort) times no port was free", ratio: ""),
                 Row(
                     what: "the same: descriptors before and after, of loopd; of the helper",
                     loopd:
@@ -56,6 +58,30 @@ enum HostLoadRows {
             ]
         }
         return rows
+    }
+
+    /// What `probe load` says in its last line.
+    private struct Load {
+        let (done, givenUp, lost, mixed, withoutPort): (Int, Int, Int, Int, Int)
+        let (bytes, seconds): (Double, Double)
+
+        init(_ text: String) throws {
+            let line = text.split(separator: "\n").last ?? ""
+            let numbers = line.split(separator: " ").compactMap { Int($0) }
+            guard numbers.count == 7 else { throw Trouble("the client printed \(text)") }
+            (done, givenUp, lost, mixed, withoutPort) = (numbers[0], numbers[1], numbers[2], numbers[3], numbers[4])
+            (bytes, seconds) = (Double(numbers[5]), Double(numbers[6]) / 1000)
+            if lost + mixed > 0 { print(text) }
+        }
+
+        static func command(_ host: String, _ port: String, _ seed: UInt64, _ seconds: Int) -> [String] {
+            ["load", host, port, "\(seed)", "\(seconds)", "\(connections)"]
+        }
+
+        /// Without what was given up, about which nobody can say whether it was lost.
+        var ended: Int { done + lost + mixed }
+        /// In a second.
+        var rate: Int { Int(Double(done + givenUp) / seconds) }
     }
 
     private struct Held {

@@ -1,12 +1,12 @@
 // The least that carries a connection over an exec stream: what comes at a port goes to standard output, and the other
 // way round. It stands beside loopd in the benchmark.
 #define _GNU_SOURCE
+#include "traffic.h"
+
 #include "cprobe.h"
 
-#include <arpa/inet.h>
 #include <poll.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -20,13 +20,11 @@ static int pass(int from, int to) {
 }
 
 int cprobe_bridge(const char *port) {
-    struct sockaddr_in any = {.sin_family = AF_INET, .sin_port = htons((uint16_t)atoi(port))};
-    int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), on = 1;
-    setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-    if (bind(listener, (struct sockaddr *)&any, sizeof any) || listen(listener, 1)) return perror("listen"), 1;
+    int listener = traffic_listen("0.0.0.0", port, 0);
+    if (listener < 0) return traffic_fail("listen");
     fprintf(stderr, "listening\n");
     int connection = accept(listener, NULL, NULL);
-    if (connection < 0) return perror("accept"), 1;
+    if (connection < 0) return traffic_fail("accept");
     struct pollfd ends[2] = {{.fd = 0, .events = POLLIN}, {.fd = connection, .events = POLLIN}};
     while (ends[0].fd >= 0 && poll(ends, 2, -1) > 0) {
         if (ends[0].revents && !pass(0, connection)) ends[0].fd = -1;

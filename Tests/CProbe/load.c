@@ -1,142 +1,127 @@
-// Many connections at once, each with bytes and a size of its own that come back from `probe page`.
+// Many connections at once, each with bytes and a size of its own that come back from `probe page` or `probe echo`.
 //
-//   probe load HOST PORT SEED SECONDS COUNT    keeps COUNT connections open, new ones for those that are done, and prints
-//                                              what became of them; exit code 1 when a byte was lost or another one's
+//   probe load HOST PORT SEED SECONDS COUNT    keeps COUNT connections open, new ones for those that are over, and
+//                                              compares each byte. The last line says what became of them, those
+//                                              before it why; exit code 1 when one was lost or mixed, or none done
 //
-// Of eight connections five end their direction and wait for the end of the other, two read all and close, one is given
-// up in the middle.
+// Of eight connections four are ended by the server first, two end their direction and wait for the end of the other,
+// one is closed when all has come, one is given up in the middle. Where the server ends first, no port is left in use.
 #define _GNU_SOURCE
 #include "traffic.h"
 
 #include <errno.h>
-#include <fcntl.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
-enum { BLOCK = 1 << 14 };
+enum { BLOCK = 1 << 14, HEAD = sizeof(struct traffic_opening) };
+
+enum way { SERVER_ENDS, ENDS, CLOSES, GIVES_UP };
+static const enum way ways[8] = {SERVER_ENDS, SERVER_ENDS, SERVER_ENDS, SERVER_ENDS, ENDS, ENDS, CLOSES, GIVES_UP};
+
+enum result { GOES_ON, DONE, GIVEN_UP, LOST, MIXED, WITHOUT_PORT };
+static unsigned long long results[WITHOUT_PORT + 1], bytes;
+static int open_count;
 
 struct flow {
-    int socket;
+    int is_open, socket;
+    enum way way;
+    // Of what is sent, the opening is a part.
     uint64_t seed, size, sent, got;
-    int greeted, way, is_open;
 };
 
-static struct {
-    unsigned long long done, given_up, bytes, refused, broken, wrong;
-} tally;
-
-static uint64_t now(void) {
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return (uint64_t)time.tv_sec * 1000 + (uint64_t)time.tv_nsec / 1000000;
+static void conclude(struct flow *flow, enum result result) {
+    if (result == GOES_ON) return;
+    if ((result == LOST || result == MIXED) && results[LOST] + results[MIXED] < 5)
+        printf("%s after %llu of %llu bytes, %llu sent, way %d: %s\n", result == LOST ? "lost" : "mixed",
+               (unsigned long long)flow->got, (unsigned long long)flow->size, (unsigned long long)flow->sent, flow->way,
+               strerror(errno));
+    results[result]++;
+    bytes += flow->got;
+    close(flow->socket);
+    flow->is_open = 0;
+    open_count--;
 }
 
 static void open_flow(struct flow *flow, const struct sockaddr_in *address, int poll, uint64_t seed) {
-    uint64_t chance = traffic_mix(seed), kind = chance % 100;
-    uint64_t limit = kind < 50 ? 1 << 10 : kind < 90 ? 64 << 10 : kind < 99 ? 256 << 10 : 1 << 20;
-    *flow = (struct flow){.seed = seed, .size = 1 + traffic_mix(chance) % limit, .way = (int)(seed % 8)};
+    uint64_t chance = traffic_mix(seed);
+    // From none to 256 KiB, as many small as large ones in each power of two, and some up to 1 MiB.
+    int power = chance % 64 ? (int)(chance % 19) : 20, on = 1;
+    *flow = (struct flow){.seed = seed, .way = ways[chance >> 32 & 7], .is_open = 1};
+    open_count++;
+    flow->size = traffic_mix(chance) & ((1ull << power) - 1);
     flow->socket = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (connect(flow->socket, (const struct sockaddr *)address, sizeof *address) && errno != EINPROGRESS) {
-        // Its own ports may be used up for a while: this one is tried again.
-        tally.refused++;
-        close(flow->socket);
-        return;
-    }
-    struct epoll_event event = {.events = EPOLLIN | EPOLLOUT, .data.ptr = flow};
+    setsockopt(flow->socket, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    // Its own ports may be used up for a while: this one is tried again.
+    if (connect(flow->socket, (const struct sockaddr *)address, sizeof *address) && errno != EINPROGRESS)
+        return conclude(flow, errno == EADDRNOTAVAIL ? WITHOUT_PORT : LOST);
+    struct epoll_event event = {.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, .data.ptr = flow};
     epoll_ctl(poll, EPOLL_CTL_ADD, flow->socket, &event);
-    flow->is_open = 1;
 }
 
-static void over(struct flow *flow, unsigned long long *count) {
-    ++*count;
-    tally.bytes += flow->got;
-    close(flow->socket);
-    flow->is_open = 0;
+// The next bytes to send: what is left of the opening, and what follows it.
+static size_t compose(const struct flow *flow, unsigned char *block) {
+    struct traffic_opening opening = {flow->way == SERVER_ENDS ? 'x' : 'e', flow->size};
+    size_t head = flow->sent < HEAD ? HEAD - flow->sent : 0;
+    memcpy(block, (char *)&opening + HEAD - head, head);
+    uint64_t place = flow->sent + head - HEAD, left = flow->size - place;
+    size_t part = left < BLOCK - head ? left : BLOCK - head;
+    traffic_fill(block + head, part, flow->seed, place);
+    return head + part;
 }
 
-static void lost(struct flow *flow, const char *why) {
-    if (tally.broken < 5)
-        printf("broken: %s after %llu of %llu bytes, %llu sent: %s\n", why, (unsigned long long)flow->got,
-               (unsigned long long)flow->size, (unsigned long long)flow->sent, strerror(errno));
-    over(flow, &tally.broken);
-}
-
-static void write_some(struct flow *flow, int poll) {
-    unsigned char block[BLOCK];
-    if (!flow->greeted) {
-        ssize_t put = send(flow->socket, "ECHO\n", 5, MSG_NOSIGNAL);
-        if (put != 5) {
-            if (put >= 0 || errno != EAGAIN) lost(flow, "greeting");
-            return;
-        }
-        flow->greeted = 1;
-    }
-    while (flow->sent < flow->size) {
-        size_t part = flow->size - flow->sent < BLOCK ? flow->size - flow->sent : BLOCK;
-        traffic_fill(block, part, flow->seed, flow->sent);
-        ssize_t put = send(flow->socket, block, part, MSG_NOSIGNAL);
-        if (put < 0) {
-            if (errno != EAGAIN) lost(flow, "send");
-            return;
-        }
-        flow->sent += (uint64_t)put;
-        if (flow->way == 7 && flow->sent >= flow->size / 2) return over(flow, &tally.given_up);
-    }
-    if (flow->way < 5) shutdown(flow->socket, SHUT_WR);
-    struct epoll_event event = {.events = EPOLLIN, .data.ptr = flow};
-    epoll_ctl(poll, EPOLL_CTL_MOD, flow->socket, &event);
-}
-
-static void read_some(struct flow *flow) {
+static enum result go_on(struct flow *flow) {
     unsigned char block[BLOCK], expected[BLOCK];
-    ssize_t got = recv(flow->socket, block, BLOCK, 0);
-    if (got < 0) {
-        if (errno != EAGAIN) lost(flow, "receive");
-        return;
+    uint64_t total = HEAD + flow->size;
+    while (flow->sent < total) {
+        ssize_t put = send(flow->socket, block, compose(flow, block), MSG_NOSIGNAL);
+        if (put < 0 && errno != EAGAIN) return LOST;
+        if (put < 0) break;
+        flow->sent += (uint64_t)put;
+        if (flow->way == GIVES_UP && flow->sent >= total / 2) return GIVEN_UP;
+        if (flow->way == ENDS && flow->sent == total) shutdown(flow->socket, SHUT_WR);
     }
-    if (got == 0) {
-        errno = 0;
-        return flow->got == flow->size ? over(flow, &tally.done) : lost(flow, "end");
+    for (;;) {
+        int is_whole = flow->sent == total && flow->got == flow->size;
+        if (is_whole && flow->way == CLOSES) return DONE;
+        ssize_t got = recv(flow->socket, block, BLOCK, 0);
+        if (got < 0) return errno == EAGAIN ? GOES_ON : LOST;
+        errno = got ? EBADMSG : ENODATA;
+        if (!got) return is_whole ? DONE : LOST;
+        traffic_fill(expected, (size_t)got, flow->seed, flow->got);
+        if (flow->got + (uint64_t)got > flow->size || memcmp(block, expected, (size_t)got)) return MIXED;
+        flow->got += (uint64_t)got;
     }
-    traffic_fill(expected, (size_t)got, flow->seed, flow->got);
-    if (flow->got + (uint64_t)got > flow->size || memcmp(block, expected, (size_t)got)) return over(flow, &tally.wrong);
-    flow->got += (uint64_t)got;
-    if (flow->got == flow->size && flow->way >= 5) over(flow, &tally.done);
 }
 
 int traffic_load(int words_count, char **words) {
     if (words_count < 7) return -1;
     struct sockaddr_in address = traffic_address(words[2], words[3]);
-    uint64_t seed = strtoull(words[4], NULL, 10), began = now(), number = 0;
-    uint64_t until = began + strtoull(words[5], NULL, 10) * 1000;
-    int count = atoi(words[6]), poll = epoll_create1(EPOLL_CLOEXEC), open = 1;
+    uint64_t seed = strtoull(words[4], NULL, 10), began = traffic_now(), now = began, number = 0;
+    uint64_t until = began + strtoull(words[5], NULL, 10) * 1000000000;
+    int count = atoi(words[6]), poll = epoll_create1(EPOLL_CLOEXEC);
     struct rlimit files = {4096, 4096};
     setrlimit(RLIMIT_NOFILE, &files);
     struct flow *flows = calloc((size_t)count, sizeof *flows);
-    while (open) {
-        open = 0;
-        for (int i = 0; i < count; i++) {
-            if (!flows[i].is_open && now() < until)
-                open_flow(&flows[i], &address, poll, traffic_mix(seed + number++));
-            open += flows[i].is_open;
-        }
-        if (now() > until + 30000) break;
+    // Those that are left after the time have half a minute.
+    while ((now = traffic_now()) < until || (open_count && now < until + 30000000000)) {
         struct epoll_event events[256];
+        for (int i = 0; i < count; i++)
+            if (!flows[i].is_open && now < until) open_flow(&flows[i], &address, poll, traffic_mix(seed + number++));
         int ready = epoll_wait(poll, events, 256, 100);
-        for (int i = 0; i < ready; i++) {
-            struct flow *flow = events[i].data.ptr;
-            if (flow->is_open && events[i].events & (EPOLLIN | EPOLLHUP | EPOLLERR)) read_some(flow);
-            if (flow->is_open && events[i].events & EPOLLOUT) write_some(flow, poll);
-        }
+        for (int i = 0; i < ready; i++) conclude(events[i].data.ptr, go_on(events[i].data.ptr));
     }
-    printf("%llu done, %llu given up, %llu bytes, %llu without a port, %llu broken, %llu wrong, %d left, %llu ms\n",
-           tally.done, tally.given_up, tally.bytes, tally.refused, tally.broken, tally.wrong, open,
-           (unsigned long long)(now() - began));
-    return tally.broken || tally.wrong || open || !tally.done;
+    for (int i = 0; i < count; i++) {
+        errno = ETIMEDOUT;
+        if (flows[i].is_open) conclude(&flows[i], LOST);
+    }
+    printf("%llu done, %llu given up, %llu lost, %llu mixed, %llu without a port, %llu bytes, %llu ms\n", results[DONE],
+           results[GIVEN_UP], results[LOST], results[MIXED], results[WITHOUT_PORT], bytes,
+           (unsigned long long)(now - began) / 1000000);
+    return results[LOST] || results[MIXED] || !results[DONE];
 }

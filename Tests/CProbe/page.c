@@ -1,10 +1,11 @@
 // The server of connection tests, the same in a pod and on a machine of its own.
 //
-//   probe page PORT WORD   serves at PORT of every address until it is ended. HTTP/1.1 with keep-alive: `/` is "WORD PID",
-//                          `/env?NAME` a variable, `/exit?N` ends the program with that code, `/bulk?N` takes a body and
-//                          answers with its hash and N bytes, `Upgrade: raw` echoes what follows. A connection that
-//                          begins with "ECHO\n" is echoed to its end; of one with "SINK\n" the server says "hello", ends
-//                          its own direction, and prints what it got. What is typed is printed as "typed: …"
+//   probe page PORT WORD   serves at PORT of every address until it is ended. HTTP/1.1 with keep-alive: `/` is
+//                          "WORD PID", `/env?NAME` a variable, `/exit?N` ends the program with that code, `/bulk?N`
+//                          takes a body and answers with its hash and N bytes, `Upgrade: raw` echoes what follows. With
+//                          an opening of the kind 'e' or 'x' a connection is echoed as by `probe echo`; with 'h' the
+//                          server says "hello", ends its own direction, and prints what it got. What is typed is
+//                          printed as "typed: …"
 #define _GNU_SOURCE
 #include "traffic.h"
 
@@ -18,13 +19,14 @@
 
 static const char *word;
 
-static int echo(struct traffic_input *input) {
-    for (;;) {
-        if (traffic_put(input->from, input->bytes + input->begin, input->end - input->begin)) return -1;
+// Echoes to the end; after so many bytes this side has said all.
+static void echo(struct traffic_input *input, uint64_t left) {
+    do {
+        size_t part = input->end - input->begin;
+        if (traffic_put(input->from, input->bytes + input->begin, part)) return;
         input->begin = input->end = 0;
-        ssize_t got = traffic_more(input);
-        if (got <= 0) return (int)got;
-    }
+        if (!(left -= part)) shutdown(input->from, SHUT_WR);
+    } while (traffic_more(input) > 0);
 }
 
 static void sink(struct traffic_input *input) {
@@ -47,8 +49,8 @@ static int answer(struct traffic_input *input, const char *request) {
     uint64_t count = is_bulk ? strtoull(request + 11, NULL, 10) : 0;
     char path[256] = "";
     sscanf(request, "%*15s %255s", path);
+    uint64_t sum = traffic_no_bytes;
     if (is_bulk) {
-        uint64_t sum = traffic_no_bytes;
         for (uint64_t left = traffic_number(request, "content-length: "); left;) {
             if (input->begin == input->end && traffic_more(input) <= 0) return -1;
             size_t there = input->end - input->begin, part = there < left ? there : left;
@@ -68,32 +70,33 @@ static int answer(struct traffic_input *input, const char *request) {
     int size = snprintf(text, sizeof text, "HTTP/1.1 200 OK\r\nContent-Length: %llu\r\n\r\n%s",
                         (unsigned long long)(strlen(body) + count), body);
     if (traffic_put(input->from, text, (size_t)size)) return -1;
-    unsigned char block[4096];
-    for (uint64_t done = 0; done < count;) {
-        size_t part = count - done < sizeof block ? count - done : sizeof block;
-        traffic_fill(block, part, 2, done);
-        if (traffic_put(input->from, block, part)) return -1;
-        done += part;
+    return traffic_send(input->from, 2, count, &sum);
+}
+
+static void converse(struct traffic_input *input) {
+    char request[4096];
+    const char *switching = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: raw\r\n\r\n";
+    while (traffic_head(input, request, sizeof request) > 0) {
+        if (strcasestr(request, "\nupgrade: raw")) {
+            if (!traffic_put(input->from, switching, strlen(switching))) echo(input, UINT64_MAX);
+            return;
+        }
+        if (answer(input, request)) return;
     }
-    return 0;
 }
 
 static void *attend(void *connection) {
     struct traffic_input *input = connection;
-    char request[4096];
-    while (traffic_head(input, request, sizeof request) > 0) {
-        if (!strcmp(request, "SINK")) {
-            sink(input);
-            break;
-        }
-        int is_raw = strcasestr(request, "\nupgrade: raw") != NULL;
-        const char *switching = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: raw\r\n\r\n";
-        if (is_raw && traffic_put(input->from, switching, strlen(switching))) break;
-        if (is_raw || !strcmp(request, "ECHO")) {
-            echo(input);
-            break;
-        }
-        if (answer(input, request)) break;
+    struct traffic_opening opening;
+    // No request is shorter.
+    while (input->end < sizeof opening && traffic_more(input) > 0) {}
+    memcpy(&opening, input->bytes, sizeof opening);
+    if (input->end >= sizeof opening && opening.kind > UINT8_MAX) {
+        converse(input);
+    } else if (input->end >= sizeof opening) {
+        input->begin = sizeof opening;
+        if (opening.kind == 'h') sink(input);
+        else echo(input, opening.kind == 'x' ? opening.count : UINT64_MAX);
     }
     close(input->from);
     free(input);
@@ -110,11 +113,8 @@ int traffic_page(const char *port, const char *name) {
     word = name;
     setvbuf(stdout, NULL, _IOLBF, 0);
     signal(SIGPIPE, SIG_IGN);
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)atoi(port))};
-    int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), on = 1;
-    setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-    if (bind(listener, (struct sockaddr *)&address, sizeof address) || listen(listener, 1024))
-        return traffic_fail("listen");
+    int listener = traffic_listen("0.0.0.0", port, 0);
+    if (listener < 0) return traffic_fail("listen");
     pthread_attr_t small;
     pthread_attr_init(&small);
     pthread_attr_setstacksize(&small, 128 << 10);

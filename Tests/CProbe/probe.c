@@ -1,5 +1,5 @@
-// What the end-to-end tests run inside containers, static so that an image of nothing else can hold it: the process that
-// a container is, and eyes in it for `kubectl exec`.
+// What the end-to-end tests run inside containers, static so that an image of nothing else can hold it: the process
+// that a container is, and eyes in it for `kubectl exec`.
 //
 //   probe run [FILE]            waits for SIGTERM; with FILE, leaves its first line's copy in /tmp/began before
 //   probe tree FOLDER           every entry below FOLDER: kind, mode, size, mtime, hash or target, path, as hex words
@@ -13,26 +13,27 @@
 //   probe stop                  SIGTERM to process 1: the container ends
 //   probe refuse CALLS PROGRAM… runs PROGRAM where system calls fail, as in `openat2=1,flock=37`
 //   probe slay                  SIGKILL to every other process but process 1
-//   probe service FILE          a service that adds "PID WORD" to FILE when it starts, where WORD is what follows the last
-//                               "\nword=" in its own program's file, and "PID HUP" at SIGHUP; it ends at SIGTERM. With the
-//                               word "stubborn" it adds "PID TERM" instead; with "exit-N" it prints "going down" and ends
-//   probe page|ask|again|bulk|raw|sink|load …  connections: see page.c, clients.c and load.c
-//   probe serve PORT [MS]       after MS milliseconds listens at 127.0.0.1:PORT and answers each connection with its pid
-//   probe echo PORT [WORD [MS]] after MS milliseconds serves what follows, at every address; its word is by default the
-//                               host's name, with "pid" its process; see ends.c
-//   probe trips HOST PORT N [kept]  N connections with one round trip each, or N round trips on one: microseconds of each
+//   probe service FILE          a service that adds "PID WORD" to FILE when it starts, where WORD is what follows the
+//                               last "\nword=" in its own program's file, and "PID HUP" at SIGHUP; it ends at SIGTERM.
+//                               With the word "stubborn" it adds "PID TERM" instead; with "exit-N" it prints
+//                               "going down" and ends
+//   probe page|ask|again|bulk|raw|sink …  connections: see page.c and clients.c
+//   probe load HOST PORT SEED SECONDS N  N connections at once to a page or an echo, each byte compared; see load.c
+//   probe serve PORT [MS]       after MS milliseconds listens at 127.0.0.1:PORT, answers each connection with its pid
+//   probe echo PORT [WORD [MS]] after MS milliseconds serves what follows, at every address; its word is by default
+//                               the host's name, with "pid" its process; see ends.c
+//   probe trips HOST PORT N [kept]  N connections with one round trip each, or N round trips on one, in microseconds
 //   probe push|pull HOST PORT N   N bytes there or from there: nanoseconds
 //   probe words HOST PORT [LAST]  asks for the server's word again and again, and prints it at each change, "none"
 //                               without an answer; until it is LAST
 //   probe drain N, flood N      N bytes from standard input, and then "done"; N bytes to standard output
 //   probe bridge PORT           a connection that comes there, over standard input and output; see bridge.c
 //   probe slow PID STOP RUN      stops a process for STOP microseconds, lets it run for RUN, until standard input ends
-//   probe burst HOST PORT N SECONDS SEED  N connections at once, opened and closed, each byte compared: how many were
-//                               done, lost, and had others' bytes; bytes; nanoseconds
 #define _GNU_SOURCE
+#include "traffic.h"
+
 #include "cprobe.h"
 
-#include <arpa/inet.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -45,23 +46,17 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static int fail(const char *what) {
-    fprintf(stderr, "%s: %s\n", what, strerror(errno));
-    return 1;
-}
-
 static void hex(const char *bytes, size_t count) {
     for (size_t i = 0; i < count; i++) printf("%02x", (unsigned char)bytes[i]);
 }
 
 static uint64_t hash(const char *path) {
-    uint64_t value = 0xcbf29ce484222325u;
+    uint64_t value = traffic_no_bytes;
     static unsigned char buffer[1 << 16];
     int file = open(path, O_RDONLY | O_CLOEXEC);
     if (file < 0) return 0;
     ssize_t got;
-    while ((got = read(file, buffer, sizeof buffer)) > 0)
-        for (ssize_t i = 0; i < got; i++) value = (value ^ buffer[i]) * 0x100000001b3u;
+    while ((got = read(file, buffer, sizeof buffer)) > 0) value = traffic_hash(value, buffer, (size_t)got);
     close(file);
     return value;
 }
@@ -96,16 +91,16 @@ static void tree(const char *folder, size_t cut) {
 static int show(const char *path) {
     char buffer[1 << 16];
     int file = open(path, O_RDONLY | O_CLOEXEC);
-    if (file < 0) return fail(path);
+    if (file < 0) return traffic_fail(path);
     ssize_t got;
     while ((got = read(file, buffer, sizeof buffer)) > 0) fwrite(buffer, 1, (size_t)got, stdout);
-    return got < 0 ? fail(path) : 0;
+    return got < 0 ? traffic_fail(path) : 0;
 }
 
 static int equal(const char *path, const char *text) {
     char buffer[4096];
     int file = open(path, O_RDONLY | O_CLOEXEC);
-    if (file < 0) return fail(path);
+    if (file < 0) return traffic_fail(path);
     ssize_t got = read(file, buffer, sizeof buffer);
     return got == (ssize_t)strlen(text) && !memcmp(buffer, text, (size_t)got) ? 0 : 1;
 }
@@ -119,24 +114,24 @@ static int make(const char *path, const char *text, int flags, const char *end) 
         *slash = '/';
     }
     int file = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | flags, 0644);
-    if (file < 0) return fail(path);
-    return dprintf(file, "%s%s", text, end) < 0 ? fail(path) : 0;
+    if (file < 0) return traffic_fail(path);
+    return dprintf(file, "%s%s", text, end) < 0 ? traffic_fail(path) : 0;
 }
 
 static int copy(const char *from, const char *to) {
     static char buffer[1 << 16];
     int input = open(from, O_RDONLY | O_CLOEXEC), output = open(to, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0755);
-    if (input < 0 || output < 0) return fail(to);
+    if (input < 0 || output < 0) return traffic_fail(to);
     ssize_t got;
     while ((got = read(input, buffer, sizeof buffer)) > 0)
-        if (write(output, buffer, (size_t)got) != got) return fail(to);
-    return fchmod(output, 0755) ? fail(to) : 0;
+        if (write(output, buffer, (size_t)got) != got) return traffic_fail(to);
+    return fchmod(output, 0755) ? traffic_fail(to) : 0;
 }
 
 static int fill(const char *path, long long bytes) {
     static char buffer[1 << 12];
     int output = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-    if (output < 0) return fail(path);
+    if (output < 0) return traffic_fail(path);
     for (long long done = 0; done < bytes; done += (long long)sizeof buffer)
         if (write(output, buffer, sizeof buffer) != (ssize_t)sizeof buffer) break;
     return 0;
@@ -144,7 +139,7 @@ static int fill(const char *path, long long bytes) {
 
 static int processes(void) {
     DIR *names = opendir("/proc");
-    if (!names) return fail("/proc");
+    if (!names) return traffic_fail("/proc");
     struct dirent *entry;
     while ((entry = readdir(names))) {
         if (entry->d_name[0] < '0' || entry->d_name[0] > '9') continue;
@@ -222,15 +217,12 @@ static int service(const char *file) {
 }
 
 static int serve(const char *port, const char *milliseconds) {
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)atoi(port))};
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     if (milliseconds) usleep((unsigned)atoi(milliseconds) * 1000);
-    int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), on = 1;
-    setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-    if (bind(listener, (struct sockaddr *)&address, sizeof address) || listen(listener, 64)) return fail("listen");
+    int listener = traffic_listen("127.0.0.1", port, 0);
+    if (listener < 0) return traffic_fail("listen");
     for (;;) {
         int connection = accept(listener, NULL, NULL);
-        if (connection < 0) return fail("accept");
+        if (connection < 0) return traffic_fail("accept");
         dprintf(connection, "%d\n", (int)getpid());
         close(connection);
     }
@@ -242,11 +234,11 @@ int cprobe_main(int count, char **words) {
     if (!strcmp(verb, "run")) return run(first);
     if (!strcmp(verb, "processes")) return processes();
     if (!strcmp(verb, "stop")) {
-        // Process 1 never sees a signal that comes before its handler: again, until the container ends and this with it.
+        // Process 1 never sees a signal that comes before its handler: again, until the container ends, and this too.
         while (!kill(1, SIGTERM)) usleep(10000);
-        return fail("kill");
+        return traffic_fail("kill");
     }
-    if (!strcmp(verb, "slay")) return kill(-1, SIGKILL) && errno != ESRCH ? fail("kill") : 0;
+    if (!strcmp(verb, "slay")) return kill(-1, SIGKILL) && errno != ESRCH ? traffic_fail("kill") : 0;
     if (!strcmp(verb, "tree") && first) return tree(first, strlen(first) + 1), 0;
     if (!strcmp(verb, "service") && first) return service(first);
     if (!strcmp(verb, "show") && first) return show(first);

@@ -1,13 +1,17 @@
-// What the server and the clients of connection tests share.
+// What the servers and the clients of connections share.
 #define _GNU_SOURCE
 #include "traffic.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/time.h>
+#include <time.h>
+#include <unistd.h>
 
 void traffic_fill(unsigned char *bytes, size_t count, uint64_t seed, uint64_t offset) {
     uint64_t word = 0, known = ~0ull;
@@ -43,6 +47,30 @@ int traffic_put(int to, const void *bytes, size_t count) {
     return 0;
 }
 
+int traffic_send(int to, uint64_t seed, uint64_t count, uint64_t *hash) {
+    unsigned char block[16 << 10];
+    *hash = traffic_no_bytes;
+    for (uint64_t done = 0; done < count;) {
+        size_t part = count - done < sizeof block ? count - done : sizeof block;
+        traffic_fill(block, part, seed, done);
+        *hash = traffic_hash(*hash, block, part);
+        if (traffic_put(to, block, part)) return -1;
+        done += part;
+    }
+    return 0;
+}
+
+int traffic_get(int from, void *bytes, size_t count) {
+    for (char *next = bytes; count;) {
+        ssize_t got = recv(from, next, count, 0);
+        if (!got) errno = ECONNRESET;
+        if (got <= 0) return -1;
+        next += got;
+        count -= (size_t)got;
+    }
+    return 0;
+}
+
 ssize_t traffic_more(struct traffic_input *input) {
     if (input->begin == input->end) input->begin = input->end = 0;
     ssize_t got = recv(input->from, input->bytes + input->end, TRAFFIC_BLOCK - input->end, 0);
@@ -61,12 +89,6 @@ int traffic_head(struct traffic_input *input, char *text, size_t room) {
             input->begin += (size_t)(end - begin) + 4;
             return 1;
         }
-        if (count >= 5 && (!memcmp(begin, "ECHO\n", 5) || !memcmp(begin, "SINK\n", 5))) {
-            memcpy(text, begin, 4);
-            text[4] = 0;
-            input->begin += 5;
-            return 1;
-        }
         ssize_t got = traffic_more(input);
         if (got <= 0) return got == 0 && count == 0 ? 0 : -1;
     }
@@ -78,7 +100,7 @@ uint64_t traffic_number(const char *text, const char *key) {
 }
 
 int traffic_fail(const char *what) {
-    printf("! %s: %s\n", what, strerror(errno));
+    perror(what);
     return 1;
 }
 
@@ -86,4 +108,28 @@ struct sockaddr_in traffic_address(const char *host, const char *port) {
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)atoi(port))};
     inet_pton(AF_INET, host, &address.sin_addr);
     return address;
+}
+
+int traffic_listen(const char *host, const char *port, int flags) {
+    struct sockaddr_in address = traffic_address(host, port);
+    int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | flags, 0), on = 1;
+    setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    return bind(listener, (struct sockaddr *)&address, sizeof address) || listen(listener, 1024) ? -1 : listener;
+}
+
+int traffic_dial(const struct sockaddr_in *address, int seconds) {
+    int made = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), on = 1;
+    if (made < 0) return -1;
+    struct timeval patience = {.tv_sec = seconds};
+    setsockopt(made, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    setsockopt(made, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+    if (!connect(made, (const struct sockaddr *)address, sizeof *address)) return made;
+    close(made);
+    return -1;
+}
+
+uint64_t traffic_now(void) {
+    struct timespec time;
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return (uint64_t)time.tv_sec * 1000000000 + (uint64_t)time.tv_nsec;
 }
