@@ -21,26 +21,27 @@ extension Child {
                     guard let stream else { continue }
                     group.addTask {
                         var splitter = LineSplitter()
-                        while let bytes = try? await stream.read(), !bytes.isEmpty {
-                            if number == 0, hasAnswer {
-                                sink.yield(.answer(bytes))
-                            } else {
-                                for line in splitter.feed(bytes) { sink.yield(.line(line)) }
-                            }
+                        func take(_ bytes: [UInt8]) {
+                            if number == 0, hasAnswer { return _ = sink.yield(.answer(bytes)) }
+                            for line in splitter.feed(bytes) { sink.yield(.line(line)) }
                         }
-                        if let rest = splitter.finish() { sink.yield(.line(rest)) }
+                        while !Task.isCancelled, let bytes = try? await stream.read(), !bytes.isEmpty { take(bytes) }
+                        // No pipe holds more than 1 MiB; what was left behind may go on writing.
+                        var rest = 1 << 20
+                        while rest > 0, let bytes = try? stream.readNow(), !bytes.isEmpty {
+                            take(bytes)
+                            rest -= bytes.count
+                        }
+                        if let last = splitter.finish() { sink.yield(.line(last)) }
                     }
                 }
             }
             sink.finish()
         }
-        let ending = Task {
+        Task {
             _ = await wait()
-            // A moment for what is still in the pipes; a program that was left behind may hold them open.
-            try? await Task.sleep(for: .milliseconds(200))
             reading.cancel()
         }
         for await piece in output { each(piece) }
-        ending.cancel()
     }
 }

@@ -127,6 +127,11 @@ struct SopsSecrets: Sendable {
                 failure: LoopEvent.Failure(
                     "\(one.reference): \(missing) was not made within \(limit.components.seconds) s; \(said)",
                     nextStep: "see that the SopsSecret operator runs and has the key"))
+        case .unknown(let reason):
+            throw LoopFailure(
+                failure: LoopEvent.Failure(
+                    "\(one.reference): the cluster does not say what has become of \(names): \(reason)",
+                    nextStep: "`kubectl describe sopssecret \(one.reference.name) -n \(namespace)` tells more"))
         }
     }
 

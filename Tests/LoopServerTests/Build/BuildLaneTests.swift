@@ -133,6 +133,18 @@ import Testing
         #expect(finished.firstEvents.withLock { $0 }.count <= 2)
     }
 
+    @Test("what a program had printed when it ended is told, however late it is read")
+    func printedBefore() async throws {
+        var launch = Launch(["sh", "-c", "seq 5000; printf end; seq 5000 >&2"])
+        launch.standardOutput = .pipe
+        launch.standardError = .pipe
+        let child = try await Child.spawn(launch)
+        _ = await child.wait()
+        var lines: [String] = []
+        await child.print(hasAnswer: false) { if case .line(let line) = $0 { lines.append(line) } }
+        #expect(lines.count == 10_001 && lines.contains("end"), "\(lines.count)")
+    }
+
     @Test("what a build leaves running neither holds it up nor is ended with it")
     func leavesServers() async throws {
         let lane = try lane(["sh", "-c", "sleep 1000 & echo $!"])

@@ -10,6 +10,10 @@ private final class SecretServer: Sendable {
     struct State {
         var versions: [String: String]
         var message: String?
+        /// How long a list of Secrets takes.
+        var pause = Duration.zero
+        /// Whether nobody may list Secrets.
+        var isForbidden = false
         var patches: [String: JSON] = [:]
     }
 
@@ -45,7 +49,9 @@ private final class SecretServer: Sendable {
         switch exchange.request.path.last {
         case "s": try await exchange.answer(sops)
         case "sopssecrets": try await exchange.answer(list([sops]))
+        case "secrets" where now.isForbidden: try await exchange.fail(403, "Forbidden", "no secrets for you")
         case "secrets":
+            try await Task.sleep(for: now.pause)
             try await exchange.answer(
                 list(now.versions.map { ["metadata": ["name": .string($0), "resourceVersion": .string($1)]] }))
         case "deployments":
@@ -145,6 +151,24 @@ private final class SecretServer: Sendable {
         let (isWhole, told) = try await settle(server, limit: .seconds(1)) { _ in }
         #expect(isWhole && server.now.patches.isEmpty)
         #expect(told.all == [.notice("sopssecret/s has changed, and secret/login has not: nothing is restarted")])
+    }
+
+    @Test("an API that takes longer than the limit to list the Secrets makes none of them missing")
+    func slow() async throws {
+        let server = SecretServer(["login": "1"], message: "Healthy")
+        let (isWhole, told) = try await settle(server, limit: .milliseconds(1)) { $0.pause = .milliseconds(300) }
+        #expect(isWhole)
+        #expect(told.all == [.notice("sopssecret/s has changed, and secret/login has not: nothing is restarted")])
+    }
+
+    @Test("Secrets that the cluster does not show are not said to be missing")
+    func hiddenSecrets() async throws {
+        let server = SecretServer(["login": "1"], message: "Healthy")
+        let (isWhole, told) = try await settle(server, limit: .milliseconds(1)) { $0.isForbidden = true }
+        #expect(!isWhole)
+        let summary = told.failure?.summary ?? ""
+        let words = "sopssecret/s: the cluster does not say what has become of secret/login: "
+        #expect(summary.hasPrefix(words) && summary.contains("no secrets for you"), "\(summary)")
     }
 
     @Test("neither is a SopsSecret's content in a diff")
