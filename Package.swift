@@ -62,7 +62,8 @@ let package = Package(
         .testTarget(name: "WatcherTests", dependencies: ["Watcher"], swiftSettings: strict),
         .testTarget(name: "WireTests", dependencies: ["Wire"], swiftSettings: strict),
         .testTarget(
-            name: "LoopAgentTests", dependencies: ["Wire", "CAgent", "CHash", "Reactor"], swiftSettings: strict),
+            name: "LoopAgentTests", dependencies: ["Wire", "CAgent", "CHash", "Reactor", "TestCluster"],
+            swiftSettings: strict),
         .testTarget(name: "JSONTests", dependencies: ["JSON"], swiftSettings: strict),
         .testTarget(name: "ReactorTests", dependencies: ["Reactor"], swiftSettings: strict),
         .testTarget(name: "HTTPTests", dependencies: ["HTTP", "Reactor"], swiftSettings: strict),

@@ -77,8 +77,9 @@ import Testing
                     #expect(output.text == "\(old)\n", "\(way) \(output.errorText)")
                 }
                 try await scene.kubectl(["delete", "pod", old, "--wait=false"])
-                let pods = try await scene.pods().until("another pod") { $0.contains { $0.name != old && $0.isReady } }
-                let new = try #require(pods.first { $0.name != old && $0.isReady }).name
+                @Sendable func isNext(_ pod: Pod) -> Bool { pod.name != old && pod.isReady && !pod.isTerminating }
+                let pods = try await scene.pods().until("another pod") { $0.contains(where: isNext) }
+                let new = try #require(pods.first(where: isNext)).name
                 for way in all {
                     // Until the Service's endpoints have followed.
                     while try await page(way).text != "\(new)\n" { try Task.checkCancellation() }

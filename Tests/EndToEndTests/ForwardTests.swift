@@ -45,8 +45,9 @@ import Testing
             let first = try await page(port)
             #expect(first.text.trimmed == old, "\(first.errorText)\(loopd.transcript)")
             try await scene.kubectl(["delete", "pod", old, "--wait=false"])
-            let pods = try await scene.pods().until("another pod") { $0.contains { $0.name != old && $0.isReady } }
-            let new = try #require(pods.first { $0.name != old && $0.isReady }).name
+            @Sendable func isNext(_ pod: Pod) -> Bool { pod.name != old && pod.isReady && !pod.isTerminating }
+            let pods = try await scene.pods().until("another pod") { $0.contains(where: isNext) }
+            let new = try #require(pods.first(where: isNext)).name
             // Until the old one has gone it may answer.
             var second = try await page(port)
             while second.text.trimmed != new {

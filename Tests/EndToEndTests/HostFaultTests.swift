@@ -19,9 +19,9 @@ import Testing
             let place = traffic.place
             let killed = Traffic.now()
             loopd.child.signal(SIGKILL)
-            let back = try await traffic.first("pod", from: place, limit: .seconds(10), loopd)
+            let back = try await traffic.first("pod", from: place, limit: .seconds(60), loopd)
             tell("the pod's own service after kill -9", back - killed)
-            try await within(.seconds(10), "the program ends") { try await entry.ended() }
+            try await within(.seconds(60), "the program ends") { try await entry.ended() }
             let wrong = traffic.answers(from: place).filter { answer in
                 !["host \(program)", "pod ", "!"].contains { answer.hasPrefix($0) }
             }
@@ -49,7 +49,7 @@ import Testing
             let link = try await SilentLink.begin(way, of: loopd)
             let silent = Traffic.now()
             do {
-                let back = try await traffic.first("pod", from: place, limit: .seconds(20), loopd)
+                let back = try await traffic.first("pod", from: place, limit: .seconds(60), loopd)
                 tell("the pod's own service after silence (\(way))", back - silent)
                 let later = traffic.place
                 // New connections get through where only those from before are silent.

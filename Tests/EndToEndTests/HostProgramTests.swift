@@ -32,7 +32,7 @@ import Testing
             kill(Int32(pid), SIGSTOP)
             async let waiting = hosts.ask()
             // Time for more probes to fail than may; nothing is to happen meanwhile.
-            try await Task.sleep(for: .seconds(6))
+            try await Task.sleep(for: .seconds(25))
             kill(Int32(pid), SIGCONT)
             #expect(try await waiting == "host \(pid)", "\(loopd.transcript)")
             try await hosts.expectNoRestart()
@@ -47,7 +47,7 @@ import Testing
             // A pseudo terminal, as a terminal emulator has one; what comes from it is copied out.
             let script = """
                 import os, pty, sys, signal
-                signal.alarm(60)
+                signal.alarm(300)
                 pid, terminal = pty.fork()
                 if pid == 0: os.execv(sys.argv[1], sys.argv[1:])
                 seen, typed = b'', False
@@ -67,7 +67,7 @@ import Testing
                 ["python3", "-c", script, Built.loopd, "run", "web"],
                 environment: environment(with: ["LOOPD_STATE_DIR": hosts.scene.stateDirectory]),
                 directory: hosts.scene.project.path)
-            let output = try await within(.seconds(90), "the end of loopd") { try await Child.run(launch) }
+            let output = try await within(.seconds(330), "the end of loopd") { try await Child.run(launch) }
             #expect(output.text.contains("typed: good morning"), "\(output.text)\(output.errorText)")
             #expect(output.text.contains("status 130"), "\(output.text)\(output.errorText)")
             try await hosts.untilAnswered("pod", try await hosts.scene.loopd("version"))

@@ -31,7 +31,7 @@ import Testing
             let program = try #require(try await first.event("hostStarted")["pid"]?.integer)
             let entry = try #require(ProcessTable.entry(Int32(program)))
             // The other one's program listens elsewhere, as on another machine.
-            let other = try HostScene.freePort()
+            let other = try freePort()
             try hosts.configure([
                 "command": [.string(Built.probe), "page", .string("\(other)"), "other"],
                 "ports": [["container": 8080, "host": .integer(Int64(other))]],
@@ -148,7 +148,7 @@ import Testing
 
     @Test("a pod in its node's network is explained")
     func hostNetwork() async throws {
-        let port = try HostScene.freePort()
+        let port = try freePort()
         let container: JSON = [
             "command": ["/probe", "page", .string("\(port)"), "pod"],
             "ports": [["containerPort": .integer(Int64(port))]],

@@ -22,8 +22,12 @@ struct HostScene: Sendable {
     ]
 
     /// A probe that a service which is down for a second would not survive.
+    ///
+    /// It gives a busy machine time for an answer; a program that stands still for 25 seconds fails it often enough.
     static let liveness: JSON = [
-        "livenessProbe": ["httpGet": ["port": 8080, "path": "/"], "periodSeconds": 1, "failureThreshold": 3]
+        "livenessProbe": [
+            "httpGet": ["port": 8080, "path": "/"], "periodSeconds": 1, "timeoutSeconds": 5, "failureThreshold": 3,
+        ]
     ]
 
     /// Runs `body` when the pods are ready.
@@ -47,14 +51,6 @@ struct HostScene: Sendable {
                 before: scene.object("deployment/web"))
             try await body(hosts)
         }
-    }
-
-    /// A port of this machine that nobody listens at.
-    static func freePort() throws -> UInt16 {
-        let listener = try Reactor.Listener(.tcp(host: "127.0.0.1", port: 0))
-        defer { listener.close() }
-        guard case .tcp(_, let port) = listener.endpoint else { throw Trouble("no port") }
-        return port
     }
 
     // MARK: The project

@@ -45,7 +45,9 @@ import Testing
     func saves() async throws {
         try await HostScene.run { hosts in
             let build: JSON = ["sh", "-c", "! grep -q broken src/word && cp src/word word"]
-            try hosts.configure(["command": hosts.wordProgram("word"), "build": build, "watch": ["src/**"]])
+            try hosts.configure([
+                "command": hosts.wordProgram("word"), "build": build, "watch": ["src/**"], "wait": "120s",
+            ])
             try hosts.scene.project.write(".gitignore", "/word\n")
             try hosts.scene.project.write("src/word", "first")
             let loopd = try await hosts.running()
@@ -104,18 +106,24 @@ import Testing
     @Test("without it a connection waits for the program as long as wait says, and is broken then")
     func fallbackWait() async throws {
         try await HostScene.run(container: HostScene.liveness) { hosts in
-            try hosts.configure([
-                "command": hosts.wordProgram(seconds: "$(cat src/seconds)"), "watch": ["src/*"], "wait": "6s",
-            ])
+            func run(wait: String) async throws -> Loopd {
+                let program = hosts.wordProgram(seconds: "$(cat src/seconds)")
+                try hosts.configure(["command": program, "watch": ["src/*"], "wait": .string(wait)])
+                try hosts.scene.project.write("src/seconds", "0")
+                return try await hosts.running()
+            }
             try hosts.scene.project.write("src/word", "host")
-            try hosts.scene.project.write("src/seconds", "0")
-            let loopd = try await hosts.running()
-            var place = loopd.log.count
+            let patient = try await run(wait: "120s")
+            var place = patient.log.count
             try hosts.scene.project.write("src/seconds", "2")
-            _ = try await loopd.event("hostStarted", from: place)
+            _ = try await patient.event("hostStarted", from: place)
             // It does not listen before two seconds have passed.
             let waited = try await hosts.ask()
-            #expect(waited.hasPrefix("host "), "\(loopd.transcript)")
+            #expect(waited.hasPrefix("host "), "\(patient.transcript)")
+            try await hosts.expectNoRestart()
+            try await patient.stop()
+
+            let loopd = try await run(wait: "6s")
             place = loopd.log.count
             #expect(try await hosts.ask("/exit?0").hasPrefix("!"))
             #expect(try await loopd.event("hostEnded", from: place)["success"] == true)

@@ -1,6 +1,7 @@
 import CHash
 import Glibc
 import Reactor
+import TestCluster
 
 /// The programs under test, which the build puts beside the test program.
 enum Built {
@@ -48,6 +49,7 @@ enum Disk {
         _ = content.withUnsafeBytes { Glibc.write(fd, $0.baseAddress, $0.count) }
         fchmod(fd, mode)
         Glibc.close(fd)
+        if mode & 0o111 != 0 { TestCluster.Disk.untilNobodyWrites(Array(path.utf8)) }
     }
 
     static func bytes(_ path: String) -> [UInt8]? {

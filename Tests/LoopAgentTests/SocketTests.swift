@@ -206,8 +206,14 @@ struct SocketTests {
     @Test("a silent host loses its ports, also where new connections make the helper talk")
     func silenceUnderTraffic() async throws {
         let client = try await HelperClient.start()
-        _ = try await client.greet(heartbeat: 2)
-        let (_, port) = try await client.listen()
+        let stream = await client.newStream()
+        // In one write, so that a busy machine cannot be silent between them.
+        var frames: [UInt8] = []
+        Frame(.hello(Hello(generation: 1, heartbeatSeconds: 10))).append(to: &frames)
+        Frame(.listen(Listen(port: 0)), on: stream).append(to: &frames)
+        try await client.sendRaw(frames)
+        let answer = await client.receive(on: stream)
+        guard case .listening(let port)? = answer else { throw Unexpected(message: answer) }
         var connections = 0
         // As a readiness probe does; nobody waits for what it gets.
         while let peer = try? await Reactor.Stream.local(port) {

@@ -28,16 +28,38 @@ package enum Disk {
         if let cut = path.lastIndex(of: 0x2F) { try folder(Array(path[..<cut])) }
         let file = withCString(path) { open($0, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, mode) }
         guard file >= 0 else { throw SystemError.last("create \(String(decoding: path, as: UTF8.self))") }
-        defer { close(file) }
-        fchmod(file, mode)
-        var done = 0
-        while done < bytes.count {
-            let sent = bytes.withUnsafeBytes {
-                Glibc.write(file, $0.baseAddress?.advanced(by: done), $0.count - done)
+        do {
+            defer { close(file) }
+            var done = 0
+            while done < bytes.count {
+                let sent = bytes.withUnsafeBytes {
+                    Glibc.write(file, $0.baseAddress?.advanced(by: done), $0.count - done)
+                }
+                guard sent >= 0 else { throw SystemError.last("write \(String(decoding: path, as: UTF8.self))") }
+                done += sent
             }
-            guard sent >= 0 else { throw SystemError.last("write \(String(decoding: path, as: UTF8.self))") }
-            done += sent
+            fchmod(file, mode)
         }
+        if mode & 0o111 != 0 { untilNobodyWrites(path) }
+    }
+
+    /// Waits until nobody has a program open for writing, at most a minute.
+    ///
+    /// A child that another test starts just then holds the descriptor that wrote it from its fork to its exec, and until
+    /// that has passed running the program fails with `ETXTBSY`. A lease for reading is given only when there is no writer;
+    /// where a file system has no leases nothing is waited for.
+    package static func untilNobodyWrites(_ path: [UInt8]) {
+        let (setSignal, setLease): (Int32, Int32) = (10, 1024)
+        let file = withCString(path) { open($0, O_RDONLY | O_CLOEXEC) }
+        guard file >= 0 else { return }
+        // Who comes to write while this has the lease causes a signal, and that of its own would end the tests.
+        _ = fcntl(file, setSignal, SIGURG)
+        for _ in 0..<60_000 {
+            guard fcntl(file, setLease, Int32(F_RDLCK)) != 0, errno == EAGAIN else { break }
+            usleep(1000)
+        }
+        // The lease goes with its descriptor.
+        close(file)
     }
 
     /// Makes a folder and those above it.

@@ -66,7 +66,7 @@ package final class Loopd: Sendable {
 
     /// The next event of a kind from a place in the log on.
     package func event(
-        _ name: String, from place: Int = 0, limit: Duration = .seconds(30),
+        _ name: String, from place: Int = 0, limit: Duration = .seconds(120),
         where isWanted: @escaping @Sendable (JSON) -> Bool = { _ in true }
     ) async throws -> JSON {
         let found = try await within(limit, "event \"\(name)\"", state: { self.transcript }) { [log] in
@@ -87,7 +87,7 @@ package final class Loopd: Sendable {
     }
 
     /// Waits for the end.
-    package func end(limit: Duration = .seconds(30)) async throws -> ExitStatus {
+    package func end(limit: Duration = .seconds(120)) async throws -> ExitStatus {
         let state: @Sendable () -> String = { self.transcript }
         let status = try await within(limit, "the end of loopd", state: state) { [child] in await child.wait() }
         // What it said last may still be on its way.

@@ -104,7 +104,7 @@ package final class Scene: Sendable {
     ///
     /// loopd's own folders are: `.loopd…`, where the helper and what is staged are on a volume of their own.
     package func untilEqual(
-        _ local: String, _ remote: String, in pod: String, limit: Duration = .seconds(20),
+        _ local: String, _ remote: String, in pod: String, limit: Duration = .seconds(120),
         leavingOut isLeftOut: @escaping @Sendable (String) -> Bool = { _ in false },
         comparing difference: @escaping @Sendable (Tree, Tree) -> [String] = { $0.difference(from: $1) }
     ) async throws {

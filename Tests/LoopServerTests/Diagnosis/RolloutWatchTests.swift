@@ -66,7 +66,7 @@ struct RolloutWatchTests {
 
         /// Follows it while `body` runs, and to its end.
         func follow(
-            limit: Duration? = .seconds(50), ledger: CauseLedger? = nil, pace: Duration = .seconds(30),
+            limit: Duration? = .seconds(3600), ledger: CauseLedger? = nil, pace: Duration = .seconds(30),
             progress: @escaping @Sendable (String) -> Void = { _ in }, _ body: (Heard) async throws -> Void
         ) async throws -> (ending: RolloutWatch.Ending?, heard: [LoopEvent.Failure]) {
             let heard = Heard()
@@ -162,7 +162,7 @@ struct RolloutWatchTests {
         try await withAPI({ try await cluster.handle($0) }) { client, _ in
             let run = Task {
                 await RolloutWatch.run(
-                    .workload(.statefulset, name: "db"), client: client, namespace: "demo", limit: .seconds(50),
+                    .workload(.statefulset, name: "db"), client: client, namespace: "demo", limit: .seconds(3600),
                     patience: .seconds(30)
                 ) { heard.add($0) }
             }

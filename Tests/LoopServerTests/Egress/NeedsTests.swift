@@ -1,5 +1,6 @@
 import Reactor
 import Synchronization
+import TestCluster
 import Testing
 
 @testable import LoopServer
@@ -25,8 +26,8 @@ struct NeedsTests {
             let egress = Egress(
                 names: ClusterNames(client, namespace: "web", patience: .seconds(60)), route: NoRoute()
             ) { log.add(LoopEvent($0)) }
-            let early = Dependency(name: "early", port: try HostFixture.freePort())
-            let late = Dependency(name: "late", port: try HostFixture.freePort())
+            let early = Dependency(name: "early", port: try freePort())
+            let late = Dependency(name: "late", port: try freePort())
             api.names.service("early", "10.96.0.7", ports: [early.port])
             api.names.service("late", "10.96.0.8", ports: [late.port])
             let proxy = try await egress.start()

@@ -11,7 +11,7 @@ enum OutsideProxyFixture {
     /// Runs an HTTP proxy with these lines in its configuration.
     static func tinyproxy(_ lines: [String], _ body: (UInt16) async throws -> Void) async throws {
         let folder = try ScratchTree()
-        let port = try HostFixture.freePort()
+        let port = try freePort()
         let all = ["Listen 127.0.0.1", "Port \(port)", "Timeout 600"] + lines
         try folder.write("tinyproxy.conf", all.joined(separator: "\n") + "\n")
         try await serve(["tinyproxy", "-d", "-c", "\(folder.path)/tinyproxy.conf"], at: port, body)
@@ -19,7 +19,7 @@ enum OutsideProxyFixture {
 
     /// Runs a SOCKS5 proxy that wants a user and a password.
     static func microsocks(user: String, password: String, _ body: (UInt16) async throws -> Void) async throws {
-        let port = try HostFixture.freePort()
+        let port = try freePort()
         try await serve(
             ["microsocks", "-i", "127.0.0.1", "-p", "\(port)", "-u", user, "-P", password], at: port, body)
     }

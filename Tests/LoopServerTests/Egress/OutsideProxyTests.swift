@@ -127,7 +127,7 @@ struct OutsideProxyTests {
                     #expect(
                         failure?.text == "this machine's proxy 127.0.0.1:\(proxy) (ALL_PROXY) \(reason)")
                 }
-                let closed = try HostFixture.freePort()
+                let closed = try freePort()
                 let failure = await #expect(throws: DialFailure.self) {
                     try await right.tunnel(to: target, port: closed)
                 }
@@ -177,7 +177,7 @@ struct OutsideProxyTests {
 
     @Test("a proxy that is not there is named, with what the cluster has to say about the name")
     func absent() async throws {
-        let port = try HostFixture.freePort()
+        let port = try freePort()
         try await ProxyFixture.run(environment: environment("http://me:secret@127.0.0.1:\(port)")) { fixture in
             fixture.api.service("postgres", "127.0.0.3", ports: [443])
             for (target, variable) in [("postgre:443", "HTTPS_PROXY"), ("postgre:80", "HTTP_PROXY")] {
@@ -193,7 +193,7 @@ struct OutsideProxyTests {
 
     @Test("what is loopback's or excepted is reached without the proxy")
     func excepted() async throws {
-        var variables = environment("http://127.0.0.1:\(try HostFixture.freePort())")
+        var variables = environment("http://127.0.0.1:\(try freePort())")
         variables["NO_PROXY"] = "api.far"
         try await withEcho { port in
             try await ProxyFixture.run(environment: variables) { fixture in

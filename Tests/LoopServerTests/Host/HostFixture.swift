@@ -84,13 +84,6 @@ final class HostFixture: Sendable {
         log.all.compactMap { if case .notice(let text) = $0 { text } else { nil } }
     }
 
-    /// A port of loopback that nobody listens at.
-    static func freePort() throws -> UInt16 {
-        let socket = try bound(0)
-        defer { close(socket.descriptor) }
-        return socket.port
-    }
-
     /// A socket with a port of loopback, which does not listen; 0 is any port.
     static func bound(_ port: UInt16) throws -> (descriptor: Int32, port: UInt16) {
         let made = socket(AF_INET, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)

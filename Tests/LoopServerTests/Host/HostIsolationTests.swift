@@ -12,7 +12,7 @@ struct HostIsolationTests {
     @Test("kill -9 of loopd takes the program with it, and all that it has started")
     func killed() async throws {
         let folder = try ScratchTree()
-        let (path, port) = (folder.path, try HostFixture.freePort())
+        let (path, port) = (folder.path, try freePort())
         await #expect(processExitsWith: .signal(SIGKILL)) { [path = path as String, port = port as UInt16] in
             let script = "setsid sh -c 'trap \"\" TERM; while :; do sleep 0.1; done' & exec PROBE serve \(port)"
             let host = try HostFixture(
@@ -74,7 +74,7 @@ struct HostIsolationTests {
         await #expect(processExitsWith: .success) { [seed = seed as UInt64] in
             var generator = SeededGenerator(seed: seed)
             let folder = try ScratchTree()
-            let port = try HostFixture.freePort()
+            let port = try freePort()
             let mark = "MARK=\(folder.path)"
             let programs = [
                 "exec PROBE serve \(port)", "exec PROBE serve \(port) 3", "exit 1", "kill -9 $$",

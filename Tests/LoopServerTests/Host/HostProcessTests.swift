@@ -89,7 +89,7 @@ struct HostProcessTests {
 
     @Test("is ready when it listens at its port, and never before; the time is from the change")
     func ready() async throws {
-        let port = try HostFixture.freePort()
+        let port = try freePort()
         let host = try HostFixture(["PROBE", "serve", "\(port)", "50"], ports: [port])
         #expect(await !host.process.untilUp(limit: .milliseconds(1)))
         let changed = monotonicNow() - 5_000_000_000
@@ -111,7 +111,7 @@ struct HostProcessTests {
 
     @Test("a program that listens at some of its ports only is ready with those")
     func someOfThem() async throws {
-        let (port, other) = (try HostFixture.freePort(), try HostFixture.freePort())
+        let (port, other) = (try freePort(), try freePort())
         let host = try HostFixture(["PROBE", "serve", "\(port)"], ports: [other, port])
         host.process.start()
         try await host.untilUp()
@@ -121,7 +121,7 @@ struct HostProcessTests {
 
     @Test("a program that listens elsewhere is told once where, and one that listens nowhere once that it does not")
     func wrongPort() async throws {
-        let (port, other) = (try HostFixture.freePort(), try HostFixture.freePort())
+        let (port, other) = (try freePort(), try freePort())
         let patience = HostReadiness.Patience(elsewhere: .milliseconds(20), nowhere: .milliseconds(60))
         // The server is a child of the program in a session of its own.
         let host = try HostFixture(
@@ -148,7 +148,7 @@ struct HostProcessTests {
 
     @Test("a port that another process has is told with that process, and nothing is started until it is free")
     func taken() async throws {
-        let port = try HostFixture.freePort()
+        let port = try freePort()
         let other = try await Child.spawn(Launch([Built.probe, "serve", "\(port)"]))
         while try ListeningPorts.now().address(of: port) == nil { try await Task.sleep(for: .milliseconds(5)) }
         let host = try HostFixture(["PROBE", "serve", "\(port)"], ports: [port])
@@ -168,7 +168,7 @@ struct HostProcessTests {
 
     @Test("restarts while one is under way become one, which counts from the first change that nobody has seen")
     func coalesces() async throws {
-        let port = try HostFixture.freePort()
+        let port = try freePort()
         let script = """
             test -e good && exec PROBE serve \(port)
             trap 'sleep 0.5; exit' TERM
@@ -278,7 +278,7 @@ struct HostProcessTests {
 
     @Test("the figures of a restart, beside a bare start")
     func figures() async throws {
-        let port = try HostFixture.freePort()
+        let port = try freePort()
         func untilAccepted(since began: UInt64, _ isNew: (String) -> Bool) async throws -> Double {
             while true {
                 if let answer = try? await HostFixture.answer(at: port), isNew(answer) {

@@ -68,7 +68,7 @@ struct HostSurroundingsTests {
         let api = HeldAPI()
         try await withAPI({ try await api.handle($0) }) { client, _ in
             defer { api.letGo() }
-            let port = try HostFixture.freePort()
+            let port = try freePort()
             api.names.service("late", "10.96.0.8", ports: [port])
             var host = Host(command: ["true"], directory: "")
             host.needs = [Dependency(name: "late", port: port)]

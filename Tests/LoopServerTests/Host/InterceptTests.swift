@@ -267,11 +267,4 @@ final class InterceptFixture: Sendable {
             }
         }
     }
-
-    /// A port that was free a moment ago.
-    private static func freePort() throws -> UInt16 {
-        let listener = try Reactor.Listener(.tcp(host: "127.0.0.1", port: 0))
-        defer { listener.close() }
-        return listener.port
-    }
 }

@@ -210,7 +210,7 @@ import Testing
         let pruner = await pruner(twin)
         let task = Task { await pruner.run() }
         await build(10, pruner)
-        try await within(.seconds(30), "old ones go", state: { "\(twin.deleted.withLock { $0 })" }) {
+        try await within(.seconds(240), "old ones go", state: { "\(twin.deleted.withLock { $0 })" }) {
             while twin.deleted.withLock({ $0.count }) < 5 { try await Task.sleep(for: .milliseconds(5)) }
         }
         task.cancel()

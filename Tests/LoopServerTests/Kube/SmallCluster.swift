@@ -5,8 +5,10 @@ import Synchronization
 /// Lists and watches over a few collections that a test changes.
 final class SmallCluster: Sendable {
     private struct State {
-        var version = 1
+        /// Above those of recorded objects: a watch that has seen one of them is told everything again.
+        var version: Int64 = 1 << 40
         var objects: [String: [JSON]] = [:]
+        var removed: [(plural: String, object: JSON, version: Int64)] = []
         var readers: [Int: (plural: String, AsyncStream<JSON>.Continuation)] = [:]
         var nextReader = 0
     }
@@ -38,6 +40,8 @@ final class SmallCluster: Sendable {
     func remove(_ plural: String, _ object: JSON) {
         state.withLock { state in
             state.objects[plural, default: []].removeAll { $0.at("metadata", "name") == object.at("metadata", "name") }
+            state.version += 1
+            state.removed.append((plural, object, state.version))
             for reader in state.readers.values where reader.plural == plural {
                 reader.1.yield(["type": "DELETED", "object": object])
             }
@@ -55,11 +59,17 @@ final class SmallCluster: Sendable {
             return try await exchange.respond(HTTPResponse(200), body: Array(text.utf8))
         }
         guard exchange.query("watch") != nil else {
-            let items = state.withLock { $0.objects[plural] ?? [] }
-            return try await exchange.answer(["metadata": ["resourceVersion": "1"], "items": .array(items)])
+            let (items, version) = state.withLock { ($0.objects[plural] ?? [], $0.version) }
+            return try await exchange.answer([
+                "metadata": ["resourceVersion": .string("\(version)")], "items": .array(items),
+            ])
         }
         let (events, yield) = AsyncStream<JSON>.makeStream()
+        let from = exchange.query("resourceVersion").flatMap { Int64($0) } ?? 0
         let id = state.withLock { state in
+            for gone in state.removed where gone.plural == plural && gone.version > from {
+                yield.yield(["type": "DELETED", "object": gone.object])
+            }
             // What came between the list and this watch: as changes, which is harmless to tell twice.
             for object in state.objects[plural] ?? [] { yield.yield(["type": "MODIFIED", "object": object]) }
             state.nextReader += 1

@@ -21,6 +21,8 @@ final class StoredObjects: Sendable {
         /// By plural and name.
         var objects: [String: [String: JSON]] = [:]
         var version = 10
+        /// With their versions, by plural.
+        fileprivate var removed: [String: [JSON]] = [:]
         var requests: [String] = []
         /// What a request is refused with, by method and plural: `POST jobs`; the last one first.
         var refusals: [String: [(code: Int, message: String)]] = [:]
@@ -46,9 +48,18 @@ final class StoredObjects: Sendable {
 
     func remove(_ plural: String, _ name: String) {
         state.withLock { state in
-            guard let object = state.objects[plural]?.removeValue(forKey: name) else { return }
-            StoredObjects.tell(plural, "DELETED", object, state)
+            guard let object = state.objects[plural]?[name] else { return }
+            StoredObjects.remove(plural, object, &state)
         }
+    }
+
+    private static func remove(_ plural: String, _ object: JSON, _ state: inout State) {
+        var object = object
+        state.version += 1
+        object["metadata"]?["resourceVersion"] = .string("\(state.version)")
+        state.objects[plural]?[object.at("metadata", "name")?.string ?? ""] = nil
+        state.removed[plural, default: []].append(object)
+        tell(plural, "DELETED", object, state)
     }
 
     private static func put(_ plural: String, _ object: JSON, _ state: inout State) -> JSON {
@@ -100,8 +111,8 @@ final class StoredObjects: Sendable {
         switch method {
         case "GET" where exchange.query("watch") != nil: try await watch(plural, exchange)
         case "GET" where isCollection:
-            let items = state.withLock { Array(($0.objects[plural] ?? [:]).values) }
-            try await exchange.answer(["metadata": ["resourceVersion": "1"], "items": .array(items)])
+            let (items, version) = state.withLock { (Array(($0.objects[plural] ?? [:]).values), $0.version) }
+            try await exchange.answer(["metadata": ["resourceVersion": .string("\(version)")], "items": .array(items)])
         case "POST": try await create(plural, exchange)
         case "DELETE": try await delete(plural, name, exchange)
         case "PATCH":
@@ -149,8 +160,7 @@ final class StoredObjects: Sendable {
                 object["metadata"]?["deletionTimestamp"] = "2026-11-21T00:40:11Z"
                 _ = StoredObjects.put(plural, object, &state)
             } else {
-                state.objects[plural]?[name] = nil
-                StoredObjects.tell(plural, "DELETED", object, state)
+                StoredObjects.remove(plural, object, &state)
             }
             return 200
         }
@@ -159,7 +169,12 @@ final class StoredObjects: Sendable {
 
     private func watch(_ plural: String, _ exchange: HTTPExchange) async throws {
         let (events, yield) = AsyncStream<JSON>.makeStream()
+        let from = exchange.query("resourceVersion").flatMap { Int($0) } ?? 0
         let id = state.withLock { state in
+            for object in state.removed[plural] ?? [] {
+                let version = object.at("metadata", "resourceVersion")?.string.flatMap { Int($0) } ?? 0
+                if version > from { yield.yield(["type": "DELETED", "object": object]) }
+            }
             // What came between the list and this watch: as changes, which is harmless to tell twice.
             for object in (state.objects[plural] ?? [:]).values { yield.yield(["type": "MODIFIED", "object": object]) }
             state.nextReader += 1

@@ -19,7 +19,7 @@ final class LaneFixture {
         _ rules: [(watch: [String], to: String)] = [(["app/**"], "srv/app")],
         sideloads: [(from: String, to: String)] = [], then: [Step] = [], mirror: Bool = false,
         reusing: (project: ScratchTree, container: ScratchTree, state: ScratchTree)? = nil, hooks: Hooks? = nil,
-        stepPatience: Duration = .seconds(10), isExplained: @escaping @Sendable (String) -> Bool = { _ in false }
+        stepPatience: Duration = .seconds(3600), isExplained: @escaping @Sendable (String) -> Bool = { _ in false }
     ) throws {
         project = try reusing?.project ?? ScratchTree()
         container = try reusing?.container ?? ScratchTree()
@@ -64,8 +64,8 @@ final class LaneFixture {
         await lane.untilConverged()
     }
 
-    /// Waits until the container's folder equals the project's, comparing again after each thing that the lane says.
-    func untilEqual(limit: Duration = .seconds(20)) async throws {
+    /// Waits until the container's folder equals the project's, comparing again when the lane has come to rest.
+    func untilEqual(limit: Duration = .seconds(240)) async throws {
         let deadline = ContinuousClock.now + limit
         while true {
             let wanted = ScratchTree.snapshot(project.path + "/app")
@@ -77,7 +77,8 @@ final class LaneFixture {
                 return
             }
             await lane.untilConverged()
-            await Task.yield()
+            // A comparison reads everything: one after the other would leave the lane no core.
+            try await Task.sleep(for: .milliseconds(50))
         }
     }
 

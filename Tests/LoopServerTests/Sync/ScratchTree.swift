@@ -1,4 +1,5 @@
 import Glibc
+import TestCluster
 import Testing
 
 /// A private folder for one test, removed at its end.
@@ -18,21 +19,10 @@ final class ScratchTree: Sendable {
     }
 
     func write(_ name: String, _ bytes: [UInt8], mode: mode_t = 0o644) throws {
-        if let cut = name.lastIndex(of: "/") { try folder(String(name[..<cut])) }
-        let file = open("\(path)/\(name)", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, mode)
-        try #require(file >= 0, "\(name): \(String(cString: strerror(errno)))")
-        defer { close(file) }
-        try #require(Glibc.write(file, bytes, bytes.count) == bytes.count)
-        fchmod(file, mode)
+        try Disk.write(Array("\(path)/\(name)".utf8), bytes, mode: mode)
     }
 
-    func folder(_ name: String) throws {
-        var made = path
-        for part in name.split(separator: "/") {
-            made += "/\(part)"
-            try #require(mkdir(made, 0o755) == 0 || errno == EEXIST)
-        }
-    }
+    func folder(_ name: String) throws { try Disk.folder(Array("\(path)/\(name)".utf8)) }
 
     func read(_ name: String) -> String? {
         guard let bytes = ScratchTree.contents("\(path)/\(name)") else { return nil }

@@ -80,7 +80,8 @@ private struct RefusingExec: ContainerExec {
     }
 }
 
-@Suite("The ladder into a container", .turn) struct LadderTests {
+// One after the other: the helper's folder below `/tmp` is the same for all.
+@Suite("The ladder into a container", .serialized, .turn) struct LadderTests {
     let folder: ScratchTree
 
     init() throws {
