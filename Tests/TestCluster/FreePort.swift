@@ -3,8 +3,8 @@ internal import Synchronization
 
 /// A port of this machine that nobody has, for a program that binds it later.
 ///
-/// No port is given a second time before all others were. All are below those that the kernel gives to whoever asks for any, and each process begins
-/// somewhere else: until the program has bound it, nobody else comes to have it.
+/// No port is given a second time before all others were. All are below those that the kernel gives to whoever asks for any,
+/// and each process begins somewhere else: until the program has bound it, nobody else comes to have it.
 package func freePort() throws -> UInt16 {
     for _ in ports {
         let serial = given.wrappingAdd(1, ordering: .relaxed).oldValue
