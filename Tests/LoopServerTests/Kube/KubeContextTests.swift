@@ -3,6 +3,7 @@ import JSON
 @testable import LoopServer
 import Reactor
 import Synchronization
+import enum TestCluster.Disk
 import Testing
 
 /// A folder for one test's files.
@@ -32,10 +33,7 @@ final class Scratch {
     @discardableResult
     func write(_ name: String, _ text: String, mode: mode_t = 0o600) throws -> String {
         let file = "\(path)/\(name)"
-        let stream = try #require(fopen(file, "w"))
-        fputs(text, stream)
-        fclose(stream)
-        chmod(file, mode)
+        try Disk.write(Array(file.utf8), Array(text.utf8), mode: mode)
         return file
     }
 
