@@ -65,7 +65,7 @@ extension RollbackSearch {
                 Lease(of: live)?.isHeld(at: Timestamp.now().seconds) != true
             }
             guard let result else { continue }
-            await restore.settle(kind, reference.name, result)
+            for line in await restore.settle(kind, reference.name, result) { emit(.notice(line)) }
             emit(.notice("\(reference) was in dev mode in that revision, which is undone"))
             restored.append(ObjectReference(kind, reference.name, namespace: place))
             if place == namespace { programs.insert(result.program) }

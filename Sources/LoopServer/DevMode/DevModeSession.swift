@@ -35,6 +35,7 @@ actor DevModeSession {
     let namespace: String
     private let session: String
     private let holder: String
+    private let patience: Duration
     let emit: @Sendable (LoopEvent.Kind) -> Void
     private var state = State.outside
     private var rollout: Rollout?
@@ -45,10 +46,10 @@ actor DevModeSession {
     /// When the manifest was applied in dev mode, and the template that there was before.
     private var carried: (started: UInt64, template: JSON?)?
 
-    /// `session` is its name in leases.
+    /// `session` is its name in leases; `patience` is for each step of its end.
     init(
         _ purpose: Purpose, _ kind: WorkloadKind, _ name: String, client: KubeClient, namespace: String,
-        session: String, emit: @escaping @Sendable (LoopEvent.Kind) -> Void
+        session: String, patience: Duration = patience, emit: @escaping @Sendable (LoopEvent.Kind) -> Void
     ) {
         self.purpose = purpose
         self.kind = kind
@@ -56,6 +57,7 @@ actor DevModeSession {
         self.client = client
         self.namespace = namespace
         self.session = session
+        self.patience = patience
         holder = Lease.mine(session: "", now: 0).holder
         self.emit = emit
     }
@@ -359,19 +361,15 @@ actor DevModeSession {
     private func undo(_ remembered: DevRecord?, mayWrite: @escaping @Sendable (JSON) -> Bool = { _ in true }) async {
         let restore = DevRestore(client: client, namespace: namespace)
         let (kind, name) = (kind, name)
-        let result = await Task {
-            await Result {
-                try await KubeClient.within(DevModeSession.patience, "undo dev mode") {
-                    try await restore.restore(kind, name, remembered: remembered, mayWrite: mayWrite)
-                }
-            }
-        }.value
+        let result = await KubeClient.atEnd(patience, "undo dev mode") {
+            try await restore.restore(kind, name, remembered: remembered, mayWrite: mayWrite)
+        }
         switch result {
         case .success(let restored?):
             emit(.devMode(.init(.restored, container: restored.container, kept: restored.kept)))
-            let settling = Task { await restore.settle(kind, name, restored) }
+            async let left = restore.settle(kind, name, restored, limit: patience)
             await removePrograms(programs.union([restored.program]))
-            await settling.value
+            for line in await left { emit(.notice("dev mode: \(line)")) }
         case .failure(let error as KubeError) where error.isNotFound:
             await removePrograms(programs)
         // Where nothing was changed, nothing is left.
@@ -391,9 +389,9 @@ actor DevModeSession {
     private func removePrograms(_ names: Set<String>) async {
         guard !names.isEmpty else { return }
         let configMap = ProgramConfigMap(client: client, namespace: namespace)
-        await Task {
-            // What stays does no harm, and goes with the next workload that leaves dev mode.
-            try? await KubeClient.within(.seconds(3), "clean up") { try await configMap.removeUnused(names) }
-        }.value
+        let removed = await KubeClient.atEnd(patience, "clean up") { try await configMap.removeUnused(names) }
+        guard case .failure(let error) = removed else { return }
+        let list = names.sorted().map { "configmap/\($0)" }.joined(separator: ", ")
+        emit(.notice("dev mode: \(list) stays until the next workload leaves dev mode: \(error)"))
     }
 }

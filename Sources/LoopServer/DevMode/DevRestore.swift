@@ -47,23 +47,26 @@ struct DevRestore: Sendable {
 
     /// Replaces pods that would stay, and lets go of the fields that loopd has changed.
     ///
-    /// The workload is as it was, whatever becomes of these: each has three seconds.
-    func settle(_ kind: WorkloadKind, _ name: String, _ restored: Restored) async {
-        let limit = Duration.seconds(3)
-        await withDiscardingTaskGroup { group in
-            group.addTask {
-                try? await KubeClient.within(limit, "replace pods") {
-                    try await StuckPods(client: client, namespace: namespace).replace(of: restored.workload, kind) {
-                        $0.devProgram != nil
-                    }
-                }
-            }
-            group.addTask {
-                try? await KubeClient.within(limit, "release fields") {
-                    try await release(kind, name, restored.workload)
-                }
+    /// The workload is as it was, whatever becomes of these: each has `limit`, and what was not done is returned in lines.
+    func settle(
+        _ kind: WorkloadKind, _ name: String, _ restored: Restored, limit: Duration = DevModeSession.patience
+    ) async -> [String] {
+        async let replaced = KubeClient.atEnd(limit, "replace pods") {
+            try await StuckPods(client: client, namespace: namespace).replace(of: restored.workload, kind) {
+                $0.devProgram != nil
             }
         }
+        async let released = KubeClient.atEnd(limit, "release fields") {
+            try await release(kind, name, restored.workload)
+        }
+        var left: [String] = []
+        if case .failure(let error) = await replaced {
+            left.append("\(kind.rawValue)/\(name) may have pods that have to be deleted by hand: \(error)")
+        }
+        if case .failure(let error) = await released {
+            left.append("fields of \(kind.rawValue)/\(name) stay loopd's, and an apply may meet a conflict: \(error)")
+        }
+        return left
     }
 
     /// Lets go of the fields that loopd has changed; in dev mode that is done when it goes.

@@ -14,6 +14,8 @@ struct ImageLookup: Sendable {
     var names: RegistryNames?
     /// Programs that know the images of this machine.
     var engines = ["docker", "podman"]
+    /// How long each one that is asked may take.
+    var patience = Duration.seconds(20)
 
     /// What the image says; `nil` where nobody here can tell.
     ///
@@ -42,7 +44,7 @@ struct ImageLookup: Sendable {
     }
 
     private func run(_ arguments: [String]) async throws -> JSON {
-        let output = try await KubeClient.within(.seconds(20), arguments[0]) { [leash] in
+        let output = try await KubeClient.within(patience, arguments[0]) { [leash] in
             try await Leashed.run(arguments, leash: leash)
         }
         return try JSON(parsing: output.standardOutput)
@@ -53,7 +55,7 @@ struct ImageLookup: Sendable {
         let options = Registry.Options(
             environment: ProcessEnvironment.inherited, programs: LeashedPrograms(leash: leash))
         let registry = Registry(host, options: options)
-        return try await KubeClient.within(.seconds(20), "read \(repository)") { [architecture] in
+        return try await KubeClient.within(patience, "read \(repository)") { [architecture] in
             let config = try await registry.configuration(
                 name.reference, in: repository, platform: Platform(architecture: architecture))
             return ImageConfiguration(config.json["config"] ?? .null)

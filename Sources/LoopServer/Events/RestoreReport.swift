@@ -12,6 +12,8 @@ public struct RestoreReport: ClusterReport, Equatable {
         public var container: String?
         /// Fields that somebody else has changed, and that stay.
         public var kept: [String] = []
+        /// What could not be cleared away beside it.
+        public var left: [String] = []
         /// Whether it was gone, and is there again.
         public var isRecreated = false
         /// Whether it was in order but for fields that a killed loopd owned, and that are nobody's now.
@@ -49,7 +51,9 @@ public struct RestoreReport: ClusterReport, Equatable {
                 return Printable.text("\(entry.target) keeps its image, which is for others to change again")
             }
             let kept = entry.kept.isEmpty ? "" : "; kept what others changed: \(entry.kept.joined(separator: ", "))"
-            return Printable.text("\(entry.target) is out of dev mode (container \(entry.container ?? ""))\(kept)")
+            let left = entry.left.map { "; \($0)" }.joined()
+            return Printable.text(
+                "\(entry.target) is out of dev mode (container \(entry.container ?? ""))\(kept)\(left)")
         }
     }
 
@@ -70,6 +74,7 @@ public struct RestoreReport: ClusterReport, Equatable {
                 object["givenBack"] = entry.isGivenBack ? true : JSON?.none
                 object["container"] = entry.container.map(JSON.string)
                 object["kept"] = entry.kept.isEmpty ? JSON?.none : .array(entry.kept.map(JSON.string))
+                object["left"] = entry.left.isEmpty ? JSON?.none : .array(entry.left.map(JSON.string))
                 object["problem"] = entry.problem.map(JSON.string)
                 return .object(object)
             })

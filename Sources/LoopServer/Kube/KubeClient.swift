@@ -40,6 +40,7 @@ struct KubeClient: Sendable {
 
     /// How long an answer may take that does not stream.
     static let timeLimit = Duration.seconds(30)
+    private let patience: Duration
     private static let pageSize = 500
     private static let applyType = "application/apply-patch+yaml"
     private static let plainType = "application/json"
@@ -48,7 +49,11 @@ struct KubeClient: Sendable {
 
     let http: HTTPClient
 
-    init(_ http: HTTPClient) { self.http = http }
+    /// A client that waits for an answer that does not stream for at most `patience`.
+    init(_ http: HTTPClient, patience: Duration = timeLimit) {
+        self.http = http
+        self.patience = patience
+    }
 
     init(_ proxy: KubectlProxy) { self.init(HTTPClient(endpoint: proxy.endpoint)) }
 
@@ -218,7 +223,7 @@ struct KubeClient: Sendable {
         let bytes = body?.bytes ?? []
         // Reading, and applying what is wanted as a whole, come to the same however often they are done.
         let isRepeatable = method == "GET" || type == KubeClient.applyType
-        let answer = try await KubeClient.within(KubeClient.timeLimit, attempt) { [http, request] in
+        let answer = try await KubeClient.within(patience, attempt) { [http, request] in
             var tries = 1
             while true {
                 let answer: (response: HTTPResponse, body: [UInt8])
@@ -250,7 +255,7 @@ struct KubeClient: Sendable {
 
     private func stream(_ target: String, attempt: String) async throws -> HTTPResponseBody {
         let request = HTTPRequest("GET", target, headers: ["Accept": "application/json, */*"])
-        return try await KubeClient.within(KubeClient.timeLimit, attempt) { [http] in
+        return try await KubeClient.within(patience, attempt) { [http] in
             let answer = try await http.send(request)
             guard answer.response.status == 200 else {
                 let body = try? await answer.readAll(limit: 1 << 20)
@@ -268,5 +273,13 @@ struct KubeClient: Sendable {
             limit,
             otherwise: KubeError(code: 0, reason: "Timeout", message: "no answer within \(limit)", attempt: attempt),
             body)
+    }
+
+    /// Does the last thing for something that ends, within `limit`; also in a task that is cancelled, which is how most
+    /// sessions end.
+    static func atEnd<Value: Sendable>(
+        _ limit: Duration, _ attempt: String, _ body: @escaping @Sendable () async throws -> Value
+    ) async -> Result<Value, any Error> {
+        await Task { await Result { try await within(limit, attempt, body) } }.value
     }
 }

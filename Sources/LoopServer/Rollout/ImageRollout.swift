@@ -12,18 +12,6 @@ actor ImageRollout {
         case ended(isRolledOut: Bool)
     }
 
-    /// What was set: which object has it, and since when.
-    struct Setting: Sendable {
-        let reference: String
-        let object: JSON
-        /// When it was set, by `monotonicNow`; `nil` where the workload had it already.
-        var started: UInt64?
-
-        var uid: String { object.at("metadata", "uid")?.string ?? "" }
-        /// etcd numbers its versions.
-        var version: Int? { object.at("metadata", "resourceVersion")?.string.flatMap { Int($0) } }
-    }
-
     nonisolated let image: RolledImage
     nonisolated let client: KubeClient
     nonisolated let namespace: String
@@ -32,6 +20,7 @@ actor ImageRollout {
     private let dev: DevModeSession?
     private let clues: RegistryClues.Source
     private let ledger: CauseLedger?
+    private let patience: Duration
     private var progress = Progress.nothing
     private var waiters: [Int: AsyncStream<Void>.Continuation] = [:]
     private var serial = 0
@@ -53,9 +42,11 @@ actor ImageRollout {
     ///   - dev: the session's dev mode of the workload, whichever service it belongs to.
     ///   - clues: what image names mean to the cluster.
     ///   - ledger: what others of the session tell about the same workload.
+    ///   - patience: for each step of its end.
     init(
         _ image: RolledImage, recreate: Bool, dev: DevModeSession?, client: KubeClient, namespace: String,
         clues: @escaping RegistryClues.Source = { RegistryClues() }, ledger: CauseLedger? = nil,
+        patience: Duration = DevModeSession.patience,
         emit: @escaping @Sendable (LoopEvent.Kind) -> Void
     ) {
         self.image = image
@@ -65,6 +56,7 @@ actor ImageRollout {
         self.namespace = namespace
         self.clues = clues
         self.ledger = ledger
+        self.patience = patience
         self.emit = emit
     }
 
@@ -381,14 +373,14 @@ actor ImageRollout {
         guard ownsFields else { return }
         let restore = DevRestore(client: client, namespace: namespace)
         let (kind, name) = (image.kind, image.name)
-        await Task {
-            try? await KubeClient.within(.seconds(2), "release fields") { try await restore.giveBack(kind, name) }
-        }.value
+        let released = await KubeClient.atEnd(patience, "release fields") { try await restore.giveBack(kind, name) }
+        guard case .failure(let error) = released, (error as? KubeError)?.isNotFound != true else { return }
+        emit(.notice("the image of \(image.workload) stays loopd's field (\(error)): `loopd restore` gives it back"))
     }
 
     private func end(_ recreating: Task<JSON, any Error>) async {
         let deadline = Task {
-            try await Task.sleep(for: DevModeSession.patience)
+            try await Task.sleep(for: patience)
             recreating.cancel()
         }
         let result = await recreating.result

@@ -11,9 +11,12 @@ struct Recreation: Sendable {
     let namespace: String
     let kind: WorkloadKind
     let name: String
+    /// How long its end may take: what is left then is told.
+    var patience = Duration.seconds(5)
     let emit: @Sendable (LoopEvent.Kind) -> Void
 
     private var workload: String { "\(kind.rawValue)/\(name)" }
+    private var secret: String { KeptObjects.secretName(kind, name) }
     private var kept: KeptObjects { KeptObjects(client: client, namespace: namespace) }
 
     /// Why an object is not to be deleted at all; `nil` where it may be.
@@ -39,12 +42,12 @@ struct Recreation: Sendable {
 
     /// Leaves what is unfinished to whoever finishes such things next, and says that it is.
     func leave() async -> LoopEvent.Failure {
-        let (kept, secret) = (kept, KeptObjects.secretName(kind, name))
-        await Task {
-            try? await KubeClient.within(.seconds(1), "leave it to others") { try await kept.leave(secret) }
-        }.value
+        let (kept, secret) = (kept, secret)
+        let left = await KubeClient.atEnd(patience, "leave it to others") { try await kept.leave(secret) }
+        var details: [String] = []
+        if case .failure(let error) = left { details = ["secret/\(secret) is held for another minute: \(error)"] }
         return LoopEvent.Failure(
-            "\(workload) is being deleted and was not made anew yet",
+            "\(workload) is being deleted and was not made anew yet", details: details,
             nextStep: "`loopd restore` makes it as soon as it is gone, and so does the next `loopd`")
     }
 
@@ -65,9 +68,7 @@ struct Recreation: Sendable {
             try Task.checkCancellation()
         } catch  where Task.isCancelled {
             // It may be kept by now, for nothing.
-            await Task {
-                try? await KubeClient.within(.seconds(1), "forget it") { try await forget() }
-            }.value
+            await letGo()
             throw error
         }
         do {
@@ -77,7 +78,7 @@ struct Recreation: Sendable {
             // Somebody else has deleted it.
         } catch let error as KubeError where (400..<500).contains(error.code) {
             // Another one by now, or it may not be deleted: nothing was.
-            try? await forget()
+            await letGo()
             throw error
         } catch {
             // Whether that came through only the object tells. Where it comes later, the Secret is still there.
@@ -112,7 +113,7 @@ struct Recreation: Sendable {
             let error: any Error
             do {
                 let made = try await client.create(kind.resource, namespace: namespace, manifest)
-                try? await forget()
+                await letGo()
                 return made
             } catch let failure {
                 error = failure
@@ -124,7 +125,7 @@ struct Recreation: Sendable {
                 let there = try? await client.get(kind.resource, name, namespace: namespace),
                 there.at("metadata", "uid")?.string != uid
             {
-                try? await forget()
+                await letGo()
                 return there
             }
             if answer?.isConflict != true, !isTold {
@@ -133,7 +134,7 @@ struct Recreation: Sendable {
                     .failed(
                         LoopEvent.Failure(
                             "\(workload) is deleted and cannot be made anew yet: \(answer?.message ?? "\(error)")",
-                            nextStep: "loopd goes on trying; secret/\(KeptObjects.secretName(kind, name)) has it,"
+                            nextStep: "loopd goes on trying; secret/\(secret) has it,"
                                 + " and `loopd restore` makes it, too")))
             }
             try? await Task.sleep(for: backoff.next())
@@ -141,7 +142,13 @@ struct Recreation: Sendable {
     }
 
     /// Forgets the object that is kept for it.
-    func forget() async throws { try await kept.forget(KeptObjects.secretName(kind, name)) }
+    func forget() async throws { try await kept.forget(secret) }
+
+    /// Forgets it, or says that its Secret stays.
+    private func letGo() async {
+        guard case .failure(let error) = await KubeClient.atEnd(patience, "forget it", forget) else { return }
+        emit(.notice("secret/\(secret) is not needed any more and stays (\(error)): `loopd restore` removes it"))
+    }
 
     /// Asks the cluster whether it would take the object and its pods.
     ///

@@ -88,7 +88,9 @@ actor ServiceImages {
             }
             group.cancelAll()
         }
-        for rollout in rollouts.values { await rollout.end() }
+        await withDiscardingTaskGroup { group in
+            for rollout in rollouts.values { group.addTask { await rollout.end() } }
+        }
         // Nothing gets there any more.
         for image in wanted.keys { failed[image] = true }
         wanted = [:]

@@ -135,7 +135,7 @@ extension SessionRun {
             try await keeper.take(takeOver: options.takeOver)
             let restore = DevRestore(client: client, namespace: namespace)
             let restored = try await restore.restore(kind, name)
-            if let restored { await restore.settle(kind, name, restored) }
+            if let restored { entry.left = await restore.settle(kind, name, restored) }
             // A lease that was taken over stays: from it the other loopd learns that it is not to put anything back.
             if !isHeld { await keeper.release(limit: leaseLimit) }
             guard let restored else { return (nil, nil) }

@@ -27,7 +27,8 @@ import Testing
                 programs: Programs.find())
             inputs.images = { ManifestImages(await images.references) }
             let session = DevModeSession(
-                .keep(inputs), .deployment, "app", client: client, namespace: "d", session: "mine"
+                .keep(inputs), .deployment, "app", client: client, namespace: "d", session: "mine",
+                patience: .seconds(240)
             ) { kind in said.withLock { $0.append(kind) } }
             try await body(session, stored) { said.withLock { $0 } }
         }
@@ -361,6 +362,28 @@ import Testing
             stored.write { $0.podSpec.change("app", in: "containers") { $0["env"] = [] } }
             await session.renew(images: ["web"])
             #expect(stored.now.patches == 2)
+        }
+    }
+
+    @Test("a helper's program that cannot be removed, and fields that stay loopd's, are one calm line each")
+    func leftovers() async throws {
+        try await withSession { session, stored, said in
+            try await session.hold(stored.object)
+            let name = try #require(stored.now.configMaps.first)
+            stored.set { $0.keepsConfigMaps = true }
+            await session.leave { _ in true }
+            #expect(changes(said()) == [.restored])
+            let notices = said().compactMap { if case .notice(let text) = $0 { text } else { nil } }
+            let words = "dev mode: configmap/\(name) stays until the next workload leaves dev mode: "
+            #expect(notices.count == 1 && notices.first?.hasPrefix(words) == true, "\(said())")
+        }
+        let stored = StoredDeployment()
+        stored.write(as: "helm") { $0["spec"]?["replicas"] = 2 }
+        stored.set { $0.patchRefusal = (403, "not yours") }
+        try await withAPI({ try await stored.handle($0) }) { client, _ in
+            let restored = DevRestore.Restored(container: "app", kept: [], program: "p", workload: stored.object)
+            let left = await DevRestore(client: client, namespace: "d").settle(.deployment, "app", restored)
+            #expect(left.count == 1 && left[0].hasPrefix("fields of deployment/app stay loopd's"), "\(left)")
         }
     }
 

@@ -112,7 +112,8 @@ import Testing
             default: try await exchange.fail(404, "NotFound", "no")
             }
         }) { _, endpoint in
-            let lookup = ImageLookup(leash: "/bin/false", architecture: "amd64")
+            var lookup = ImageLookup(leash: "/bin/false", architecture: "amd64")
+            lookup.patience = .seconds(240)
             let found = await lookup.configuration(of: "\(endpoint)/team/app:1", isNeeded: true)
             #expect(found == ImageConfiguration(entrypoint: ["/app"], command: ["run"], user: "7:7"))
             #expect(found?.isRoot == false)
@@ -134,6 +135,7 @@ import Testing
             """, mode: 0o755)
         var lookup = ImageLookup(leash: try BuildLaneTests.leash, architecture: "amd64")
         lookup.engines = [scratch.path + "/docker"]
+        lookup.patience = .seconds(240)
         let found = await lookup.configuration(of: "team/app:1", isNeeded: false)
         #expect(found == ImageConfiguration(entrypoint: ["/app"], command: ["run"], user: "7"))
         #expect(await lookup.configuration(of: "team/app:2", isNeeded: false) == nil)

@@ -9,6 +9,8 @@ final class StoredDeployment: Sendable {
     struct State {
         var object: JSON
         var configMaps: Set<String> = []
+        /// Whether nobody may delete ConfigMaps.
+        var keepsConfigMaps = false
         var conflicts = 0
         var patches = 0
         /// What the trial of a pod is answered, by whether the pod is in dev mode.
@@ -74,6 +76,7 @@ final class StoredDeployment: Sendable {
         case "deployments": try await exchange.answer(["metadata": [:], "items": [object]])
         case let name? where name.hasPrefix("loopd-helper-"):
             guard now.configMaps.contains(name) else { return try await exchange.fail(404, "NotFound", name) }
+            if method == "DELETE", now.keepsConfigMaps { return try await exchange.fail(403, "Forbidden", name) }
             if method == "DELETE" { set { $0.configMaps.remove(name) } }
             try await exchange.answer([:])
         default: try await exchange.answer(["metadata": [:], "items": []])

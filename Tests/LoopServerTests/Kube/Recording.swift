@@ -50,7 +50,7 @@ func withAPI(
         }
     }
     async let running: Void = server.run()
-    let client = KubeClient(HTTPClient(endpoint: listener.endpoint))
+    let client = KubeClient(HTTPClient(endpoint: listener.endpoint), patience: .seconds(240))
     do {
         try await body(client, listener.endpoint)
     } catch {

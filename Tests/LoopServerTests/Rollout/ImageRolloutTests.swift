@@ -50,10 +50,10 @@ struct ImageRolloutTests {
             gathered.built = { built[$0] }
             let dev = DevModeSession(
                 keepsDevMode ? .keep(gathered) : .use, .deployment, "app", client: client, namespace: "d",
-                session: "mine", emit: emit)
+                session: "mine", patience: .seconds(240), emit: emit)
             let rollout = ImageRollout(
                 RolledImage(kind: .deployment, name: "app", image: "web", container: container), recreate: false,
-                dev: dev, client: client, namespace: "d", emit: emit)
+                dev: dev, client: client, namespace: "d", patience: .seconds(240), emit: emit)
             try await body(Scene(stored: stored, rollout: rollout, dev: dev) { said.withLock { $0 } })
             await rollout.end()
         }
@@ -154,6 +154,22 @@ struct ImageRolloutTests {
             }
             await rollout.end()
         }
+    }
+
+    @Test("an image whose field cannot be given back is one line at the end")
+    func fieldStays() async throws {
+        let api = StoredObjects()
+        api.put("deployments", DevFixture.deployment())
+        let said = Mutex<[LoopEvent.Kind]>([])
+        try await withAPI({ try await api.handle($0) }) { client, _ in
+            let rollout = DevFixture.rollout(client) { kind in said.withLock { $0.append(kind) } }
+            #expect(await rollout.roll(to: Self.first))
+            api.set { $0.refusals["GET deployments/app"] = Array(repeating: (403, "not yours"), count: 9) }
+            await rollout.end()
+        }
+        let words = "the image of deployment/app stays loopd's field"
+        let lines = said.withLock { $0 }.compactMap { if case .notice(let text) = $0 { text } else { nil } }
+        #expect(lines.count { $0.hasPrefix(words) } == 1, "\(lines)")
     }
 
     // MARK: - With dev mode
