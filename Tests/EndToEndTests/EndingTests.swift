@@ -39,6 +39,41 @@ import Testing
         }
     }
 
+    @Test("a cluster that does not answer holds nobody up who leaves, and what may stay there is told")
+    func silent() async throws {
+        try await Scene.run { scene in
+            try await scene.deploy(Workload())
+            try scene.configure()
+            try scene.project.write("app/a", "1")
+            let loopd = try await scene.watching()
+            let proxy = try #require(loopd.proxy)
+            proxy.signal(SIGSTOP)
+            let (status, _) = try await loopd.stop(SIGINT)
+            #expect(status == .exited(130), "\(loopd.transcript)")
+            #expect(loopd.transcript.contains("until then --take-over takes it"), "\(loopd.transcript)")
+            try await proxy.ended()
+        }
+    }
+
+    @Test("Ctrl-C twice ends at once, whatever the end is waiting for")
+    func twice() async throws {
+        try await Scene.run { scene in
+            try await scene.deploy(Workload())
+            try scene.configure()
+            try scene.project.write("app/a", "1")
+            let loopd = try await scene.watching()
+            let proxy = try #require(loopd.proxy)
+            proxy.signal(SIGSTOP)
+            loopd.child.signal(SIGINT)
+            // Twice at once is one: only what comes later is impatience.
+            try await Task.sleep(for: .milliseconds(300))
+            let (status, _) = try await loopd.stop(SIGINT)
+            #expect(status == .exited(130), "\(loopd.transcript)")
+            #expect(!loopd.log.events().contains { $0["event"] == "stopped" }, "\(loopd.transcript)")
+            try await proxy.ended()
+        }
+    }
+
     @Test("a second loopd is told who has the workload; --take-over takes it, and the first one says so")
     func lease() async throws {
         try await Scene.run { scene in

@@ -60,15 +60,18 @@ final class LeaseKeeper: Sendable {
 
     /// Gives the lease back if it is still ours, within `limit`; also for a task that is cancelled, which is how most
     /// sessions end.
-    func release(limit: Duration = .milliseconds(700)) async {
-        await Task {
-            try? await KubeClient.within(limit, "release the lease") {
-                try await self.write { held in
-                    guard held?.session == self.mine.session else { throw CancellationError() }
-                    return nil
-                }
+    ///
+    /// Returns why it may still be ours.
+    @discardableResult
+    func release(limit: Duration = .seconds(3)) async -> (any Error)? {
+        let released = await KubeClient.atEnd(limit, "release the lease") {
+            try await self.write { held in
+                guard held?.session == self.mine.session else { throw CancellationError() }
+                return nil
             }
-        }.value
+        }
+        guard case .failure(let error) = released else { return nil }
+        return error is CancellationError || (error as? KubeError)?.isNotFound == true ? nil : error
     }
 
     /// Who has taken the lease from us, as an object from a watch shows it; `nil` where nobody has.

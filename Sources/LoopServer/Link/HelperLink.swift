@@ -158,18 +158,24 @@ final class HelperLink: Sendable {
         state.withLock { _ = $0.streams.removeValue(forKey: stream) }
     }
 
-    /// Says goodbye, so that the helper cleans up, and waits at most `limit` for it to have done so.
-    func end(removingHelper: Bool = false, limit: Duration = .milliseconds(500)) async {
-        guard isOpen else { return }
+    /// Says goodbye, so that the helper cleans up, and waits at most `limit` for it to have done so; returns why it may not
+    /// have.
+    @discardableResult
+    func end(removingHelper: Bool = false, limit: Duration = .milliseconds(500)) async -> String? {
+        guard isOpen else { return nil }
         send(removingHelper ? .removeSelf : .bye)
-        let ended = Task { await untilEnded() }
+        let isLate = Mutex(false)
         let deadline = Task {
             // The helper's last word may never come: leaving takes no longer than this.
             try await Task.sleep(for: limit)
+            isLate.withLock { $0 = true }
             drop("closed")
         }
-        await ended.value
+        await untilEnded()
         deadline.cancel()
+        if isLate.withLock({ $0 }) { return "no answer within \(limit)" }
+        if case .refused(let failure)? = state.withLock({ $0.ending }) { return "\(LinkError.refused(failure))" }
+        return nil
     }
 
     /// Drops the connection now.
@@ -231,8 +237,8 @@ final class HelperLink: Sendable {
         switch frame.message {
         case .ping(let number): send(.pong(number))
         case .pong: break
-        case .failure(let failure) where failure.operation != .removeSelf: throw LinkError.refused(failure)
-        case .bye, .failure: throw LinkError.disconnected("closed")
+        case .failure(let failure): throw LinkError.refused(failure)
+        case .bye: throw LinkError.disconnected("closed")
         default: throw LinkError.protocolViolation("\(frame.message.type) on the connection's stream")
         }
     }

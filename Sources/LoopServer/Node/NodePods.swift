@@ -114,18 +114,21 @@ final class NodePods: Sendable {
         await NodePods.remove(names.filter { !kept.contains($0) }, namespace: namespace, client)
     }
 
-    /// Deletes every pod of this run within `limit`, also for a task that is cancelled, which is how most sessions end.
-    func end(limit: Duration = .milliseconds(300)) async {
+    /// Deletes every pod of this run within `limit`, also for a task that is cancelled, which is how most sessions end; says
+    /// which ones stay.
+    func end(limit: Duration = .seconds(3)) async -> String? {
         let names = used.withLock { nodes in
             defer { nodes = [] }
             return nodes.map { spec($0).name }
         }
         let (client, namespace) = (client, namespace)
-        await Task {
-            try? await KubeClient.within(limit, "delete the helper pods") {
-                await NodePods.remove(names, namespace: namespace, client)
-            }
+        let left = await Task {
+            await NodePods.remove(names, namespace: namespace, client, limit: limit)
         }.value
+        guard let reason = left.values.first else { return nil }
+        let list = left.keys.sorted().joined(separator: " ")
+        return "helper pods stay on their nodes, for the next loopd to use or delete (\(reason)):"
+            + " `kubectl delete pod -n \(namespace) \(list)`"
     }
 
     /// Deletes every helper pod on nodes in a namespace, whichever service or run it is of, and returns their names.
@@ -139,12 +142,29 @@ final class NodePods: Sendable {
         try await client.list(.init(.pods, namespace: namespace, labels: labels)).items.map { PodState($0).name }
     }
 
-    private static func remove(_ names: [String], namespace: String, _ client: KubeClient) async {
-        await withDiscardingTaskGroup { group in
+    /// Deletes pods; returns those that stay, and why: they are used again, or deleted, at the next start.
+    @discardableResult
+    private static func remove(
+        _ names: [String], namespace: String, _ client: KubeClient, limit: Duration = KubeClient.timeLimit
+    ) async -> [String: any Error] {
+        await withTaskGroup(of: (String, any Error)?.self) { group in
             for name in names {
-                // What cannot be deleted now is used again, or deleted, at the next start.
-                group.addTask { try? await client.delete(.pods, name, namespace: namespace) }
+                group.addTask {
+                    do {
+                        try await KubeClient.within(limit, "delete pod \(name)") {
+                            try await client.delete(.pods, name, namespace: namespace)
+                        }
+                    } catch let error as KubeError where error.isNotFound {
+                        return nil
+                    } catch {
+                        return (name, error)
+                    }
+                    return nil
+                }
             }
+            var left: [String: any Error] = [:]
+            for await case let (name, error)? in group { left[name] = error }
+            return left
         }
     }
 }

@@ -28,12 +28,16 @@ final class NodeRestarts: Sendable {
     /// Restarts the pods of a node, all at once; those that start from now on have what has landed.
     func land(on node: String) { restart(state.withLock { $0.stale.land(on: node, at: .now()) }) }
 
-    /// Returns when every restart that was asked for has been, or after `limit`; also for a task that is cancelled.
-    func finish(limit: Duration = .milliseconds(300)) async {
+    /// Returns when every restart that was asked for has been, or after `limit`, when what was not is told; also for a task
+    /// that is cancelled.
+    func finish(limit: Duration = .seconds(3)) async {
         let running = state.withLock { Array($0.running.values) }
-        await Task {
-            try? await KubeClient.within(limit, "restart pods") { for task in running { await task.value } }
-        }.value
+        let deadline = Task {
+            try await Task.sleep(for: limit)
+            for task in running { task.cancel() }
+        }
+        for task in running { await task.value }
+        deadline.cancel()
     }
 
     private func restart(_ pods: [PodState]) {
@@ -64,7 +68,7 @@ final class NodeRestarts: Sendable {
             emit(
                 .failed(
                     LoopEvent.Failure(
-                        "\(error)",
+                        Task.isCancelled ? "\(pod.name) was not restarted: the cluster did not answer" : "\(error)",
                         nextStep: "\(pod.name) runs what was on its node before: `kubectl delete pod \(pod.name)`")))
         }
     }

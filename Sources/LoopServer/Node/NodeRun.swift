@@ -70,7 +70,8 @@ final class NodeRun: Sendable {
     /// Ends the lane, and then the helper pods, unless another loopd uses them now.
     func end(keepingPods: Bool) async {
         await lane.end()
-        await restarts.finish()
-        if !keepingPods { await pods.end() }
+        async let restarted: Void = restarts.finish()
+        if !keepingPods, let left = await pods.end() { emit(.notice(left)) }
+        await restarted
     }
 }

@@ -306,8 +306,8 @@ final class ServiceRun: Sendable {
     func end() async {
         guard hasLease.withLock({ $0 }), let keeper else { return await dev?.abandon() ?? () }
         await dev?.leave { keeper.loss(in: $0) == nil }
-        // The rollout of what was undone writes the workload many times a second.
-        await keeper.release(limit: dev == nil ? .milliseconds(700) : .seconds(2))
+        guard let error = await keeper.release() else { return }
+        report(.detail("the lease of \(target) ends by itself, in a minute; until then --take-over takes it: \(error)"))
     }
 
     private func tellMissing() async {

@@ -37,11 +37,19 @@ public struct Session: Sendable {
         self.options = options
     }
 
-    /// Whether its end has something to undo in the cluster: workloads in dev mode.
-    public var changesWorkloads: Bool {
-        configuration.services.contains {
-            $0.dev != nil && (options.services.isEmpty || options.services.contains($0.name))
+    /// How long its end may take on a cluster that is slow to answer: what it has put there is removed, which is worth more
+    /// than a quick end.
+    ///
+    /// Each step has a limit of its own, and all of them together fit into this one.
+    public var endPatience: Duration {
+        let chosen = configuration.services.filter {
+            options.services.isEmpty || options.services.contains($0.name)
         }
+        // Dev mode is undone, or a pod made anew, before the lease goes.
+        if chosen.contains(where: { $0.dev != nil || $0.recreate }) { return .seconds(15) }
+        let parts = chosen.flatMap { ServicePlan.parts(of: $0, project: configuration.directory) }
+        // A helper pod goes after what it has to remove, everything else side by side.
+        return parts.contains { $0.part == .nodes } ? .seconds(7) : .seconds(4)
     }
 
     /// How long its programs on this machine may take to end; zero without any.

@@ -116,8 +116,6 @@ extension SessionRun {
         _ service: String?, _ kind: WorkloadKind, _ name: String, _ client: KubeClient
     ) async -> (RestoreReport.Entry?, program: String?) {
         let namespace = configuration.namespace
-        // The rollout of what was undone writes the workload many times a second.
-        let leaseLimit = Duration.seconds(3)
         var entry = RestoreReport.Entry(target: "\(kind.rawValue)/\(name)", service: service)
         let keeper = LeaseKeeper(client, kind, name: name, namespace: namespace, session: SessionRun.randomName())
         do {
@@ -128,7 +126,7 @@ extension SessionRun {
                 guard FieldManagers.ownsImage(in: object, kind), !isHeld || options.takeOver else { return (nil, nil) }
                 try await keeper.take(takeOver: options.takeOver)
                 try await DevRestore(client: client, namespace: namespace).giveBack(kind, name)
-                if !isHeld { await keeper.release(limit: leaseLimit) }
+                if !isHeld { await keeper.release() }
                 entry.isGivenBack = true
                 return (entry, nil)
             }
@@ -137,7 +135,7 @@ extension SessionRun {
             let restored = try await restore.restore(kind, name)
             if let restored { entry.left = await restore.settle(kind, name, restored) }
             // A lease that was taken over stays: from it the other loopd learns that it is not to put anything back.
-            if !isHeld { await keeper.release(limit: leaseLimit) }
+            if !isHeld { await keeper.release() }
             guard let restored else { return (nil, nil) }
             entry.container = restored.container
             entry.kept = restored.kept
@@ -147,11 +145,11 @@ extension SessionRun {
         } catch let held as LeaseHeld {
             entry.problem = "\(held.description): end that loopd, or undo it in spite of it with --take-over"
         } catch let failure as LoopFailure {
-            await keeper.release(limit: leaseLimit)
+            await keeper.release()
             entry.problem = [failure.failure.summary, failure.failure.nextStep].compactMap { $0 }.joined(
                 separator: "; ")
         } catch {
-            await keeper.release(limit: leaseLimit)
+            await keeper.release()
             entry.problem = "\(error)"
         }
         return (entry, nil)

@@ -99,13 +99,13 @@ struct SessionRun: Sendable {
             let programs = Task { [hosts] in await keep(hosts, over: over) }
             var outcome = await work(runs, builds, isIdle: isIdle, once: once, over: over)
             // Pods first, so that their own service answers before the program here has ended.
-            for host in hosts { await host.leavePods() }
+            await withDiscardingTaskGroup { group in for host in hosts { group.addTask { await host.leavePods() } } }
             programs.cancel()
             await builds.end()
             await programs.value
             forwards.cancel()
             await forwards.value
-            for host in hosts { await host.end() }
+            await withDiscardingTaskGroup { group in for host in hosts { group.addTask { await host.end() } } }
             if once, outcome == .done, !isDeployed { outcome = .failed }
             await withTaskGroup { group in
                 for run in runs {

@@ -147,18 +147,19 @@ final class Ladder: ContainerConnector {
     ) async throws -> any ContainerAccess {
         let architecture = await known(instance.node)
         let places = UploadScript.places(destinations: destinations)
+        let tell: @Sendable (String) -> Void = { [emit] in emit(.detail("\(instance.pod): \($0)")) }
         switch rung {
         case .supervisor: return try await join(instance)
         case .shell:
             let helper = try await upload.byShell(places: places)
             return LinkAccess(
                 helper.link, root: root, removesHelper: true, description: "helper at \(helper.path)",
-                architecture: architecture)
+                architecture: architecture, tell: tell)
         case .tar:
             let helper = try await upload.byTar(places: places)
             return LinkAccess(
                 helper.link, root: root, removesHelper: true, description: "helper at \(helper.path), by tar",
-                architecture: architecture)
+                architecture: architecture, tell: tell)
         case .ephemeral:
             let ephemeral = EphemeralUpload(
                 objects: objects, exec: exec, pod: instance.pod, target: instance.container,
@@ -167,7 +168,7 @@ final class Ladder: ContainerConnector {
             let (helper, root) = try await ephemeral.start()
             return LinkAccess(
                 helper.link, root: root, removesHelper: true, description: "helper in an ephemeral container",
-                architecture: architecture, target: (exec, instance))
+                architecture: architecture, target: (exec, instance), tell: tell)
         }
     }
 

@@ -14,7 +14,7 @@ enum LoopCommand {
         }
         let patience = Patience()
         let work = Task { await loop(invocation, console, patience) }
-        let interruption = Task { await cancel(work, at: signals, patience) }
+        let interruption = Task { await cancel(work, at: signals, patience, console) }
         let outcome = await work.value
         interruption.cancel()
         return outcome
@@ -22,20 +22,35 @@ enum LoopCommand {
 
     /// Cancels the loop at the first signal.
     ///
-    /// The second one, or a second without an end, ends the process: whatever the loop was waiting for, Ctrl-C works,
-    /// and the leash ends what loopd has started.
-    private static func cancel(_ work: Task<Outcome, Never>, at signals: Signals, _ patience: Patience) async {
+    /// The second one, or the end of `patience`, ends the process: whatever the loop was waiting for, Ctrl-C works, and the
+    /// leash ends what loopd has started.
+    private static func cancel(
+        _ work: Task<Outcome, Never>, at signals: Signals, _ patience: Patience, _ console: Console
+    ) async {
         guard (try? await signals.next()) != nil, !Task.isCancelled else { return }
         work.cancel()
-        await withTaskGroup { group in
+        await withTaskGroup(of: Bool.self) { group in
             group.addTask {
                 // `timeout` and some shells send the same signal twice at once: only a later one is impatience.
                 let first = ContinuousClock.now
                 while (try? await signals.next()) != nil, ContinuousClock.now - first < .milliseconds(200) {}
+                return false
             }
-            group.addTask { try? await Task.sleep(for: patience.limit) }
-            await group.next()
-            if !Task.isCancelled { _exit(Outcome.interrupted.rawValue) }
+            group.addTask {
+                try? await Task.sleep(for: patience.limit)
+                return true
+            }
+            let isLate = await group.next() == true
+            if !Task.isCancelled {
+                let seconds = Int(patience.limit / .seconds(1))
+                // Before the cluster was spoken to there is less to wait for, and nothing to leave.
+                if isLate, seconds > 0 {
+                    console.complain(
+                        "the end took longer than \(seconds) s and is given up: something may stay in the cluster",
+                        hint: "`loopd restore` undoes what it can")
+                }
+                _exit(Outcome.interrupted.rawValue)
+            }
             group.cancelAll()
         }
     }
@@ -63,9 +78,7 @@ enum LoopCommand {
             }
             let report = reporter(target, invocation, console)
             let session = target.session(invocation)
-            // A workload that stays in dev mode is worse than a slow end, on a cluster that is slow to answer.
-            if session.changesWorkloads { patience.limit = .seconds(12) }
-            patience.limit += session.programGrace
+            patience.limit = session.endPatience + session.programGrace
             if invocation.flags.contains(.cleanup) { patience.limit = .seconds(60) }
             switch invocation.command {
             case .watch, .run: return await session.watch(report: report)

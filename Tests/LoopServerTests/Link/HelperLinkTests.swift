@@ -217,8 +217,25 @@ import Wire
     @Test("leaving takes no longer than its limit when the helper does not say goodbye")
     func leavesInTime() async throws {
         let (link, channel) = try await ScriptedChannel.link()
-        await link.end(removingHelper: true, limit: .milliseconds(1))
+        #expect(await link.end(removingHelper: true, limit: .milliseconds(1))?.hasPrefix("no answer within") == true)
         #expect(!link.isOpen && channel.isClosed)
+    }
+
+    @Test("a helper that is gone is nothing to tell, one that cannot remove itself is told with its reason")
+    func leaves() async throws {
+        let refusal = Failure(.removeSelf, code: 30, path: [], uid: 0, text: Array("read-only".utf8))
+        for (answer, isTold) in [(Message.bye, false), (.failure(refusal), true)] {
+            let (link, channel) = try await ScriptedChannel.link()
+            let told = Mutex<[String]>([])
+            let access = LinkAccess(link, removesHelper: true, description: "the helper") { line in
+                told.withLock { $0.append(line) }
+            }
+            async let ended: Void = access.end(limit: .seconds(240))
+            while let frame = await channel.heard(), frame.message != .removeSelf {}
+            channel.say(answer)
+            await ended
+            #expect(told.withLock { $0.contains { $0.hasPrefix("the helper may stay there: ") } } == isTold)
+        }
     }
 }
 

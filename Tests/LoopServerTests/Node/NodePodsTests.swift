@@ -16,7 +16,13 @@ private final class StoredPods: Sendable {
     /// Why no pod is taken.
     private let refusal: (code: Int, message: String)?
 
-    init(refusal: (code: Int, message: String)? = nil) { self.refusal = refusal }
+    /// What a deletion is refused with, or that it is never answered; `nil` where pods go.
+    private let deletion: Int??
+
+    init(refusal: (code: Int, message: String)? = nil, deletion: Int?? = nil) {
+        self.refusal = refusal
+        self.deletion = deletion
+    }
 
     var names: [String] { state.withLock { $0.pods.keys.sorted() } }
     var created: Int { state.withLock(\.created) }
@@ -58,6 +64,9 @@ private final class StoredPods: Sendable {
                 state.pods[name] = pod
             }
             try await exchange.answer(201, pod)
+        case ("DELETE", _) where deletion != nil:
+            guard let code = deletion ?? nil else { return try await Task.sleep(for: .seconds(600)) }
+            try await exchange.fail(code, "Forbidden", "not yours")
         case ("DELETE", let name?):
             state.withLock { $0.pods[name] = nil }
             try await exchange.answer([:])
@@ -146,6 +155,49 @@ private final class StoredPods: Sendable {
         try await run(stored) { pods, _ in try await pods("web").check("n1") }
     }
 
+    @Test(
+        "helper pods that the cluster does not delete in time, or at all, are named", arguments: ["silent", "refused"])
+    func stay(why: String) async throws {
+        let stored = StoredPods(deletion: why == "silent" ? .some(nil) : .some(403))
+        try await run(stored) { pods, _ in
+            let web = pods("web")
+            for node in ["n1", "n2"] { _ = try await web.start(on: node) }
+            let left = await web.end(limit: why == "silent" ? .milliseconds(50) : .seconds(240)) ?? ""
+            #expect(stored.names.count == 2 && stored.names.allSatisfy(left.contains), "\(left)")
+            #expect(left.contains("no answer within") == (why == "silent"), "\(left)")
+        }
+    }
+
+    @Test("a restart that the cluster does not answer in time is told with its pod")
+    func restarts() async throws {
+        let stored = StoredPods(deletion: .some(nil))
+        try await run(stored) { _, client in
+            let said = Mutex<[LoopEvent.Kind]>([])
+            let restarts = NodeRestarts(client, namespace: "demo") { kind in said.withLock { $0.append(kind) } }
+            restarts.update([
+                PodState([
+                    "metadata": [
+                        "name": "web-1", "uid": "u", "creationTimestamp": "2026-01-01T00:00:00Z",
+                        "ownerReferences": [["controller": true, "uid": "o", "kind": "DaemonSet", "name": "web"]],
+                    ],
+                    "spec": ["nodeName": "n1", "containers": [["name": "app"]]],
+                    "status": [
+                        "phase": "Running",
+                        "containerStatuses": [
+                            ["name": "app", "state": ["running": ["startedAt": "2026-01-01T00:00:00Z"]]]
+                        ],
+                    ],
+                ])
+            ])
+            restarts.land(on: "n1")
+            await restarts.finish(limit: .milliseconds(50))
+            let failures = said.withLock { $0 }.compactMap {
+                if case .failed(let one) = $0 { one.summary } else { nil }
+            }
+            #expect(failures == ["web-1 was not restarted: the cluster did not answer"])
+        }
+    }
+
     @Test("the end removes this run's pods, another service's stay until all are removed")
     func removes() async throws {
         let stored = StoredPods()
@@ -156,7 +208,7 @@ private final class StoredPods: Sendable {
             #expect(stored.names.count == 4)
             await pods("web").remove(except: ["n1", "n2"])
             #expect(stored.names.count == 3)
-            await web.end(limit: .seconds(30))
+            #expect(await web.end(limit: .seconds(30)) == nil)
             #expect(stored.names.count == 1)
             let left = stored.names
             #expect(try await NodePods.remove(namespace: "demo", client) == left)
