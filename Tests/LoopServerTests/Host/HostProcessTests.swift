@@ -9,7 +9,7 @@ import Testing
 struct HostProcessTests {
     @Test("runs in its folder with its variables; its own process is named, and both its outputs are shown")
     func starts() async throws {
-        let script = "echo $$; pwd; printf 'a\\r\\n'; echo $COLOUR >&2; echo unfinished | tr -d '\\n'; exec sleep 1000"
+        let script = "echo $$; pwd; printf 'a\\r\\n'; echo unfinished | tr -d '\\n'; echo $COLOUR >&2; exec sleep 1000"
         let host = try HostFixture(["sh", "-c", script], environment: ["COLOUR": "blue"])
         #expect(host.process.state == .down)
         host.process.start()
