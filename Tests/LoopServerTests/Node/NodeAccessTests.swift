@@ -38,7 +38,9 @@ import Wire
     func slowEnd() async throws {
         let folder = try ScratchTree()
         let container = LocalContainer(others: folder.path)
-        let access = NodeAccess(try await container.connect(to: LaneFixture.instance()), pod: "loopd-node-web-1") {}
+        let access = NodeAccess(
+            try await container.connect(to: LaneFixture.instance()), pod: "loopd-node-web-1", patience: .seconds(240)
+        ) {}
         try folder.folder("out")
         _ = try await access.open(
             Destination(path: "\(folder.path)/out", mirror: false, isListedWhole: false), number: 0)
