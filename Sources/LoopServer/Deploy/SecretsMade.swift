@@ -83,7 +83,7 @@ actor SecretsMade {
     var result: Result {
         if isRefused { return .failed(message ?? "") }
         guard now.isSynced else { return .unknown(now.disconnection ?? "") }
-        if !isOperatorSynced, message == nil, fresh != wanted { return .unknown(operatorDisconnection ?? "") }
+        if !isOperatorSynced, message == nil, fresh.isEmpty { return .unknown(operatorDisconnection ?? "") }
         guard missing.isEmpty else { return .missing(missing, message: message) }
         if !fresh.isEmpty { return .made(fresh.filter { old[$0] != nil }) }
         if let message, !message.isEmpty, message != SecretsMade.healthy { return .failed(message) }

@@ -130,7 +130,8 @@ struct SopsSecrets: Sendable {
         case .unknown(let reason):
             throw LoopFailure(
                 failure: LoopEvent.Failure(
-                    "\(one.reference): the cluster does not say what has become of \(names): \(reason)",
+                    "\(one.reference): the cluster does not say what has become of \(names)"
+                        + (reason.isEmpty ? "" : ": \(reason)"),
                     nextStep: "`kubectl describe sopssecret \(one.reference.name) -n \(namespace)` tells more"))
         }
     }

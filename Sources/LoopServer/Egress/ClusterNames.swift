@@ -151,7 +151,7 @@ final class ClusterNames: Sendable {
     private func remember(_ found: Resolved, as name: String) {
         state.withLock { state in
             // Which of many is let go does not matter: the API is asked first in any case.
-            if state.found.count >= ClusterNames.mostAnswers { _ = state.found.popFirst() }
+            if state.found[name] == nil, state.found.count >= ClusterNames.mostAnswers { _ = state.found.popFirst() }
             state.found[name] = found
         }
     }

@@ -2,8 +2,8 @@ internal import Reactor
 
 /// The first of several ways that leads to its end.
 ///
-/// They are tried in their order, each as soon as the one before has failed, or has been silent for a while: a slow one is not
-/// given up for one that may lead nowhere, and keeps nobody waiting where that leads there.
+/// They are tried in their order, each as soon as the one before has failed, or its own time has come: a slow one is not given
+/// up for one that may lead nowhere, and keeps nobody waiting where that leads there.
 enum FirstWay {
     /// A connection, and the proxy that gets the client's request itself, where it leads only to that.
     typealias Found = (remote: any RelayEnd, proxy: OutsideProxy?)
@@ -13,18 +13,17 @@ enum FirstWay {
         let failures: [DialFailure]
     }
 
-    /// Tries `count` ways, at least one; what connects when another one has won is reset.
+    /// Tries `count` ways, at least one, `pace` apart at most; what connects when another one has won is reset.
     ///
     /// Throws what `connect` throws beside `DialFailure`, and `CancellationError` where the task is cancelled.
     static func find(
         among count: Int, pace: Duration, _ connect: @escaping @Sendable (_ number: Int) async throws -> Found
     ) async throws -> Result<Found, None> {
         let turns = (0..<count).map { _ in Gate() }
-        turns[0].close()
         return try await withThrowingTaskGroup(of: (number: Int, result: Result<Found, DialFailure>).self) { group in
             for number in 0..<count {
                 group.addTask {
-                    _ = await atMost(pace * number) { await turns[number].pass() }
+                    if number > 0 { _ = await atMost(pace * number) { await turns[number].pass() } }
                     try Task.checkCancellation()
                     do {
                         return (number, .success(try await connect(number)))

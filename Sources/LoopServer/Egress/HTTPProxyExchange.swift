@@ -142,6 +142,7 @@ final class RequestEnd: RelayEnd {
     }
 
     func send(_ bytes: [UInt8]) async throws {
+        var isRefused = false
         let passed = state.withLock { state -> [UInt8] in
             guard var answer = state.answer else { return bytes }
             answer += bytes
@@ -154,7 +155,7 @@ final class RequestEnd: RelayEnd {
                     passed += head
                     continue
                 }
-                if status == 407, let proxy { onRefusal("\(proxy) \(proxy.loginRefusal)") }
+                isRefused = status == 407
                 state.isSwitched = status == 101
                 state.answer = nil
                 switching.close()
@@ -168,6 +169,7 @@ final class RequestEnd: RelayEnd {
             state.answer = answer
             return passed
         }
+        if isRefused, let proxy { onRefusal("\(proxy) \(proxy.loginRefusal)") }
         if !passed.isEmpty { try await stream.write(passed) }
     }
 

@@ -4,7 +4,7 @@ internal import Reactor
 
 /// The Kubernetes API over a proxy's plain HTTP.
 ///
-/// An answer with an error's status is thrown as `KubeError`. Requests that do not stream are given up after 30 seconds.
+/// An answer with an error's status is thrown as `KubeError`. Requests that do not stream are given up after a while.
 struct KubeClient: Sendable {
     /// How an object is patched.
     enum PatchKind: String, Sendable {

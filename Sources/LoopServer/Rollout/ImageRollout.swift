@@ -193,7 +193,8 @@ actor ImageRollout {
     }
 
     private var recreation: Recreation {
-        Recreation(client: client, namespace: namespace, kind: image.kind, name: image.name, emit: emit)
+        Recreation(
+            client: client, namespace: namespace, kind: image.kind, name: image.name, patience: patience, emit: emit)
     }
 
     private func patched(

@@ -146,7 +146,8 @@ struct Recreation: Sendable {
 
     /// Forgets it, or says that its Secret stays.
     private func letGo() async {
-        guard case .failure(let error) = await KubeClient.atEnd(patience, "forget it", forget) else { return }
+        let limit = Task.isCancelled ? patience : KubeClient.timeLimit
+        guard case .failure(let error) = await KubeClient.atEnd(limit, "forget it", forget) else { return }
         emit(.notice("secret/\(secret) is not needed any more and stays (\(error)): `loopd restore` removes it"))
     }
 

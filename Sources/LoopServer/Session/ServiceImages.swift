@@ -14,6 +14,8 @@ actor ServiceImages {
     /// What was taken last of each image, and whether that has failed.
     private var newest: [String: String] = [:]
     private var failed: [String: Bool] = [:]
+    /// The next one of an image that rests, for when the one before does not run.
+    private var spare: [String: String] = [:]
     /// How many are on their way into the workload.
     private var rolling = 0
     private let gate = Gate()
@@ -45,7 +47,7 @@ actor ServiceImages {
         guard let rollout = rollouts[image] else { return }
         // One that cannot be pulled, for one, would stay until the service runs in the cluster again.
         if isResting, newest[image] != nil {
-            guard await rollout.hasFailed else { return }
+            guard await rollout.hasFailed else { return spare[image] = reference }
         }
         expected.remove(image)
         set(image, to: reference)
@@ -102,7 +104,15 @@ actor ServiceImages {
         if newest[image] == reference { failed[image] = !isSet }
         rolling -= 1
         wake()
+        guard isResting, let rollout = rollouts[image], await !rollout.untilRolledOut(), !Task.isCancelled else {
+            return
+        }
+        // What came meanwhile was not needed then.
+        if newest[image] == reference, let next = spare.removeValue(forKey: image) { set(image, to: next) }
     }
+
+    /// Whether the newest one of an image could not be set, or does not run.
+    func hasFailed(_ image: String) async -> Bool { await rollouts[image]?.hasFailed ?? false }
 
     /// Returns once everything that was taken is in the workload, or could not be put there; or when the task is cancelled.
     ///

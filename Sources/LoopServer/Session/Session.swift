@@ -45,11 +45,23 @@ public struct Session: Sendable {
         let chosen = configuration.services.filter {
             options.services.isEmpty || options.services.contains($0.name)
         }
-        // Dev mode is undone, or a pod made anew, before the lease goes.
-        if chosen.contains(where: { $0.dev != nil || $0.recreate }) { return .seconds(15) }
-        let parts = chosen.flatMap { ServicePlan.parts(of: $0, project: configuration.directory) }
-        // A helper pod goes after what it has to remove, everything else side by side.
-        return parts.contains { $0.part == .nodes } ? .seconds(7) : .seconds(4)
+        func with(_ isMeant: (Service) -> Bool, _ seconds: Int) -> Duration {
+            chosen.contains(where: isMeant) ? .seconds(seconds) : .zero
+        }
+        // Helpers and the lease, side by side over services, come last.
+        var limit = Duration.seconds(4)
+        limit += with({ $0.rules.contains { $0.image != nil } }, 4)
+        limit += with({ !$0.forwards.isEmpty }, 3)
+        // Its pods have their own service again, and then the way by which its program reached the cluster goes.
+        limit += with(\.isOnHost, 6)
+        // A helper pod goes after what it has to remove.
+        limit += with({ ServicePlan.parts(of: $0, project: configuration.directory).contains { $0.part == .nodes } }, 3)
+        // Dev mode is undone, and what it has left is cleared away.
+        limit += with({ $0.dev != nil }, 8)
+        // What was deleted is made anew, and then forgotten.
+        limit += with({ if case .workload(let kind, _) = $0.target { !kind.rollsOut } else { false } }, 9)
+        if options.cleanup { limit += SessionRun.cleanupPatience }
+        return limit
     }
 
     /// How long its programs on this machine may take to end; zero without any.

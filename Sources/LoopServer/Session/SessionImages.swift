@@ -95,8 +95,16 @@ struct SessionImages: Sendable {
         }
     }
 
-    /// Whether an image by its number in the plan is built when something asks for it.
-    func isDue(_ number: Int) async -> Bool { await set.isDue(plan.entries[number]) }
+    /// Whether an image by its number in the plan is built when something asks for it; also one that rests, where what a
+    /// service has of it does not run.
+    func isDue(_ number: Int) async -> Bool {
+        let entry = plan.entries[number]
+        if await set.isDue(entry) { return true }
+        for run in runs.all where entry.isRun(by: run.service) {
+            if await run.images.hasFailed(entry.name) { return true }
+        }
+        return false
+    }
 
     /// Asks for images by their numbers in the plan.
     func trigger(_ numbers: Set<Int>, firstEvent: UInt64) async {

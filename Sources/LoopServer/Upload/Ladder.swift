@@ -147,7 +147,7 @@ final class Ladder: ContainerConnector {
     ) async throws -> any ContainerAccess {
         let architecture = await known(instance.node)
         let places = UploadScript.places(destinations: destinations)
-        let tell: @Sendable (String) -> Void = { [emit] in emit(.detail("\(instance.pod): \($0)")) }
+        let tell: @Sendable (String) -> Void = { [emit] in emit(.notice("\(instance.pod): \($0)")) }
         switch rung {
         case .supervisor: return try await join(instance)
         case .shell:

@@ -22,8 +22,8 @@ enum ForwardCommand {
                 console.complain("the playground does not run: nothing is there", hint: "start it: loopd up")
                 return .cluster
             }
-            // A helper that stays in a pod is worse than an end that takes a second.
-            patience.limit = .seconds(3)
+            // A helper that stays in a pod is worse than an end that takes the three seconds it gets to go, and one to say so.
+            patience.limit = .seconds(4)
             let report = LoopCommand.reporter(target, invocation, console)
             return await target.session(invocation).forward(forwards, report: report)
         } catch {

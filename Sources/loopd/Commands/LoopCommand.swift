@@ -29,6 +29,7 @@ enum LoopCommand {
     ) async {
         guard (try? await signals.next()) != nil, !Task.isCancelled else { return }
         work.cancel()
+        let limit = patience.limit
         await withTaskGroup(of: Bool.self) { group in
             group.addTask {
                 // `timeout` and some shells send the same signal twice at once: only a later one is impatience.
@@ -37,17 +38,17 @@ enum LoopCommand {
                 return false
             }
             group.addTask {
-                try? await Task.sleep(for: patience.limit)
+                try? await Task.sleep(for: limit)
                 return true
             }
             let isLate = await group.next() == true
             if !Task.isCancelled {
-                let seconds = Int(patience.limit / .seconds(1))
+                let seconds = Int(limit / .seconds(1))
                 // Before the cluster was spoken to there is less to wait for, and nothing to leave.
                 if isLate, seconds > 0 {
                     console.complain(
                         "the end took longer than \(seconds) s and is given up: something may stay in the cluster",
-                        hint: "`loopd restore` undoes what it can")
+                        hint: "`loopd restore` undoes dev mode and images")
                 }
                 _exit(Outcome.interrupted.rawValue)
             }
@@ -79,7 +80,6 @@ enum LoopCommand {
             let report = reporter(target, invocation, console)
             let session = target.session(invocation)
             patience.limit = session.endPatience + session.programGrace
-            if invocation.flags.contains(.cleanup) { patience.limit = .seconds(60) }
             switch invocation.command {
             case .watch, .run: return await session.watch(report: report)
             case .deploy, .rollback, .undeploy:

@@ -99,6 +99,47 @@ struct ServiceImagesTests {
         }
     }
 
+    @Test(
+        "of a service that runs on this machine what came while the first one was on its way follows where that does not run"
+    )
+    func spare() async throws {
+        let api = StoredObjects()
+        api.put("deployments", DevFixture.deployment())
+        try await withAPI({ try await api.handle($0) }) { client, _ in
+            let rollout = DevFixture.rollout(client) { _ in }
+            let images = ServiceImages(["web": rollout], isResting: true)
+            let run = Task { await images.run() }
+            await images.allow()
+            func image() -> String? {
+                api.object("deployments", "app")?.podSpec.named("app", in: "containers")?["image"]?.string
+            }
+            for number in 1...2 {
+                await images.take("web", "localhost:5000/web:loopd-\(number)")
+                await images.untilEntered()
+            }
+            #expect(image() == "localhost:5000/web:loopd-1")
+            // What is there when it is first looked at is about a rollout of before: its controller gives this one up later.
+            var second = 10
+            while image() != "localhost:5000/web:loopd-2" {
+                second += 1
+                var object = try #require(api.object("deployments", "app"))
+                object["status"] = [
+                    "observedGeneration": object.at("metadata", "generation") ?? 1,
+                    "conditions": [
+                        [
+                            "type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded",
+                            "lastUpdateTime": .string("2099-01-01T00:00:\(second)Z"),
+                        ]
+                    ],
+                ]
+                api.put("deployments", object)
+                try await Task.sleep(for: .milliseconds(100))
+            }
+            run.cancel()
+            await run.value
+        }
+    }
+
     @Test("an image of another name is not its business")
     func others() async throws {
         try await withImages { images in
