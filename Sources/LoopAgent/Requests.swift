@@ -10,7 +10,7 @@ extension Server {
         case .ping(let number): output.send(.pong(number))
         case .pong: break
         case .bye:
-            output.send(.bye)
+            saysGoodbye = true
             isEnding = true
         case .removeSelf: removeSelf()
         case .window(let bytes):
@@ -84,7 +84,7 @@ extension Server {
     private mutating func removeSelf() {
         do throws(SystemFailure) {
             try Executable.remove()
-            output.send(.bye)
+            saysGoodbye = true
             isEnding = true
         } catch {
             output.send(.failure(Failure(.removeSelf, error, path: Executable.path)))

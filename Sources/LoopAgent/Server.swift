@@ -19,6 +19,8 @@ struct Server {
     var relay: ServiceRelay
     var hasGreeted = false
     var isEnding = false
+    /// Whether the host waits for the word that all is in order: its container may go as soon as it has that.
+    var saysGoodbye = false
     var exitCode: Int32 = 0
     var silence = Server.patience
 
@@ -169,6 +171,7 @@ struct Server {
             if !programs.isEmpty { _ = poll(nil, 0, 10) }
         }
         for program in programs { program.signal(SIGKILL) }
+        if saysGoodbye { output.send(.bye) }
         deadline = cagent_now() + 1000
         while output.pending > 0, cagent_now() < deadline {
             var watched = pollfd(fd: 1, events: Int16(POLLOUT), revents: 0)

@@ -59,68 +59,59 @@ struct ServiceImagesTests {
         }
     }
 
-    @Test("of a service that runs on this machine only the first of each image goes into the workload")
-    func resting() async throws {
+    /// The images of a service that runs on this machine, and the API with the Deployment, where that is there.
+    private func withResting(
+        _ objects: [JSON] = [DevFixture.deployment()], _ body: (ServiceImages, StoredObjects) async throws -> Void
+    ) async throws {
         let api = StoredObjects()
-        api.put("deployments", DevFixture.deployment())
+        for object in objects { api.put("deployments", object) }
         try await withAPI({ try await api.handle($0) }) { client, _ in
-            let rollout = DevFixture.rollout(client) { _ in }
-            let images = ServiceImages(["web": rollout], isResting: true)
+            let images = ServiceImages(["web": DevFixture.rollout(client) { _ in }], isResting: true)
             let run = Task { await images.run() }
             await images.allow()
-            for number in 1...2 {
-                await images.take("web", "localhost:5000/web:loopd-\(number)")
-                await images.untilEntered()
-            }
-            let container = api.object("deployments", "app")?.podSpec.named("app", in: "containers")
-            #expect(container?["image"]?.string == "localhost:5000/web:loopd-1")
+            try await body(images, api)
             run.cancel()
             await run.value
+        }
+    }
+
+    private func take(_ number: Int, _ images: ServiceImages) async {
+        await images.take("web", "localhost:5000/web:loopd-\(number)")
+        await images.untilEntered()
+    }
+
+    /// Which one the Deployment has.
+    private func present(_ api: StoredObjects) -> String? {
+        let container = api.object("deployments", "app")?.podSpec.named("app", in: "containers")
+        return container?["image"]?.string?.split(separator: "-").last.map(String.init)
+    }
+
+    @Test("of a service that runs on this machine only the first of each image goes into the workload")
+    func resting() async throws {
+        try await withResting { images, api in
+            for number in 1...2 { await take(number, images) }
+            #expect(present(api) == "1")
         }
     }
 
     @Test("of a service that runs on this machine the next image goes there when the first one cannot")
     func restingFailure() async throws {
-        let api = StoredObjects()
-        try await withAPI({ try await api.handle($0) }) { client, _ in
-            let rollout = DevFixture.rollout(client) { _ in }
-            let images = ServiceImages(["web": rollout], isResting: true)
-            let run = Task { await images.run() }
-            await images.allow()
-            await images.take("web", "localhost:5000/web:loopd-1")
-            await images.untilEntered()
+        try await withResting([]) { images, api in
+            await take(1, images)
             api.put("deployments", DevFixture.deployment())
-            await images.take("web", "localhost:5000/web:loopd-2")
-            await images.untilEntered()
-            let container = api.object("deployments", "app")?.podSpec.named("app", in: "containers")
-            #expect(container?["image"]?.string == "localhost:5000/web:loopd-2")
-            run.cancel()
-            await run.value
+            await take(2, images)
+            #expect(present(api) == "2")
         }
     }
 
-    @Test(
-        "of a service that runs on this machine what came while the first one was on its way follows where that does not run"
-    )
+    @Test("of a service that runs on this machine what came meanwhile follows a first one that does not run")
     func spare() async throws {
-        let api = StoredObjects()
-        api.put("deployments", DevFixture.deployment())
-        try await withAPI({ try await api.handle($0) }) { client, _ in
-            let rollout = DevFixture.rollout(client) { _ in }
-            let images = ServiceImages(["web": rollout], isResting: true)
-            let run = Task { await images.run() }
-            await images.allow()
-            func image() -> String? {
-                api.object("deployments", "app")?.podSpec.named("app", in: "containers")?["image"]?.string
-            }
-            for number in 1...2 {
-                await images.take("web", "localhost:5000/web:loopd-\(number)")
-                await images.untilEntered()
-            }
-            #expect(image() == "localhost:5000/web:loopd-1")
+        try await withResting { images, api in
+            for number in 1...2 { await take(number, images) }
+            #expect(present(api) == "1")
             // What is there when it is first looked at is about a rollout of before: its controller gives this one up later.
             var second = 10
-            while image() != "localhost:5000/web:loopd-2" {
+            while present(api) != "2" {
                 second += 1
                 var object = try #require(api.object("deployments", "app"))
                 object["status"] = [
@@ -135,8 +126,6 @@ struct ServiceImagesTests {
                 api.put("deployments", object)
                 try await Task.sleep(for: .milliseconds(100))
             }
-            run.cancel()
-            await run.value
         }
     }
 
