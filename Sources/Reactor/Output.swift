@@ -70,16 +70,8 @@ extension Child {
 
     private static func collect(_ stream: Stream?, limit: Int) async -> [UInt8] {
         var bytes: [UInt8] = []
-        // Cancelled when the program has ended; what it wrote last is in the pipe then. No pipe holds more than 1 MiB, and
-        // a process that it left behind may go on writing.
-        while !Task.isCancelled, let chunk = try? await stream?.read(), !chunk.isEmpty {
-            bytes += chunk.prefix(limit - bytes.count)
-        }
-        var rest = 1 << 20
-        while rest > 0, let chunk = try? stream?.readNow(), !chunk.isEmpty {
-            bytes += chunk.prefix(limit - bytes.count)
-            rest -= chunk.count
-        }
+        // Cancelled when the program has ended; what it wrote last is in the pipe then.
+        await stream?.drain { bytes += $0.prefix(limit - bytes.count) }
         return bytes
     }
 }

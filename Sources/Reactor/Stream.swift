@@ -79,6 +79,23 @@ public final class Stream: Sendable {
         }
     }
 
+    /// Hands on what a program prints to its end; once the task is cancelled, what is in the pipe then is the rest.
+    ///
+    /// Nothing is read before `take` has what came before, so that a program that prints faster has to wait.
+    public func drain(upTo limit: Int = 65536, _ take: ([UInt8]) -> Void) async {
+        while !Task.isCancelled, let bytes = try? await read(upTo: limit), !bytes.isEmpty {
+            take(bytes)
+            // A program that always has more to say never makes the read wait: let others use the thread.
+            await Task.yield()
+        }
+        // No pipe holds more than 1 MiB; a process that was left behind may go on writing.
+        var rest = 1 << 20
+        while rest > 0, let bytes = try? readNow(upTo: limit), !bytes.isEmpty {
+            take(bytes)
+            rest -= bytes.count
+        }
+    }
+
     /// Reads what is there without waiting, at most `limit` bytes; `nil` when nothing is there now, an empty array at the
     /// end of the stream.
     public func readNow(upTo limit: Int = 65536) throws -> [UInt8]? {

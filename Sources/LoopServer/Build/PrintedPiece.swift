@@ -21,16 +21,9 @@ extension Child {
                     guard let stream else { continue }
                     group.addTask {
                         var splitter = LineSplitter()
-                        func take(_ bytes: [UInt8]) {
+                        await stream.drain { bytes in
                             if number == 0, hasAnswer { return _ = sink.yield(.answer(bytes)) }
                             for line in splitter.feed(bytes) { sink.yield(.line(line)) }
-                        }
-                        while !Task.isCancelled, let bytes = try? await stream.read(), !bytes.isEmpty { take(bytes) }
-                        // No pipe holds more than 1 MiB; what was left behind may go on writing.
-                        var rest = 1 << 20
-                        while rest > 0, let bytes = try? stream.readNow(), !bytes.isEmpty {
-                            take(bytes)
-                            rest -= bytes.count
                         }
                         if let last = splitter.finish() { sink.yield(.line(last)) }
                     }

@@ -17,19 +17,8 @@ enum HostOutput {
 
     private static func follow(_ stream: Stream, _ each: (String) -> Void) async {
         var splitter = LineSplitter()
-        func take(_ bytes: [UInt8]) {
+        await stream.drain(upTo: chunk) { bytes in
             for line in splitter.feed(bytes) { each(line.hasSuffix("\r") ? String(line.dropLast()) : line) }
-        }
-        while !Task.isCancelled, let bytes = try? await stream.read(upTo: chunk), !bytes.isEmpty {
-            take(bytes)
-            // A program that always has more to say never makes the read wait: let others use the thread.
-            await Task.yield()
-        }
-        // No pipe holds more than 1 MiB; a process that has the pipe from elsewhere may go on writing.
-        var rest = 1 << 20
-        while rest > 0, let bytes = try? stream.readNow(upTo: chunk), !bytes.isEmpty {
-            take(bytes)
-            rest -= bytes.count
         }
         if let last = splitter.finish() { each(last) }
         stream.close()

@@ -4,21 +4,14 @@ internal import Wire
 /// The way onto a node, through its helper pod: what lands there makes the service's pods on that node restart.
 final class NodeAccess: ContainerAccess {
     private let helper: any ContainerAccess
-    private let patience: Duration
     private let onLanding: @Sendable () -> Void
     let description: String
     let service: (any SupervisedService)? = nil
 
     /// A way by the helper in a pod; `onLanding` is called after every commit that has changed what programs see, or may
     /// have.
-    ///
-    /// The helper gets `patience` to leave, whatever its callers give it.
-    init(
-        _ helper: any ContainerAccess, pod: String, patience: Duration = .seconds(3),
-        onLanding: @escaping @Sendable () -> Void
-    ) {
+    init(_ helper: any ContainerAccess, pod: String, onLanding: @escaping @Sendable () -> Void) {
         self.helper = helper
-        self.patience = patience
         self.onLanding = onLanding
         description = "\(helper.description) in pod \(pod)"
     }
@@ -75,8 +68,7 @@ final class NodeAccess: ContainerAccess {
         try await helper.run(arguments, output: output)
     }
 
-    /// The helper's pod goes after it: whatever it has not taken away until then stays on the node, so it gets more time.
-    func end(limit: Duration) async { await helper.end(limit: max(limit, patience)) }
+    func end() async { await helper.end() }
 
     func drop() { helper.drop() }
 }

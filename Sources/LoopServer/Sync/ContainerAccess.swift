@@ -35,15 +35,10 @@ protocol ContainerAccess: Sendable {
     func commit(destination: Int, _ operations: [FileOperation]) async throws -> [OperationResult]
     /// Runs a program in the container.
     func run(_ arguments: [String], output: (ProgramOutput) -> Void) async throws -> ProgramExit
-    /// Leaves cleanly, and drops the way where that is not done within `limit`.
-    func end(limit: Duration) async
+    /// Leaves cleanly, and drops the way where that takes too long.
+    func end() async
     /// Drops the way now.
     func drop()
-}
-
-extension ContainerAccess {
-    /// Leaves cleanly, within half a second.
-    func end() async { await end(limit: .milliseconds(500)) }
 }
 
 /// Content that is close to its place.

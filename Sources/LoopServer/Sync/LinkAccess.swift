@@ -11,6 +11,7 @@ final class LinkAccess: ContainerAccess {
     /// The container's root as the helper sees it: `/proc/7/root`, or empty for its own.
     private let root: String
     private let removesHelper: Bool
+    private let patience: Duration
     private let tell: @Sendable (String) -> Void
     /// How many seconds are between two beats to who supervises the service.
     let heartbeat: UInt16
@@ -33,11 +34,12 @@ final class LinkAccess: ContainerAccess {
     /// A way by an open link.
     ///
     /// `removesHelper` is for helpers that loopd put there, and `tell` gets a line where one may stay; a service that is
-    /// followed takes a `heartbeat` of so many seconds.
+    /// followed takes a `heartbeat` of so many seconds. The helper gets `patience` to leave: half a second, and three where
+    /// what it does not take away stays.
     init(
         _ link: HelperLink, root: String = "", removesHelper: Bool, description: String,
         architecture: String? = nil, target: (exec: any ContainerExec, instance: ContainerInstance)? = nil,
-        heartbeat: UInt16 = 1, tell: @escaping @Sendable (String) -> Void = { _ in }
+        heartbeat: UInt16 = 1, patience: Duration? = nil, tell: @escaping @Sendable (String) -> Void = { _ in }
     ) {
         self.tell = tell
         self.heartbeat = heartbeat
@@ -46,6 +48,7 @@ final class LinkAccess: ContainerAccess {
         self.link = link
         self.root = root
         self.removesHelper = removesHelper
+        self.patience = patience ?? (removesHelper ? .seconds(3) : .milliseconds(500))
         self.description = description
     }
 
@@ -160,11 +163,9 @@ final class LinkAccess: ContainerAccess {
             arguments, pod: target.instance.pod, container: target.instance.container, output: output)
     }
 
-    func end(limit: Duration) async {
-        guard removesHelper else { return _ = await link.end(limit: limit) }
-        // What loopd has brought stays there where it does not hear of the end: it gets more time.
-        guard let reason = await link.end(removingHelper: true, limit: max(limit, .seconds(3))) else { return }
-        tell("\(description) may stay there: \(reason)")
+    func end() async {
+        let reason = await link.end(removingHelper: removesHelper, limit: patience)
+        if removesHelper, let reason { tell("\(description) may stay there: \(reason)") }
     }
 
     func drop() { link.drop("dropped") }

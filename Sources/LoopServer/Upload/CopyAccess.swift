@@ -129,7 +129,7 @@ final class CopyAccess: ContainerAccess {
         return .code(done.status.shellCode)
     }
 
-    func end(limit: Duration) async { drop() }
+    func end() async { drop() }
 
     func drop() {
         let first = state.withLock { state in

@@ -37,10 +37,8 @@ import Wire
     @Test("a slow helper has taken its staging folder away when the way has ended: its pod goes next")
     func slowEnd() async throws {
         let folder = try ScratchTree()
-        let container = LocalContainer(others: folder.path)
-        let access = NodeAccess(
-            try await container.connect(to: LaneFixture.instance()), pod: "loopd-node-web-1", patience: .seconds(240)
-        ) {}
+        let container = LocalContainer(others: folder.path, patience: .seconds(240))
+        let access = NodeAccess(try await container.connect(to: LaneFixture.instance()), pod: "loopd-node-web-1") {}
         try folder.folder("out")
         _ = try await access.open(
             Destination(path: "\(folder.path)/out", mirror: false, isListedWhole: false), number: 0)

@@ -150,9 +150,9 @@ private struct HookedAccess: ContainerAccess {
         }
     }
 
-    func end(limit: Duration) async {
+    func end() async {
         hooks.note(.end)
-        await inner.end(limit: limit)
+        await inner.end()
     }
 
     func drop() {

@@ -13,7 +13,13 @@ final class LocalContainer: ContainerConnector {
     /// The folder with the roots of all pods but the first, whose root is the machine's.
     private let others: String
 
-    init(others: String) { self.others = others }
+    /// How long a helper may take to leave; `nil` is as in the product.
+    private let patience: Duration?
+
+    init(others: String, patience: Duration? = nil) {
+        self.others = others
+        self.patience = patience
+    }
 
     deinit { killSupervisor() }
 
@@ -70,7 +76,8 @@ final class LocalContainer: ContainerConnector {
         if !root.isEmpty { mkdir(root, 0o755) }
         // A busy machine keeps nobody from beating so slowly.
         return LinkAccess(
-            link, root: root, removesHelper: false, description: "a helper beside the test", heartbeat: 60)
+            link, root: root, removesHelper: false, description: "a helper beside the test", heartbeat: 60,
+            patience: patience)
     }
 
     /// Kills whatever helpers run.
