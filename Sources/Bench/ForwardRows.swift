@@ -95,7 +95,7 @@ enum ForwardRows {
             try await words.untilLast(old)
             try await hybrid.scene.kubectl(["delete", "pod", old, "--wait=false"])
             try await hybrid.scene.pods().until("the new pod is ready") { pods in
-                pods.contains { $0.name.hasPrefix("app-") && $0.name != old && $0.isRunning && $0.isReady }
+                pods.contains { $0.name.hasPrefix("app-") && $0.succeeds(old) }
             }
             let ready = now()
             let answered = try await words.untilLast(try await hybrid.pod().name)

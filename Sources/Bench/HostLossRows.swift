@@ -38,7 +38,7 @@ enum HostLossRows {
                 let place = loopd.log.count
                 try await hybrid.scene.kubectl(["delete", "pod", old, "--wait=false"])
                 try await hybrid.scene.pods().until("the new pod is ready") { pods in
-                    pods.contains { $0.name.hasPrefix("app-") && $0.name != old && $0.isRunning && $0.isReady }
+                    pods.contains { $0.name.hasPrefix("app-") && $0.succeeds(old) }
                 }
                 let ready = now()
                 _ = try await loopd.event("intercepting", from: place, limit: .seconds(60)) {

@@ -77,9 +77,8 @@ import Testing
                     #expect(output.text == "\(old)\n", "\(way) \(output.errorText)")
                 }
                 try await scene.kubectl(["delete", "pod", old, "--wait=false"])
-                @Sendable func isNext(_ pod: Pod) -> Bool { pod.name != old && pod.isReady && !pod.isTerminating }
-                let pods = try await scene.pods().until("another pod") { $0.contains(where: isNext) }
-                let new = try #require(pods.first(where: isNext)).name
+                let pods = try await scene.pods().until("another pod") { $0.contains { $0.succeeds(old) } }
+                let new = try #require(pods.first { $0.succeeds(old) }).name
                 for way in all {
                     // Until the Service's endpoints have followed.
                     while try await page(way).text != "\(new)\n" { try Task.checkCancellation() }

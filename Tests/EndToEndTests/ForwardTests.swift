@@ -45,9 +45,8 @@ import Testing
             let first = try await page(port)
             #expect(first.text.trimmed == old, "\(first.errorText)\(loopd.transcript)")
             try await scene.kubectl(["delete", "pod", old, "--wait=false"])
-            @Sendable func isNext(_ pod: Pod) -> Bool { pod.name != old && pod.isReady && !pod.isTerminating }
-            let pods = try await scene.pods().until("another pod") { $0.contains(where: isNext) }
-            let new = try #require(pods.first(where: isNext)).name
+            let pods = try await scene.pods().until("another pod") { $0.contains { $0.succeeds(old) } }
+            let new = try #require(pods.first { $0.succeeds(old) }).name
             // Until the old one has gone it may answer.
             var second = try await page(port)
             while second.text.trimmed != new {

@@ -14,6 +14,8 @@ package struct Pod: Sendable {
     private var status: JSON? { json.at("status", "containerStatuses")?[0] }
     package var isReady: Bool { status?["ready"]?.bool ?? false }
     package var isRunning: Bool { status?.at("state", "running") != nil && !isTerminating }
+    /// Whether it is up in the place of the pod of a name, which is gone or going.
+    package func succeeds(_ old: String) -> Bool { name != old && isRunning && isReady }
     package var restarts: Int { Int(status?["restartCount"]?.integer ?? 0) }
     package var containerID: String { status?["containerID"]?.string ?? "" }
     package var uid: String { json.at("metadata", "uid")?.string ?? "" }

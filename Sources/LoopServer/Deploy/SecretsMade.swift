@@ -102,6 +102,7 @@ actor SecretsMade {
             let news = news
             await withTaskGroup(of: Void.self) { group in
                 group.addTask { await news.pass() }
+                // Silence is what is waited for, or that the limit passes: nothing else tells either.
                 if let pause { group.addTask { try? await Task.sleep(until: pause, clock: .continuous) } }
                 await group.next()
                 group.cancelAll()

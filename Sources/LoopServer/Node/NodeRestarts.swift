@@ -33,6 +33,7 @@ final class NodeRestarts: Sendable {
     func finish(limit: Duration = .seconds(3)) async {
         let running = state.withLock { Array($0.running.values) }
         let deadline = Task {
+            // A cluster may never answer: leaving takes no longer than this.
             try await Task.sleep(for: limit)
             for task in running { task.cancel() }
         }

@@ -381,6 +381,7 @@ actor ImageRollout {
 
     private func end(_ recreating: Task<JSON, any Error>) async {
         let deadline = Task {
+            // A deletion may wait for finalizers for ever: leaving takes no longer than this.
             try await Task.sleep(for: patience)
             recreating.cancel()
         }

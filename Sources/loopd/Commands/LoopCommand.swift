@@ -38,6 +38,7 @@ enum LoopCommand {
                 return false
             }
             group.addTask {
+                // The end may wait for a cluster that never answers.
                 try? await Task.sleep(for: limit)
                 return true
             }

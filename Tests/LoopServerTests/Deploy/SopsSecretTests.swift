@@ -51,6 +51,7 @@ private final class SecretServer: Sendable {
         case "sopssecrets": try await exchange.answer(list([sops]))
         case "secrets" where now.isForbidden: try await exchange.fail(403, "Forbidden", "no secrets for you")
         case "secrets":
+            // A slow API is what is tested: its answer comes after the limit.
             try await Task.sleep(for: now.pause)
             try await exchange.answer(
                 list(now.versions.map { ["metadata": ["name": .string($0), "resourceVersion": .string($1)]] }))

@@ -160,6 +160,7 @@ struct ClusterNamesTests {
             isBroken.withLock { $0 = false }
             var asked = ContinuousClock.now
             while await !ranges.contains(address) {
+                // A failure counts for a moment, and nothing tells when that is over.
                 try await Task.sleep(for: .milliseconds(50))
                 asked = .now
             }

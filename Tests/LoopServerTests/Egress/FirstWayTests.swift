@@ -66,6 +66,7 @@ struct FirstWayTests {
         let task = Task {
             try await FirstWay.find(among: 2, pace: .zero) { _ in
                 isUnderWay.close()
+                // A way that never answers.
                 try await Task.sleep(for: .seconds(1000))
                 throw FirstWayTests.failure("late")
             }

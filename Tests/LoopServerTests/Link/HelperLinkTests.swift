@@ -227,10 +227,12 @@ import Wire
         for (answer, isTold) in [(Message.bye, false), (.failure(refusal), true)] {
             let (link, channel) = try await ScriptedChannel.link()
             let told = Mutex<[String]>([])
-            let access = LinkAccess(link, removesHelper: true, description: "the helper") { line in
+            let access = LinkAccess(
+                link, removesHelper: true, description: "the helper", patience: .seconds(240)
+            ) { line in
                 told.withLock { $0.append(line) }
             }
-            async let ended: Void = access.end(limit: .seconds(240))
+            async let ended: Void = access.end()
             while let frame = await channel.heard(), frame.message != .removeSelf {}
             channel.say(answer)
             await ended

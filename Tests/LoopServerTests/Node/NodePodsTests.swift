@@ -65,6 +65,7 @@ private final class StoredPods: Sendable {
             }
             try await exchange.answer(201, pod)
         case ("DELETE", _) where deletion != nil:
+            // Without a code it is an API that never answers.
             guard let code = deletion ?? nil else { return try await Task.sleep(for: .seconds(600)) }
             try await exchange.fail(code, "Forbidden", "not yours")
         case ("DELETE", let name?):

@@ -124,6 +124,7 @@ struct ServiceImagesTests {
                     ],
                 ]
                 api.put("deployments", object)
+                // Nobody tells a test when it was first looked at: once more, until it counts.
                 try await Task.sleep(for: .milliseconds(100))
             }
         }

@@ -207,6 +207,7 @@ import Watcher
         await first.lane.survey()
         await first.lane.setInstances([LaneFixture.instance()])
         try await first.until("landed") { if case .landed = $0 { true } else { false } }
+        // The step's own program writes it, and says so nowhere else.
         while first.container.read("mark") != "ran\n" { try await Task.sleep(for: .milliseconds(2)) }
         // As after a kill: nothing is said and nothing noted any more, and the kernel drops the journal's lock.
         await first.lane.setInstances([])
