@@ -5,7 +5,16 @@ package final class PrivateStore: Sendable {
     /// The folder that its paths begin in.
     package let root: String
 
-    package init() throws { root = try temporaryFolder("loopd-nix") }
+    package init() throws {
+        root = try temporaryFolder("loopd-nix")
+        // A store that has been used before has them; of two programs that begin a new one at once Nix lets one fail.
+        let state = "\(root)/nix/var/nix"
+        try Disk.folder(Array("\(state)/profiles".utf8))
+        try Disk.folder(Array("\(state)/gcroots".utf8))
+        guard symlink("\(state)/profiles", "\(state)/gcroots/profiles") == 0 else {
+            throw Trouble("no link in \(state): \(String(cString: strerror(errno)))")
+        }
+    }
 
     deinit {
         // Nix takes away everybody's right to write.
